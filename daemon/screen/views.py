@@ -1,0 +1,247 @@
+"""Every screen of the box as data: what is shown, never how it is worded or where it stands.
+
+A view is frozen and comparable, so "did the screen change?" is `old != new`. Amounts are integers in the minor unit of
+an ISO 4217 currency. Reasons, hints and conditions are keys: the enumerations below name the ones that have a sentence
+of their own in `text`; any other string is shown with a general, still kind sentence and never breaks the screen.
+
+A PIN never comes here: `EnterPin` and `NewPin` know only how many digits were typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class Hint(StrEnum):
+    """What would help the camera; the same keys as the face pipeline's hints."""
+
+    NO_FACE = "no_face"
+    COME_CLOSER = "come_closer"
+    MOVE_BACK = "move_back"
+    CENTRE = "centre"
+    LOOK_AT_CAMERA = "look_at_camera"
+    HOLD_STILL = "hold_still"
+    ONE_PERSON = "one_person"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    BLURRED = "blurred"
+
+
+class DeclineReason(StrEnum):
+    """Why a payment did not go through, as far as the payer may know."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    NOT_RECOGNISED = "not_recognised"
+    AMBIGUOUS = "ambiguous"
+    SPOOF = "spoof"
+    PIN_WRONG = "pin_wrong"
+    PHONE_WRONG = "phone_wrong"
+    LOCKED = "locked"
+    EXPIRED = "expired"
+    TIMEOUT = "timeout"
+    NETWORK = "network"
+    LOW_QUALITY = "low_quality"
+    POLICY = "policy"
+    OTHER = "other"
+
+
+class Condition(StrEnum):
+    """A named condition of the box: a small note on the idle screen, or the whole screen when nothing else works."""
+
+    OFFLINE = "offline"
+    NO_CAMERA = "no_camera"
+    NO_GALLERY = "no_gallery"
+    NO_MODELS = "no_models"
+    NO_PAYERS = "no_payers"
+    NO_KEYPAD = "no_keypad"
+    NO_CLOCK = "no_clock"
+    STORE_LOCKED = "store_locked"
+    DISK_FULL = "disk_full"
+    TOO_HOT = "too_hot"
+    DEVELOPMENT_KEYS = "development_keys"
+    UPDATING = "updating"
+    CONFIG_REFUSED = "config_refused"
+    UNSETTLED = "unsettled"
+    FAULT = "fault"
+
+
+class BootStep(StrEnum):
+    """What the box is busy with while it starts."""
+
+    STARTING = "starting"
+    CONFIG = "config"
+    STORE = "store"
+    MODELS = "models"
+    CAMERA = "camera"
+    NETWORK = "network"
+
+
+class Purpose(StrEnum):
+    """What a payer consents to."""
+
+    PAY = "pay"
+    ENTER = "enter"
+    IDENTIFY = "identify"
+
+
+@dataclass(frozen=True, slots=True)
+class Booting:
+    step: str = BootStep.STARTING
+    progress: float | None = None  # 0..1; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Ready, no order. `clock` is wall time as it is to be shown ("19:30"), None while the box has no trusted time."""
+
+    shop: str
+    clock: str | None = None
+    box: str = ""
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnterAmount:
+    """The clerk types an amount at the box itself. `typed_minor` is what the keys amount to so far."""
+
+    typed_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The payer looks at the camera; needs the live preview. `seconds_left` of `seconds_total` drive the ring."""
+
+    amount_minor: int
+    currency: str
+    title: str | None = None
+    hint: str | None = None
+    seconds_left: float = 0.0
+    seconds_total: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnterPin:
+    amount_minor: int
+    currency: str
+    typed: int = 0  # how many digits, never which
+    length: int = 6
+    wrong_tries_left: int | None = None  # None: no wrong try so far
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnterPhone:
+    amount_minor: int
+    currency: str
+    typed: str = ""
+    mode: Literal["last4", "whole"] = "last4"
+    wrong: bool = False  # the last entry was not right
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """The outcome is not known yet: the payer must not pay again."""
+
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    amount_minor: int
+    currency: str
+    reference_tail: str | None = None
+    offline: bool = False  # accepted by this box within the offline policy
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    amount_minor: int
+    currency: str
+    reason: str = DeclineReason.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Reversed:
+    """The money went back (or was never taken)."""
+
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The box can't work at the moment. `suggestion` is a key; None takes the condition's own suggestion."""
+
+    condition: str = Condition.FAULT
+    suggestion: str | None = None
+    box: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    purposes: tuple[str, ...] = (Purpose.PAY,)
+    notice_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolLook:
+    """Like Look, without money: a new payer's face is being taken."""
+
+    hint: str | None = None
+    progress: float = 0.0  # 0..1 of the pictures that are needed
+
+
+@dataclass(frozen=True, slots=True)
+class NewPin:
+    step: Literal["first", "repeat"] = "first"
+    typed: int = 0
+    length: int = 6
+    mismatch: bool = False  # the two entries differed; step is "first" again
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolDone:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolFailed:
+    reason: str = DeclineReason.OTHER
+
+
+View = (
+    Booting
+    | Idle
+    | EnterAmount
+    | Look
+    | EnterPin
+    | EnterPhone
+    | Processing
+    | Checking
+    | Approved
+    | Declined
+    | Cancelled
+    | Reversed
+    | Trouble
+    | Consent
+    | EnrolLook
+    | NewPin
+    | EnrolDone
+    | EnrolFailed
+)
