@@ -1,0 +1,120 @@
+"""Which drivers there are, and how a config's options become a driver: one function per kind of device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from hal.camera import Camera
+from hal.display import Display
+from hal.errors import UnsuitableDevice
+from hal.keypad import Keypad
+from hal.lamp import Lamp
+from hal.null import NullCamera, NullDisplay, NullDisplayOptions, NullKeypad, NullLamp, NullOptions, NullVoice
+from hal.virtual.box import VirtualBox
+from hal.virtual.camera import VirtualCameraOptions
+from hal.virtual.display import VirtualDisplayOptions
+from hal.virtual.keypad import VirtualKeypadOptions
+from hal.virtual.lamp_and_voice import VirtualLampOptions, VirtualVoiceOptions
+from hal.voice import Voice
+
+CameraOptions = Annotated[VirtualCameraOptions | NullOptions, Field(discriminator="type")]
+KeypadOptions = Annotated[VirtualKeypadOptions | NullOptions, Field(discriminator="type")]
+DisplayOptions = Annotated[VirtualDisplayOptions | NullDisplayOptions, Field(discriminator="type")]
+LampOptions = Annotated[VirtualLampOptions | NullOptions, Field(discriminator="type")]
+VoiceOptions = Annotated[VirtualVoiceOptions | NullOptions, Field(discriminator="type")]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What drivers share: the virtual box, where the config has one. Started by whoever made it."""
+
+    virtual: VirtualBox | None = None
+
+    def box(self) -> VirtualBox:
+        """The virtual box. Raises UnsuitableDevice when there is none."""
+        if self.virtual is None:
+            raise UnsuitableDevice("virtual box", "a device is virtual, but there is no virtual box", "add [virtual]")
+        return self.virtual
+
+
+def open_camera(options: CameraOptions, rig: Rig) -> Camera:
+    """The camera that the config names, opened. Raises HalError."""
+    camera = build_camera(options, rig)
+    camera.open()
+    return camera
+
+
+def open_keypad(options: KeypadOptions, rig: Rig) -> Keypad:
+    """The keypad that the config names, opened. Raises HalError."""
+    keypad = build_keypad(options, rig)
+    keypad.open()
+    return keypad
+
+
+def open_display(options: DisplayOptions, rig: Rig) -> Display:
+    """The display that the config names, opened. Raises HalError."""
+    display = build_display(options, rig)
+    display.open()
+    return display
+
+
+def open_lamp(options: LampOptions, rig: Rig) -> Lamp:
+    """The lamp that the config names, opened. Raises HalError."""
+    lamp = build_lamp(options, rig)
+    lamp.open()
+    return lamp
+
+
+def open_voice(options: VoiceOptions, rig: Rig) -> Voice:
+    """The voice that the config names, opened. Raises HalError."""
+    voice = build_voice(options, rig)
+    voice.open()
+    return voice
+
+
+def build_camera(options: CameraOptions, rig: Rig) -> Camera:
+    """The camera that the config names, not opened yet. Raises UnsuitableDevice."""
+    match options:
+        case VirtualCameraOptions():
+            return rig.box().camera
+        case NullOptions():
+            return NullCamera()
+
+
+def build_keypad(options: KeypadOptions, rig: Rig) -> Keypad:
+    """The keypad that the config names, not opened yet. Raises UnsuitableDevice."""
+    match options:
+        case VirtualKeypadOptions():
+            return rig.box().keypad
+        case NullOptions():
+            return NullKeypad()
+
+
+def build_display(options: DisplayOptions, rig: Rig) -> Display:
+    """The display that the config names, not opened yet. Raises UnsuitableDevice."""
+    match options:
+        case VirtualDisplayOptions():
+            return rig.box().display
+        case NullDisplayOptions():
+            return NullDisplay(options)
+
+
+def build_lamp(options: LampOptions, rig: Rig) -> Lamp:
+    """The lamp that the config names, not opened yet. Raises UnsuitableDevice."""
+    match options:
+        case VirtualLampOptions():
+            return rig.box().lamp
+        case NullOptions():
+            return NullLamp()
+
+
+def build_voice(options: VoiceOptions, rig: Rig) -> Voice:
+    """The voice that the config names, not opened yet. Raises UnsuitableDevice."""
+    match options:
+        case VirtualVoiceOptions():
+            return rig.box().voice
+        case NullOptions():
+            return NullVoice()

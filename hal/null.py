@@ -1,0 +1,117 @@
+"""Drivers for what a box does not have: they promise the same, and give nothing."""
+
+from __future__ import annotations
+
+import threading
+from typing import Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from hal.display import require_pixels
+from hal.errors import DeviceGone
+from hal.keypad import KeyPress
+from hal.lamp import LampColour
+
+
+class NullOptions(BaseModel):
+    """This box has no such device."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    type: Literal["null"] = "null"
+
+
+class NullDisplayOptions(NullOptions):
+    """No display; the screens are still drawn, for `width` and `height`, so that a picture of them can be taken."""
+
+    width: int = Field(default=800, ge=64, le=4096)
+    height: int = Field(default=480, ge=64, le=4096)
+
+
+class NullCamera:
+    """No camera: every read says so, and the box goes on with its other channels."""
+
+    name = "no camera"
+
+    def open(self) -> None:
+        """Nothing to start."""
+
+    def read(self, timeout_s: float) -> NoReturn:
+        """Raises DeviceGone at once: waiting for a camera that is not there helps nobody."""
+        raise DeviceGone(self.name, "this box has no camera", "set [camera] type in the config")
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class NullKeypad:
+    """No keypad: no key ever comes, and reads take their whole timeout, so that a loop around them does not spin."""
+
+    name = "no keypad"
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def open(self) -> None:
+        """Nothing to take."""
+        self._closed.clear()
+
+    def read(self, timeout_s: float) -> KeyPress | None:
+        """None, after `timeout_s` or as soon as the keypad is closed."""
+        self._closed.wait(timeout_s)
+        return None
+
+    def close(self) -> None:
+        """Ends a read that is waiting."""
+        self._closed.set()
+
+
+class NullDisplay:
+    """No display: pictures are checked like anywhere else and dropped."""
+
+    name = "no display"
+
+    def __init__(self, options: NullDisplayOptions | None = None) -> None:
+        options = options or NullDisplayOptions()
+        self.size = (options.width, options.height)
+
+    def open(self) -> None:
+        """Nothing to take."""
+
+    def show(self, pixels: NDArray[np.uint8]) -> None:
+        """Drops the picture. Raises UnsuitableDevice when it is not of `size`."""
+        require_pixels(self.name, self.size, pixels)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class NullLamp:
+    """No lamp."""
+
+    name = "no lamp"
+
+    def open(self) -> None:
+        """Nothing to take."""
+
+    def set(self, colour: LampColour, blink: bool = False) -> None:
+        """Shows nothing."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class NullVoice:
+    """No speaker."""
+
+    name = "no voice"
+
+    def open(self) -> None:
+        """Nothing to take."""
+
+    def say(self, text: str, locale: str) -> None:
+        """Says nothing."""
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,138 @@
+"""The virtual box itself: five devices behind one page."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from hal.errors import DeviceGone
+from hal.virtual.camera import VirtualCamera
+from hal.virtual.display import VirtualDisplay
+from hal.virtual.keypad import VirtualKeypad
+from hal.virtual.lamp_and_voice import VirtualLamp, VirtualVoice
+from hal.virtual.messages import ChoosePicture, MakeFault, PressKey, parse
+from hal.virtual.server import PageServer
+
+KEPT_LOG_LINES = 300
+
+
+class VirtualBoxOptions(BaseModel):
+    """Where the virtual box's page is, and what stands behind it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8700, ge=0, le=65535, description="0 takes any free port")
+    pictures: Path = Field(description="folder of portraits for the virtual camera")
+    till_url: str | None = Field(default=None, pattern=r"^https?://", description="page shown beside the box")
+
+
+class VirtualBox:
+    """`camera`, `keypad`, `display`, `lamp` and `voice` implement the protocols of `hal`. A context manager, too."""
+
+    def __init__(
+        self,
+        listen: tuple[str, int],
+        pictures: Path,
+        display_size: tuple[int, int] = (800, 480),
+        till_url: str | None = None,
+    ) -> None:
+        self._server = PageServer(self, listen)
+        self._host = listen[0]
+        self._till_url = till_url
+        self._lines: deque[dict[str, object]] = deque(maxlen=KEPT_LOG_LINES)
+        self.camera = VirtualCamera(pictures, on_change=self._tell_camera)
+        self.keypad = VirtualKeypad()
+        self.display = VirtualDisplay(display_size, on_change=self._server.display_changed)
+        self.lamp = VirtualLamp(self._server.publish)
+        self.voice = VirtualVoice(self._server.publish)
+
+    @classmethod
+    def from_options(cls, options: VirtualBoxOptions, display_size: tuple[int, int] = (800, 480)) -> Self:
+        """The box that a config describes."""
+        return cls((options.host, options.port), options.pictures, display_size, options.till_url)
+
+    def start(self) -> None:
+        """Serve the page; returns when it listens. Raises DeviceGone when the port cannot be had."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """End the page. May be called twice."""
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._server.port}/"
+
+    @property
+    def till_url(self) -> str | None:
+        """The page beside the box; may be set while running, and pages that are open show it after a reload."""
+        return self._till_url
+
+    @till_url.setter
+    def till_url(self, url: str | None) -> None:
+        self._till_url = url
+        self._server.publish({"till": {"url": url}})
+
+    def log(self, line: dict[str, object]) -> None:
+        """Add a line to the page's event log; like in any log, never a PIN, a phone number or a key."""
+        message: dict[str, object] = {"log": {"at": time.time(), "line": line}}
+        self._lines.append(message)
+        self._server.publish(message)
+
+    def state(self) -> list[dict[str, object]]:
+        """Messages that bring a new page up to date."""
+        width, height = self.display.size
+        box: dict[str, object] = {"box": {"display": [width, height]}}
+        return [box, {"till": {"url": self._till_url}}, self._camera_message(), self.lamp.message(), *list(self._lines)]
+
+    def hear(self, text: str) -> None:
+        """A page's or script's message. Raises BadMessage, UnknownPicture, DeviceGone."""
+        match parse(text):
+            case PressKey(key):
+                if not self.keypad.press(key):
+                    raise DeviceGone(
+                        "virtual keypad", f"the key {key.value} was not taken", "nobody reads the keypad now"
+                    )
+            case ChoosePicture(name):
+                self.camera.choose(name)
+            case MakeFault("camera", state):
+                self.camera.freeze(state == "frozen")
+                self.camera.unplug(state == "unplugged")
+            case MakeFault("keypad", state):
+                self.keypad.unplug(state == "unplugged")
+                self._tell_camera()
+            case MakeFault("display", state):
+                self.display.unplug(state == "unplugged")
+                self._tell_camera()
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """What is on the display, (H, W, 3) RGB, read-only."""
+        return self.display.pixels()
+
+    def preview(self, name: str | None) -> Image.Image:
+        """A camera choice's picture, or what is before the camera now. Raises UnknownPicture."""
+        return self.camera.preview(name)
+
+    def _tell_camera(self) -> None:
+        self._server.publish(self._camera_message())
+
+    def _camera_message(self) -> dict[str, object]:
+        choices = [{"name": c.name, "label": c.label, "kind": c.kind} for c in self.camera.choices()]
+        faults = {"camera": self.camera.fault, "keypad": self.keypad.fault, "display": self.display.fault}
+        return {"camera": {"chosen": self.camera.chosen, "choices": choices}, "faults": faults}
