@@ -30,6 +30,8 @@ from daemon.payment.effects import (
 )
 from daemon.payment.events import (
     Answer,
+    CounterFree,
+    CounterTaken,
     Event,
     FaceDecided,
     FaceHint,
@@ -52,13 +54,17 @@ from daemon.payment.status import Status
 
 Result = tuple[State, tuple[Effect, ...]]
 
-_FACE_REASONS = {FaceOutcome.STRANGER: "not_recognised", FaceOutcome.SPOOF: "spoof"}
+_FACE_REASONS = {
+    FaceOutcome.STRANGER: "not_recognised",
+    FaceOutcome.SPOOF: "spoof",
+    FaceOutcome.AMBIGUOUS: "ambiguous",
+}
 
 
 def recover(
     rules: Rules, unsettled: tuple[tuple[PayRequest, Status], ...], open_orders: tuple[Turn, ...], now: float
 ) -> Result:
-    """The state after a start, from what the disk says: unsettled attempts are asked about, open orders taken up again."""
+    """The state after a start, from what the disk says: unsettled attempts are asked about, open orders taken up."""
     state = State(rules=rules, waiting=open_orders)
     effects: tuple[Effect, ...] = ()
     for request, status in unsettled:
@@ -100,6 +106,10 @@ def step(state: State, event: Event, now: float) -> Result:
             return _answer(state, event, now)
         case LinkUp():
             return _link_up(state, now)
+        case CounterTaken():
+            return replace(state, counter_taken=True), ()
+        case CounterFree():
+            return _next(replace(state, counter_taken=False), now)
         case Tick():
             return _tick(state, now)
         case _:
@@ -141,7 +151,7 @@ def _order_arrived(state: State, event: OrderArrived, now: float) -> Result:
 def _next(state: State, now: float) -> Result:
     """Takes up the next waiting order when the counter is free."""
     effects: tuple[Effect, ...] = ()
-    while isinstance(state.stage, Idle) and state.waiting:
+    while isinstance(state.stage, Idle) and state.waiting and not state.counter_taken:
         turn, rest = state.waiting[0], state.waiting[1:]
         state = replace(state, waiting=rest)
         if turn.order.expires_s <= now:
@@ -184,7 +194,7 @@ def _retry_or_close(state: State, turn: Turn, reason: str, now: float) -> Result
 
 def _face_decided(state: State, stage: Looking, event: FaceDecided, now: float) -> Result:
     turn = stage.turn
-    if event.who is None or event.outcome in _FACE_REASONS:
+    if event.who is None or event.outcome in (FaceOutcome.STRANGER, FaceOutcome.SPOOF):
         return _retry_or_close(state, turn, _FACE_REASONS.get(event.outcome, "not_recognised"), now)
     ruling = rule(state.rules.policy, turn.order.amount, event.who, event.outcome is FaceOutcome.AMBIGUOUS)
     facts: dict[str, str | int] = {"order_id": turn.order.order_id, "attempt": turn.attempt}

@@ -118,7 +118,7 @@ class CheckPin:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The disk refuses what must not be lost: end the process; the next start finds the truth there and at the gateway."""
+    """The disk refuses what must not be lost: end the process; the next start asks disk and gateway for the truth."""
 
     why: str
 

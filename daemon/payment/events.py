@@ -112,11 +112,21 @@ class LinkUp:
 
 
 @dataclass(frozen=True, slots=True)
+class CounterTaken:
+    """Display and keypad serve something else now (an enrolment): orders wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterFree:
+    """They are the payment's again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A deadline of `core.next_deadline` has passed."""
 
 
 Event = (
-    OrderArrived | KeyPressed | FaceHint | FaceDecided | FaceUnavailable | PinChecked
-    | Persisted | PersistFailed | Answer | LinkUp | Tick
+    OrderArrived | KeyPressed | FaceHint | FaceDecided | FaceUnavailable | PinChecked | Persisted | PersistFailed
+    | Answer | LinkUp | CounterTaken | CounterFree | Tick
 )  # fmt: skip

@@ -113,3 +113,4 @@ class State:
     settling: Mapping[Key, Settling] = _NONE
     awaiting: Mapping[int, After] = _NOTHING
     next_token: int = 1
+    counter_taken: bool = False

@@ -1,0 +1,127 @@
+"""`box.db`: one SQLite file for payments, journal, outbox, inbox and PIN counters, and the one thread that writes it.
+
+Every job runs in one transaction of its own: all of it is on disk (WAL, synchronous=FULL) when its future resolves, or
+none of it. Readers open their own read-only connection.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlite_utils
+
+from daemon.errors import DatabaseRefused
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+SCHEMA_VERSION = 1
+
+
+class BoxDb:
+    """Owns the file and its writer thread.
+
+    Raises:
+        DatabaseRefused: when the file is damaged or belongs to a newer release.
+    """
+
+    def __init__(self, path: Path, schema: Iterable[Callable[[sqlite_utils.Database], None]]) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._connection = _open(path)
+        try:
+            _prepare(path, self._connection, schema)
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise DatabaseRefused(path, f"is not readable as a database ({error})", _RESTORE) from error
+        except DatabaseRefused:
+            self._connection.close()
+            raise
+        self._thread = threading.Thread(target=self._write, name="box-db", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job[T]) -> Future[T]:
+        """Runs `job(connection)` in a transaction on the writer thread; the future resolves after the commit."""
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        return future
+
+    def run(self, job: Job[T]) -> T:
+        """`submit` and wait: for starts, stops and tests, never on the main loop."""
+        return self.submit(job).result()
+
+    def reader(self) -> sqlite3.Connection:
+        """A read-only connection for the calling thread; the caller closes it."""
+        return open_reader(self.path)
+
+    def close(self) -> None:
+        """Finishes the jobs that were handed in, then closes the file. May be called twice."""
+        self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _write(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, future = item
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                result = job(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException as error:  # handed to whoever asked; the writer itself goes on
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+
+_RESTORE = "Move the file away to start with an empty one; what was paid can be fetched again from the fleet's ledger"
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection to the database of a box that may be running.
+
+    Raises:
+        DatabaseRefused: when there is no such file.
+    """
+    if not path.exists():
+        raise DatabaseRefused(path, "does not exist", "Start the box once: kingfisher run")
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    path.chmod(0o600)
+    return connection
+
+
+def _prepare(
+    path: Path, connection: sqlite3.Connection, schema: Iterable[Callable[[sqlite_utils.Database], None]]
+) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA wal_autocheckpoint=200")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise DatabaseRefused(
+            path,
+            f"was written by a newer release (schema {version}, this one knows {SCHEMA_VERSION})",
+            "Install that release again",
+        )
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise DatabaseRefused(path, f"is damaged ({found})", _RESTORE)
+    database = sqlite_utils.Database(connection)
+    for create in schema:
+        create(database)
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

@@ -1,0 +1,1 @@
+"""`box.toml`: one typed model, read whole or refused whole, with every error and its path."""

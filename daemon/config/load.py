@@ -1,0 +1,128 @@
+"""Reads `box.toml`: bytes in, a `Config` out, or one error that lists everything wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from daemon.config.model import Config
+from daemon.errors import DaemonError
+
+MAX_BYTES = 256 * 1024
+
+
+class ConfigRefused(DaemonError):
+    """`errors` holds one line for each thing that is wrong, each with its path."""
+
+    def __init__(self, origin: str, errors: list[str]) -> None:
+        self.origin, self.errors = origin, errors
+        self.hint = "Nothing was changed. Mend the lines named above and run `kingfisher config check`."
+        lines = "\n".join(f"  {line}" for line in errors)
+        super().__init__(f"{origin} has {len(errors)} error{'s' if len(errors) > 1 else ''}:\n{lines}\n{self.hint}")
+
+
+def load(path: Path) -> Config:
+    """The config at `path`.
+
+    Raises:
+        ConfigRefused: with every error, each with its path in the file.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigRefused(str(path), [f"can't be read: {error.strerror or error}"]) from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigRefused(str(path), [f"is {len(raw)} bytes long; a config has at most {MAX_BYTES}"])
+    try:
+        values = tomllib.loads(raw.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigRefused(str(path), [f"is not TOML: {error}"]) from error
+    return parse(values, str(path), path.resolve().parent)
+
+
+def parse(values: dict[str, Any], origin: str, folder: Path) -> Config:
+    """The same for values that were read already; relative paths are taken from `folder`."""
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigRefused(origin, [_line(item, values) for item in error.errors()]) from error
+    return _absolute(config, folder)
+
+
+def differences(config: Config) -> dict[str, Any]:
+    """What of a config is not the default: the part a reader wants to see."""
+    return config.model_dump(mode="json", exclude_defaults=True)
+
+
+def _line(item: Any, values: dict[str, Any]) -> str:
+    # A discriminated union puts its tag into the path (devices.camera.virtual.x): what the file has is shown.
+    path = [str(part) for part in item["loc"]]
+    shown: list[str] = []
+    here: Any = values
+    for index, part in enumerate(path):
+        last = index == len(path) - 1
+        if isinstance(here, dict) and part not in here and not last:
+            continue
+        shown.append(part)
+        here = here.get(part) if isinstance(here, dict) else None
+    where = ".".join(shown) or "config"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        message = "is not a setting" + _did_you_mean(path)
+    elif item["type"] == "missing":
+        message = "is missing"
+    elif item["type"] not in ("value_error",):
+        message = f"{message} (it is {item['input']!r})"
+    return f"{where}: {message}"
+
+
+def _did_you_mean(path: list[str]) -> str:
+    known = [name for model in _models_at(Config, path[:-1]) for name in model.model_fields]
+    close = difflib.get_close_matches(path[-1], known, n=1)
+    return (
+        f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(set(known)))}" if known else ""
+    )
+
+
+def _models_at(model: type[BaseModel], path: list[str]) -> Iterator[type[BaseModel]]:
+    if not path:
+        yield model
+        return
+    field = model.model_fields.get(path[0])
+    if field is None:
+        return
+    for inner in _models_in(field.annotation):
+        tag = path[1] if len(path) > 1 else None
+        kind = inner.model_fields.get("type")
+        if tag is not None and kind is not None and kind.default == tag:
+            yield from _models_at(inner, path[2:])
+        else:
+            yield from _models_at(inner, path[1:])
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif isinstance(annotation, types.UnionType) or typing.get_origin(annotation) in (typing.Union, typing.Annotated):
+        for part in typing.get_args(annotation):
+            yield from _models_in(part)
+
+
+def _absolute(config: Config, folder: Path) -> Config:
+    def fix(value: Any) -> Any:
+        if isinstance(value, Path):
+            return value if value.is_absolute() else folder / value
+        if isinstance(value, BaseModel):
+            return value.model_copy(update={name: fix(getattr(value, name)) for name in type(value).model_fields})
+        return value
+
+    fixed = fix(config)
+    assert isinstance(fixed, Config)
+    return fixed

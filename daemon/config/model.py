@@ -1,0 +1,133 @@
+"""Every setting of a box, its default and its limits. Unknown keys are refused; nothing is reset in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from daemon.payment.money import CURRENCIES
+from hal.drivers import CameraOptions, DisplayOptions, KeypadOptions, LampOptions, VoiceOptions
+from hal.null import NullDisplayOptions, NullOptions
+from hal.virtual.box import VirtualBoxOptions
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _known_currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise ValueError(f"currency {code!r} is not known; known are {', '.join(sorted(CURRENCIES))}")
+    return code
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BoxSection(Section):
+    """Who the box is and where it keeps what it must not lose."""
+
+    shop: str = Field(default="Kingfisher", max_length=40)
+    locale: Literal["zh-CN", "en"] = "zh-CN"
+    currency: Annotated[str, AfterValidator(_known_currency)] = "CNY"
+    tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    profile: Literal["closed-loop", "open-loop"] = "closed-loop"
+    state: Path = Field(default=Path("state"), description="folder of box.db, the store and the box's key")
+
+
+class Devices(Section):
+    """Which driver stands behind each device; `null` is one that does nothing."""
+
+    camera: CameraOptions = NullOptions()
+    keypad: KeypadOptions = NullOptions()
+    display: DisplayOptions = NullDisplayOptions()
+    lamp: LampOptions = NullOptions()
+    voice: VoiceOptions = NullOptions()
+
+
+class TlsSection(Section):
+    """The box's client certificate, and the authority that the broker must show."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+class BrokerSection(Section):
+    """Without `tls` only a broker on this very machine is accepted."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=1883, ge=1, le=65535)
+    keepalive_s: int = Field(default=30, ge=5, le=600)
+    tls: TlsSection | None = None
+
+    @model_validator(mode="after")
+    def _plain_only_on_loopback(self) -> BrokerSection:
+        if self.tls is None and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError(f"{self.host} is not this machine: a broker elsewhere needs [broker.tls]")
+        return self
+
+
+class FleetSection(Section):
+    """Whose word the box believes: the fleet's Ed25519 public key, PEM."""
+
+    key: Path
+
+
+class FaceSection(Section):
+    """Models and thresholds; `threads` is onnxruntime's intra-op count."""
+
+    models: Path = Path("models")
+    thresholds: Path | None = Field(default=None, description="calibration file; none takes the provisional one")
+    threads: int = Field(default=1, ge=1, le=16)
+    frame_timeout_s: Seconds = 2.0
+
+
+class StoreSection(Section):
+    """Where the key that opens the templates comes from. `file` is for development: it lies beside the data."""
+
+    key_provider: Literal["file"] = "file"
+
+
+class PolicySection(Section):
+    """Amounts in minor units. The default is the strict end: a PIN for every amount."""
+
+    pin_free_up_to_minor: int = Field(default=0, ge=0)
+    refuse_above_minor: int = Field(default=500_000, gt=0)
+    strong_score: float = Field(default=0.60, ge=0, le=1)
+    strong_margin: float = Field(default=0.20, ge=0, le=2)
+
+
+class PaymentSection(Section):
+    """How long each step may take, in seconds."""
+
+    look_s: Seconds = 30.0
+    pin_s: Seconds = 30.0
+    show_s: Seconds = 4.0
+    answer_s: Seconds = 10.0
+    query_first_s: Seconds = 1.0
+    query_longest_s: Seconds = 15.0
+    query_for_s: Seconds = 60.0
+    reverse_every_s: Seconds = 15.0
+
+
+class Config(Section):
+    """The whole of `box.toml`. Relative paths are taken from the file's own folder."""
+
+    box: BoxSection = BoxSection()
+    fleet: FleetSection
+    broker: BrokerSection = BrokerSection()
+    devices: Devices = Devices()
+    virtual: VirtualBoxOptions | None = None
+    face: FaceSection = FaceSection()
+    store: StoreSection = StoreSection()
+    policy: PolicySection = PolicySection()
+    payment: PaymentSection = PaymentSection()
+
+    @model_validator(mode="after")
+    def _virtual_devices_have_their_box(self) -> Config:
+        kinds = [name for name in Devices.model_fields if getattr(self.devices, name).type == "virtual"]
+        if kinds and self.virtual is None:
+            raise ValueError(f"devices.{kinds[0]} is virtual: add a [virtual] section")
+        return self

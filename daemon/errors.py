@@ -1,0 +1,37 @@
+"""What the daemon itself may refuse. Each error names the thing and says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DaemonError(Exception):
+    """Base of the errors of this package; `hint` says what to do."""
+
+    hint: str = ""
+
+
+class DatabaseRefused(DaemonError):
+    """`box.db` can't be used as it is."""
+
+    def __init__(self, path: Path, why: str, hint: str) -> None:
+        super().__init__(f"{path}: {why}. {hint}")
+        self.path, self.why, self.hint = path, why, hint
+
+
+class JournalBroken(DaemonError):
+    """The journal's chain does not hold at entry `seq`."""
+
+    def __init__(self, seq: int, why: str) -> None:
+        self.seq, self.why = seq, why
+        self.hint = "Keep the file as evidence and compare with the checkpoints that the fleet holds."
+        super().__init__(f"journal entry {seq}: {why}. {self.hint}")
+
+
+class AlreadyRunning(DaemonError):
+    """Another daemon holds this state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hint = "Stop the other one first, or give this one a state folder of its own."
+        super().__init__(f"{folder} is in use by another Kingfisher daemon. {self.hint}")

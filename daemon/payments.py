@@ -1,0 +1,114 @@
+"""The rows of orders and attempts in `box.db`, and what of them must be taken up again after a start."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+import sqlite_utils
+
+from daemon.payment.money import Amount
+from daemon.payment.order import Order, PayRequest
+from daemon.payment.state import Turn
+from daemon.payment.status import UNSETTLED, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a start finds on disk. `orders` are open ones, each with the number of its next attempt."""
+
+    attempts: tuple[tuple[PayRequest, Status], ...]
+    orders: tuple[Turn, ...]
+
+
+def create_schema(database: sqlite_utils.Database) -> None:
+    database.table("orders").create(
+        {
+            "order_id": str, "amount_minor": int, "currency": str, "title": str, "expires_at": int,
+            "received_at": int, "status": str, "reason": str, "closed_at": int,
+        },
+        pk="order_id", not_null={"amount_minor", "currency", "expires_at", "received_at", "status"}, if_not_exists=True,
+    )  # fmt: skip
+    database.table("attempts").create(
+        {
+            "order_id": str, "attempt": int, "amount_minor": int, "currency": str, "payer": str, "factors": str,
+            "channel": str, "flow": str, "duress": int, "status": str, "reason": str, "reference": str,
+            "changed_at": int,
+        },
+        pk=("order_id", "attempt"), foreign_keys=[("order_id", "orders", "order_id")],
+        not_null={"amount_minor", "currency", "payer", "status"}, if_not_exists=True,
+    )  # fmt: skip
+
+
+def is_known(connection: sqlite3.Connection, order_id: str) -> bool:
+    return connection.execute("SELECT 1 FROM orders WHERE order_id = ?", (order_id,)).fetchone() is not None
+
+
+def store_order(tx: sqlite3.Connection, order: Order, expires_at: int, now: int) -> None:
+    """A repeated order id violates the primary key: the caller has asked `is_known`, this is the last line."""
+    tx.execute(
+        "INSERT INTO orders (order_id, amount_minor, currency, title, expires_at, received_at, status)"
+        " VALUES (?,?,?,?,?,?,?)",
+        (order.order_id, order.amount.minor, order.amount.currency, order.title, expires_at, now, Status.OPEN),
+    )  # fmt: skip
+
+
+def close_order(tx: sqlite3.Connection, order_id: str, status: Status, reason: str, now: int) -> None:
+    tx.execute(
+        "UPDATE orders SET status = ?, reason = ?, closed_at = ? WHERE order_id = ?", (status, reason, now, order_id)
+    )
+
+
+def open_attempt(tx: sqlite3.Connection, request: PayRequest, now: int) -> None:
+    tx.execute(
+        "INSERT INTO attempts (order_id, attempt, amount_minor, currency, payer, factors, channel, flow, duress,"
+        " status, changed_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            request.order_id, request.attempt, request.amount.minor, request.amount.currency, request.payer,
+            ",".join(request.factors), request.channel, request.flow, request.duress, Status.CONFIRMED, now,
+        ),
+    )  # fmt: skip
+
+
+def move_attempt(
+    tx: sqlite3.Connection, order_id: str, attempt: int, status: Status, reason: str, reference: str | None, now: int
+) -> None:
+    tx.execute(
+        "UPDATE attempts SET status = ?, reason = ?, reference = coalesce(?, reference), changed_at = ?"
+        " WHERE order_id = ? AND attempt = ?",
+        (status, reason, reference, now, order_id, attempt),
+    )
+
+
+def unfinished(connection: sqlite3.Connection, now_s: float, now_wall: int) -> Unfinished:
+    """`now_s` and `now_wall` are the same moment on the monotonic and on the wall clock."""
+    marks = ",".join("?" * len(UNSETTLED))
+    rows = connection.execute(f"SELECT * FROM attempts WHERE status IN ({marks})", tuple(UNSETTLED)).fetchall()
+    attempts = tuple((_request(row), Status(row["status"])) for row in rows)
+    busy = {request.order_id for request, _ in attempts}
+    turns = []
+    for row in connection.execute("SELECT * FROM orders WHERE status = ? ORDER BY received_at", (Status.OPEN,)):
+        if row["order_id"] not in busy:
+            amount = Amount(row["amount_minor"], row["currency"])
+            order = Order(row["order_id"], amount, row["title"], now_s + row["expires_at"] - now_wall)
+            turns.append(Turn(order, _attempts_made(connection, order.order_id) + 1))
+    return Unfinished(attempts, tuple(turns))
+
+
+def open_order_ids(connection: sqlite3.Connection) -> tuple[str, ...]:
+    rows = connection.execute("SELECT order_id FROM orders WHERE status = ?", (Status.OPEN,))
+    return tuple(row["order_id"] for row in rows)
+
+
+def _attempts_made(connection: sqlite3.Connection, order_id: str) -> int:
+    row = connection.execute(
+        "SELECT coalesce(max(attempt), 0) FROM attempts WHERE order_id = ?", (order_id,)
+    ).fetchone()
+    return int(row[0])
+
+
+def _request(row: sqlite3.Row) -> PayRequest:
+    return PayRequest(
+        row["order_id"], row["attempt"], Amount(row["amount_minor"], row["currency"]), row["payer"],
+        tuple(row["factors"].split(",")), row["channel"], row["flow"], bool(row["duress"]),
+    )  # fmt: skip
