@@ -1,0 +1,1 @@
+"""Pixels in, a Decision with its reasons out; no I/O after the models are loaded."""

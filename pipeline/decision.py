@@ -1,0 +1,67 @@
+"""What the face side says to the payment: guidance while it looks, one decision with its reasons at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Hint(StrEnum):
+    """What the payer should do; the screen has a sentence for each."""
+
+    NO_FACE = "no_face"
+    COME_CLOSER = "come_closer"
+    MOVE_BACK = "move_back"
+    CENTRE = "centre"
+    LOOK_AT_CAMERA = "look_at_camera"
+    HOLD_STILL = "hold_still"
+    ONE_PERSON = "one_person"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    BLURRED = "blurred"
+
+
+class Reason(StrEnum):
+    """Why it was decided. The session itself never says TIMEOUT: time limits are its caller's."""
+
+    MATCHED = "matched"
+    STRANGER = "stranger"
+    AMBIGUOUS = "ambiguous"  # the runner-up is another person and too close
+    SPOOF = "spoof"
+    LOW_QUALITY = "low_quality"
+    TIMEOUT = "timeout"
+    GALLERY_EMPTY = "gallery_empty"
+
+
+RelativeBox = tuple[float, float, float, float]  # x0, y0, x1, y1, each 0..1 of the frame
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """Not decided yet. `face_box` is the subject, for the preview, None where there is no face."""
+
+    hint: Hint
+    face_box: RelativeBox | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`handle` is set for MATCHED alone. Scores are the weakest of the agreeing frames: cosine -1..1, liveness 0..1.
+
+    `timings_ms` sums each stage over all frames of the session ("total" is their sum); `frames` are those that agreed.
+    """
+
+    reason: Reason
+    handle: str | None
+    score: float
+    runner_up: float
+    margin: float
+    liveness: float
+    frames: int
+    timings_ms: Mapping[str, float]
+    model_hash: str
+    thresholds_id: str
+
+
+Observation = Guidance | Decision

@@ -1,0 +1,160 @@
+"""The models, loaded once: where the faces are, what one looks like, whether it lives, who it could be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.alignment import SIDE, TEMPLATE, Points, back_to_frame, five_points, similarity
+from pipeline.boxes import area, grown, square, suppress
+from pipeline.match import Embedding
+from pipeline.models.manifest import Manifest, Role, load_manifest
+from pipeline.models.verify import read_verified
+from pipeline.picture import Box, Picture, Pixels
+from pipeline.quality import Quality, measure
+from pipeline.runtime import BoundModel
+
+DETECTED = 0.65  # a detector score from here on is a face
+OVERLAP = 0.4  # two boxes that overlap more (IoU) are one face
+LIVENESS_SCALE = 2.7  # the liveness model sees the face box grown by this
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """box: pixels of the frame, may reach over its edge; score: the detector's, 0..1."""
+
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaceView:
+    """A face looked at closely: landmarks (68, 2) in pixels, the aligned crop (112, 112, 3) RGB, its quality."""
+
+    face: Face
+    landmarks: Points
+    aligned: Pixels
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class FaceAnalysis:
+    """liveness: 0..1, 1 is live; embedding: (512,) float32, L2-normalised, or NaN where the model gave no vector."""
+
+    face: Face
+    landmarks: Points
+    quality: Quality
+    liveness: float
+    embedding: Embedding
+    timings_ms: Mapping[str, float]
+
+
+class Stopwatch:
+    """Milliseconds by stage, summed over the frames it is used for."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[name] = self.ms.get(name, 0.0) + (time.perf_counter() - start) * 1e3
+
+    def total(self) -> dict[str, float]:
+        """The stages and their sum, "total"."""
+        return {**self.ms, "total": sum(self.ms.values())}
+
+
+class FaceEngine:
+    """Not thread-safe: one thread looks at faces. Each step can be called alone; sessions call only what they need."""
+
+    def __init__(self, models: Mapping[Role, BoundModel], manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.models = models
+        self.model_hash = manifest.model("embedding").sha256
+
+    @classmethod
+    def load(cls, folder: Path, manifest: Manifest | None = None, *, threads: int = 1) -> FaceEngine:
+        """Load a models folder; `threads` are those inside one model. Raises ModelRefused naming every wrong file."""
+        manifest = manifest or load_manifest()
+        contents = read_verified(folder, manifest)
+        return cls(
+            {role: BoundModel(content, manifest.model(role), threads=threads) for role, content in contents.items()},
+            manifest,
+        )
+
+    def detect(self, image: Pixels | Picture) -> list[Face]:
+        """All faces, the largest first. Raises FrameRefused."""
+        picture = Picture.of(image)
+        model = self.models["detect"]
+        _, _, height, width = model.declared.input_shape
+        model.run(picture.shrunk_to(width, height))
+        scores = model.outputs["scores"][0, :, 1]
+        candidates = np.flatnonzero(scores > DETECTED)
+        if not candidates.size:
+            return []
+        boxes = model.outputs["boxes"][0, candidates]
+        scores = scores[candidates]
+        boxes = boxes * np.array([picture.width, picture.height] * 2, np.float32)
+        faces = []
+        for index in suppress(boxes, scores, OVERLAP):
+            x0, y0, x1, y1 = (float(edge) for edge in boxes[index])
+            faces.append(Face((x0, y0, x1, y1), float(scores[index])))
+        return sorted(faces, key=lambda face: -area(face.box))
+
+    def look(self, image: Pixels | Picture, face: Face) -> FaceView:
+        """Landmarks, alignment and quality of one face. Raises FrameRefused."""
+        picture = Picture.of(image)
+        landmarks = self._landmarks(picture, face)
+        with np.errstate(all="ignore"):
+            aligned = picture.warp(back_to_frame(similarity(five_points(landmarks), TEMPLATE)), SIDE)
+        return FaceView(face, landmarks, aligned, measure(picture, face.box, face.score, landmarks, aligned))
+
+    def liveness(self, image: Pixels | Picture, face: Face) -> float:
+        """Probability that this is a live face and no picture of one; 0 where the model gives no number."""
+        picture = Picture.of(image)
+        model = self.models["liveness"]
+        x, y, width, height = grown(
+            square(face.box, picture.width, picture.height), LIVENESS_SCALE, picture.width, picture.height
+        )
+        logits = model.run(picture.crop(x, y, width, height, model.declared.input_shape[2]))[0].astype(np.float64)
+        weights = np.exp(logits - logits.max())
+        live = float(weights[0] / weights.sum())
+        return live if live == live else 0.0
+
+    def embed(self, view: FaceView) -> Embedding:
+        """(512,) float32, L2-normalised; all NaN where the model gave nothing that has a direction."""
+        raw = self.models["embedding"].run(view.aligned)[0]
+        length = float(np.sqrt(np.dot(raw, raw)))
+        if not 1e-6 < length < float("inf"):
+            return np.full(raw.shape, np.nan, np.float32)
+        unit: Embedding = raw / np.float32(length)
+        return unit
+
+    def analyse(self, image: Pixels | Picture, face: Face) -> FaceAnalysis:
+        """Every step on one face, whatever its quality. Raises FrameRefused."""
+        picture, watch = Picture.of(image), Stopwatch()
+        with watch.stage("look"):
+            view = self.look(picture, face)
+        with watch.stage("liveness"):
+            liveness = self.liveness(picture, face)
+        with watch.stage("embed"):
+            embedding = self.embed(view)
+        return FaceAnalysis(face, view.landmarks, view.quality, liveness, embedding, watch.total())
+
+    def _landmarks(self, picture: Picture, face: Face) -> Points:
+        model = self.models["landmarks"]
+        # Upstream truncates the box to whole pixels and puts the points back with the same truncated box.
+        x, y, width, height = grown(square(face.box, picture.width, picture.height), 1.0, picture.width, picture.height)
+        points = model.run(picture.crop(x, y, width, height, model.declared.input_shape[2], gray=True))[0]
+        landmarks: Points = points.reshape(68, 2) * np.array([width, height], np.float32)
+        landmarks += np.array([x, y], np.float32)
+        return landmarks

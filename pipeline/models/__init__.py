@@ -1,0 +1,1 @@
+"""Which models the pipeline runs: declared in a manifest, fetched by `pull`, believed only after `verify`."""

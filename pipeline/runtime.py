@@ -1,0 +1,65 @@
+"""One model in onnxruntime: its session made once, its input and output buffers made once and bound."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from pipeline.errors import ModelRefused
+from pipeline.models.manifest import ModelFile
+from pipeline.models.verify import PULL_AGAIN
+
+Floats = NDArray[np.float32]
+
+
+class BoundModel:
+    """Not thread-safe: the buffers belong to the model. The outputs of a run are overwritten by the next one."""
+
+    def __init__(self, content: bytes, declared: ModelFile, *, threads: int) -> None:
+        """Raises ModelRefused when onnxruntime can't load the file or its input is not the declared one."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self.session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelRefused(
+                ((declared.file, declared.sha256, f"a file that can't be loaded: {error}"),), PULL_AGAIN
+            ) from error
+        shapes = {model_input.name: tuple(model_input.shape) for model_input in self.session.get_inputs()}
+        if shapes.get(declared.input_name) != declared.input_shape:
+            raise ModelRefused(
+                ((declared.file, declared.sha256, f"a model with inputs {shapes}, declared {declared.input_shape}"),),
+                "correct the manifest",
+            )
+        self.declared = declared
+        self.input: Floats = np.zeros(declared.input_shape, np.float32)
+        self.outputs: dict[str, Floats] = {}
+        self._binding = self.session.io_binding()
+        self._binding.bind_cpu_input(declared.input_name, self.input)
+        for output in self.session.get_outputs():
+            buffer: Floats = np.zeros(output.shape, np.float32)
+            self.outputs[output.name] = buffer
+            self._binding.bind_output(output.name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
+        self.first_output = next(iter(self.outputs.values()))
+
+    def run(self, pixels: NDArray[np.uint8]) -> Floats:
+        """Run on RGB (H, W, 3) or gray (H, W) pixels of the declared size; the next run overwrites what is returned."""
+        plane = self.input[0]
+        if pixels.ndim == 3:
+            if self.declared.colour == "BGR":
+                pixels = pixels[:, :, ::-1]
+            np.copyto(plane, pixels.transpose(2, 0, 1))
+        else:
+            np.copyto(plane[0], pixels)
+        if self.declared.subtract:
+            np.subtract(plane, np.float32(self.declared.subtract), out=plane)
+        if self.declared.multiply != 1.0:
+            np.multiply(plane, np.float32(self.declared.multiply), out=plane)
+        self.session.run_with_iobinding(self._binding)
+        return self.first_output

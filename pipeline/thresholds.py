@@ -1,0 +1,126 @@
+"""The numbers a decision hangs on: from a file that names their source, bound to the models they hold for."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ThresholdsRefused
+from pipeline.models.manifest import Manifest, Role, Sha256, faults
+
+PROVISIONAL = Path(__file__).parent / "data" / "provisional.toml"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OperatingPoint(_Part):
+    """Up to this many templates, a cosine of at least `threshold`; `fmr` is the false match rate it was read at."""
+
+    gallery_up_to: int = Field(gt=0)
+    threshold: float = Field(gt=0, lt=1)
+    fmr: float = Field(gt=0, lt=1)
+    source: str
+
+
+class MatchThresholds(_Part):
+    points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    margin: float = Field(ge=0, lt=1, description="by how much the runner-up, another person, must be worse")
+    same_person: float = Field(gt=0, lt=1, description="two frames of one track below this are two people")
+    source: str
+
+    @model_validator(mode="after")
+    def _rising(self) -> MatchThresholds:
+        sizes = [point.gallery_up_to for point in self.points]
+        values = [point.threshold for point in self.points]
+        if sizes != sorted(set(sizes)) or values != sorted(values):
+            raise ValueError("points must rise in gallery size, and never fall in threshold")
+        return self
+
+
+class LivenessThresholds(_Part):
+    live: float = Field(gt=0, lt=1, description="a frame below this is an attack")
+    source: str
+
+
+class TrackThresholds(_Part):
+    frames_to_match: int = Field(ge=1, le=30)
+    frames_to_refuse: int = Field(ge=1, le=30)
+    overlap: float = Field(gt=0, lt=1, description="IoU of the face between two frames")
+    max_gap_s: float = Field(gt=0)
+    comparable_face: float = Field(
+        gt=0, le=1, description="a second face with at least this share of the subject's area"
+    )
+    source: str
+
+
+class QualityThresholds(_Part):
+    detector_score: float = Field(gt=0, lt=1)
+    face_height_min: float = Field(gt=0, lt=1, description="of the frame's height")
+    face_height_max: float = Field(gt=0, le=1.5)
+    face_pixels_min: int = Field(gt=0)
+    inside: float = Field(gt=0, le=1, description="share of the face's landmarks' box that lies in the frame")
+    dark: float = Field(ge=0, lt=255, description="mean luma of the aligned face")
+    bright: float = Field(gt=0, le=255)
+    sharpness: float = Field(ge=0, description="relative Laplacian energy of the aligned face")
+    yaw_deg: float = Field(gt=0, lt=90)
+    pitch_deg: float = Field(gt=0, lt=90)
+    roll_deg: float = Field(gt=0, lt=90)
+    source: str
+
+
+class CaptureThresholds(_Part):
+    frames: int = Field(ge=1, le=50)
+    templates: int = Field(ge=1, le=10)
+    same_template: float = Field(gt=0, le=1, description="a template closer than this to a kept one adds nothing")
+    source: str
+
+
+class Thresholds(_Part):
+    id: str = Field(min_length=1, max_length=64)
+    provisional: bool
+    models: Mapping[Role, Sha256]
+    match: MatchThresholds
+    liveness: LivenessThresholds
+    track: TrackThresholds
+    quality: QualityThresholds
+    capture: CaptureThresholds
+
+    def bound_to(self, manifest: Manifest) -> Thresholds:
+        """Itself, when every model it was made with is the manifest's. Raises ThresholdsRefused naming the others."""
+        made_with, has = dict(self.models), manifest.hashes
+        other = [role for role in has if made_with.get(role) != has[role]]
+        if other:
+            raise ThresholdsRefused(
+                self.id, f"made for other models: {', '.join(other)}", "calibrate again with the models of this box"
+            )
+        return self
+
+    def point(self, templates: int) -> OperatingPoint:
+        """The operating point for a gallery of so many templates. Raises ThresholdsRefused above the largest one."""
+        for point in self.match.points:
+            if templates <= point.gallery_up_to:
+                return point
+        largest = self.match.points[-1].gallery_up_to
+        raise ThresholdsRefused(
+            self.id,
+            f"calibrated for up to {largest} templates, the gallery has {templates}",
+            "calibrate for a larger gallery",
+        )
+
+
+def load_thresholds(path: Path, manifest: Manifest) -> Thresholds:
+    """Read a thresholds file for these models. Raises ThresholdsRefused naming the file and every fault."""
+    try:
+        thresholds = Thresholds.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ThresholdsRefused(str(path), error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ThresholdsRefused(str(path), f"no TOML: {error}") from error
+    except ValidationError as error:
+        raise ThresholdsRefused(str(path), faults(error)) from error
+    return thresholds.bound_to(manifest)
