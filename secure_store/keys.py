@@ -1,0 +1,68 @@
+"""Where the box's outermost key comes from. A provider gives 32 bytes; what a thief of the card gets depends on
+which one it is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Protocol
+
+from secure_store.durable import write_durably
+from secure_store.errors import KeyFileExposed, KeyMissing
+from secure_store.sealed import KEY_BYTES, new_key
+
+
+class KeyProvider(Protocol):
+    """Gives the key under which the store's own keys are wrapped."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def warning(self) -> str | None:
+        """What the box must say on every start and in health; None when the key does not lie beside the data."""
+
+    def load(self) -> bytes:
+        """32 bytes, the same ones each time. Raises KeyMissing, KeyFileExposed."""
+
+
+class FileKeyProvider:
+    """A key in a file. For development and for boxes without a TPM: whoever has the card has the key too."""
+
+    name = "file"
+    warning = "the store's key is a file beside the data: a thief of the card can read the store"
+
+    def __init__(self, path: Path, create: bool) -> None:
+        self.path = path
+        self._create = create
+
+    def __repr__(self) -> str:
+        return f"FileKeyProvider({str(self.path)!r})"
+
+    def load(self) -> bytes:
+        if self._create and not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_durably(self.path, new_key())
+        return read_key_file(self.path)
+
+
+def read_key_file(path: Path) -> bytes:
+    """The 32 bytes of a key file that only its owner can read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise KeyMissing(str(path), f"the key file cannot be opened ({error.strerror})") from None
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & 0o077:
+            raise KeyFileExposed(str(path), f"its mode is {mode:04o}, so others can read the key")
+        key = os.read(descriptor, KEY_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(key) != KEY_BYTES:
+        raise KeyMissing(
+            str(path), f"a key has {KEY_BYTES} bytes, this file has {'more' if len(key) > KEY_BYTES else len(key)}"
+        )
+    return key

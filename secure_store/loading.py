@@ -1,0 +1,91 @@
+"""Opening all template sets of one model straight into locked memory, in one pass over the table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from secure_store.errors import PersonRefused
+from secure_store.locked import LockedMemory
+from secure_store.record import TRAILER
+from secure_store.sealed import NONCE_BYTES, OVERHEAD_BYTES, label_prefix, label_suffix
+
+_SELECT = """
+SELECT p.subject, p.version, p.counter, p.generation, p.wrapped_key, t.sealed FROM people p
+LEFT JOIN template_sets t ON t.person = p.id AND t.model = (SELECT id FROM models WHERE hash = ?) ORDER BY p.id
+"""
+_ROOM = (
+    "SELECT COALESCE(SUM(LENGTH(sealed)), 0) FROM template_sets WHERE model = (SELECT id FROM models WHERE hash = ?)"
+)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    memory: LockedMemory
+    handles: tuple[str, ...]
+    dimension: int
+    people: int
+    sets: int
+    total: int  # sum of the record keys
+    excluded: int
+    damaged: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Loaded({len(self.handles)} rows)"
+
+
+def load_gallery(
+    connection: sqlite3.Connection,
+    *,
+    model_hash: str,
+    purpose: str,
+    now: int,
+    tenant: str,
+    wrapping: Mapping[int, bytes],
+) -> Loaded:
+    """Every record key is opened (for the census); the vectors of those who consented to `purpose` end up one after
+    another.
+
+    A set is decrypted at the place where its vectors belong; what follows them (dates, purposes) is overwritten by
+    the next set.
+    """
+    memory = LockedMemory(connection.execute(_ROOM, [model_hash]).fetchone()[0] + OVERHEAD_BYTES)
+    view = memory.view
+    openers = {generation: AESGCM(key) for generation, key in wrapping.items()}
+    key_prefix, set_prefix = label_prefix(tenant, "key", ""), label_prefix(tenant, "templates", model_hash)
+    handles: list[str] = []
+    damaged: list[str] = []
+    allowed: dict[bytes, bool] = {}
+    at = people = sets = total = excluded = dimension = 0
+    for subject, version, counter, generation, wrapped, sealed in connection.execute(_SELECT, [model_hash]):
+        people += 1
+        try:
+            suffix = label_suffix(subject, version, counter)
+            key = openers[generation].decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], key_prefix + suffix)
+            total += int.from_bytes(key, "big")
+            if sealed is None:
+                continue
+            sets += 1
+            end = at + len(sealed) - OVERHEAD_BYTES
+            AESGCM(key).decrypt_into(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], set_prefix + suffix, view[at:end])
+        except (InvalidTag, ValueError, KeyError, TypeError, AttributeError):
+            damaged.append(str(subject))
+            continue
+        expires_at, purposes_length, count, width, _epoch = TRAILER.unpack_from(view, end - TRAILER.size)
+        purposes = bytes(view[end - TRAILER.size - purposes_length : end - TRAILER.size])
+        if purposes not in allowed:
+            allowed[purposes] = purpose.encode() in purposes.split(b"\0")
+        if not allowed[purposes] or 0 < expires_at <= now:
+            excluded += 1
+            continue
+        if dimension not in (0, width):
+            raise PersonRefused(subject, f"its templates have {width} numbers, the others of this model {dimension}")
+        dimension = width
+        at += 4 * count * width
+        handles.extend([subject] * count)
+    view[at:] = bytes(len(view) - at)
+    return Loaded(memory, tuple(handles), dimension, people, sets, total % (1 << 256), excluded, tuple(damaged))

@@ -1,0 +1,98 @@
+"""The tables of `store.db`, version by version. A release reads every earlier version and refuses every later one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from secure_store.errors import NotAStore, SchemaTooNew, StoreDamaged, StoreUnwritable
+
+APPLICATION_ID = 0x4B465353  # "KFSS"
+# A sealed 512-d template has about 2,150 bytes: with SQLite's usual 4 KiB pages half of each page would stay empty.
+PAGE_BYTES = 16384
+
+_VERSION_1 = """
+CREATE TABLE keyring (
+  name TEXT NOT NULL, generation INTEGER NOT NULL, holder TEXT NOT NULL, wrapped BLOB NOT NULL,
+  PRIMARY KEY (name, generation, holder)
+);
+CREATE TABLE models (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE);
+CREATE TABLE people (
+  id INTEGER PRIMARY KEY, subject TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, counter INTEGER NOT NULL,
+  generation INTEGER NOT NULL, wrapped_key BLOB NOT NULL, profile BLOB NOT NULL
+);
+CREATE TABLE template_sets (
+  id INTEGER PRIMARY KEY, person INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+  model INTEGER NOT NULL REFERENCES models (id), sealed BLOB NOT NULL, UNIQUE (person, model)
+);
+CREATE TABLE census (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+NEWEST = len(MIGRATIONS)
+
+
+def connect(path: Path) -> Database:
+    """Opens or creates the file and brings it to the newest schema.
+
+    Raises StoreUnwritable, NotAStore, SchemaTooNew, StoreDamaged.
+    """
+    try:
+        connection = sqlite3.connect(path, check_same_thread=False, timeout=5.0)
+    except sqlite3.Error as error:
+        raise StoreUnwritable(str(path), f"SQLite cannot open it ({error})") from None
+    try:
+        database = Database(connection, execute_plugins=False)
+        _set_up(database, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
+    except BaseException:
+        connection.close()
+        raise
+    path.chmod(0o600)
+    return database
+
+
+def _set_up(database: Database, path: Path) -> None:
+    pragma = _pragmas(database)
+    version, application = pragma("user_version"), pragma("application_id")
+    empty = pragma("page_count") == 0
+    if not empty and application != APPLICATION_ID:
+        raise NotAStore(str(path), "it is an SQLite file of something else")
+    if version > NEWEST:
+        raise SchemaTooNew(str(path), f"its schema has version {version}, this release knows up to {NEWEST}")
+    if empty:
+        pragma(f"page_size={PAGE_BYTES}")
+    for setting in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=ON",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "trusted_schema=OFF",
+    ):
+        pragma(setting)
+    migrate(database, version)
+
+
+def migrate(database: Database, version: int) -> None:
+    """Each step in one transaction together with its version number: cut off anywhere, it is whole or not begun."""
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        with database.atomic():
+            for statement in script.split(";"):
+                if statement.strip():
+                    database.execute(statement)
+            database.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version={number}")
+
+
+def _pragmas(database: Database) -> Callable[[str], int]:
+    def pragma(text: str) -> int:
+        row = database.execute(f"PRAGMA {text}").fetchone()
+        return row[0] if row is not None and isinstance(row[0], int) else 0
+
+    return pragma

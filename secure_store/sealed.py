@@ -1,0 +1,84 @@
+"""Sealing one record: AES-256-GCM under a random nonce, bound by its label to the place it belongs to. Pure; the
+fleet may use it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from secure_store.errors import StoreDamaged
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+TAG_BYTES = 16
+OVERHEAD_BYTES = NONCE_BYTES + TAG_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Where a sealed record belongs.
+
+    Put anywhere else (another person, column, model, or an older version), it does not open.
+    """
+
+    tenant: str
+    part: str  # "key", "profile", "templates", ...
+    subject: str = ""
+    model_hash: str = ""
+    version: int = 1
+    counter: int = 0
+
+    def aad(self) -> bytes:
+        return label_prefix(self.tenant, self.part, self.model_hash) + label_suffix(
+            self.subject, self.version, self.counter
+        )
+
+
+def label_prefix(tenant: str, part: str, model_hash: str) -> bytes:
+    """The half of a label that a whole table shares; every field is preceded by its length, so no two labels encode
+    alike.
+    """
+    return b"kingfisher-store" + b"".join(
+        b"%d:%b" % (len(raw), raw) for raw in (tenant.encode(), part.encode(), model_hash.encode())
+    )
+
+
+def label_suffix(subject: str, version: int, counter: int) -> bytes:
+    """The half of a label that is one record's own."""
+    return b"%d:%d:%b" % (version, counter, subject.encode())
+
+
+def new_key() -> bytes:
+    return os.urandom(KEY_BYTES)
+
+
+def seal(key: bytes, plaintext: bytes, label: Label) -> bytes:
+    """nonce (12) | ciphertext | tag (16)."""
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plaintext, label.aad())
+
+
+def open_sealed(key: bytes, blob: bytes, label: Label) -> bytes:
+    """Raises StoreDamaged when key, label or a single bit differs; the error names the record's place, never its
+    content.
+    """
+    if len(blob) < OVERHEAD_BYTES:
+        raise StoreDamaged(f"{label.part} of {label.subject or 'the store'}", "shorter than a sealed record can be")
+    try:
+        return AESGCM(key).decrypt(blob[:NONCE_BYTES], blob[NONCE_BYTES:], label.aad())
+    except InvalidTag:
+        raise StoreDamaged(
+            f"{label.part} of {label.subject or 'the store'}", "does not open with its key and label"
+        ) from None
+
+
+def derive(key: bytes, purpose: str, context: str = "") -> bytes:
+    """A 32-byte key for one purpose, by HKDF-SHA256; knowing one of them tells nothing of the others."""
+    info = b"kingfisher-store/%d:%b/%b" % (len(purpose), purpose.encode(), context.encode())
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)

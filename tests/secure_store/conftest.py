@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from secure_store import Consent, FileKeyProvider, NewPerson, SecureStore, StoreOptions, Template
+from secure_store.factors import Argon2Cost
+
+MODEL = "ab" * 32
+CHEAP = StoreOptions(argon2=Argon2Cost(memory_kib=64, iterations=1, lanes=1), now=lambda: 1_800_000_000)
+
+
+@pytest.fixture
+def model() -> str:
+    return MODEL
+
+
+@pytest.fixture
+def face() -> Callable[[int], NDArray[np.float32]]:
+    """face(7): always the same unit vector of 512 numbers."""
+
+    def make(number: int) -> NDArray[np.float32]:
+        vector = np.random.default_rng(number).standard_normal(512).astype(np.float32)
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+    return make
+
+
+@pytest.fixture
+def person(face: Callable[[int], NDArray[np.float32]]) -> Callable[..., NewPerson]:
+    """person("p-7", 7, pin="2468"): one template, consent to pay."""
+
+    def make(
+        handle: str, number: int = 0, *, purposes: tuple[str, ...] = ("pay",), faces: int = 1, **more: Any
+    ) -> NewPerson:
+        expires_at = more.pop("expires_at", None)
+        return NewPerson(
+            handle=handle,
+            templates=tuple(Template(face(number + 1000 * i), 0.9, MODEL) for i in range(faces)),
+            consent=Consent(frozenset(purposes), "notice-1", 1_700_000_000, "box-screen", expires_at),
+            **more,
+        )
+
+    return make
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> FileKeyProvider:
+    return FileKeyProvider(tmp_path / "key" / "box.key", create=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def reopen(folder: Path, provider: FileKeyProvider) -> Iterator[Callable[..., SecureStore]]:
+    """Opens the test's store, closing the one opened before: reopen(profile="open-loop", tenant="other",
+    options=...).
+    """
+    held: list[SecureStore] = []
+
+    def again(**differently: Any) -> SecureStore:
+        for store in held:
+            store.close()
+        settings: dict[str, Any] = {"tenant": "canteen", "profile": "closed-loop", "options": CHEAP} | differently
+        store = SecureStore.open(settings.pop("folder", folder), settings.pop("provider", provider), **settings)
+        held.append(store)
+        return store
+
+    yield again
+    for store in held:
+        store.close()
+
+
+@pytest.fixture
+def store(reopen: Callable[..., SecureStore]) -> SecureStore:
+    return reopen()
