@@ -1,0 +1,262 @@
+"""The one door of trust: signed envelopes (RFC 7519, EdDSA) between boxes and their fleet. No I/O, no clock of its own.
+
+`sign` and `Signer` make them, `Verifier.verify` believes or refuses them with a RefusalReason. Nothing of a message
+is looked at before its signature holds, except the header that names the key. What is *not* here: that a `jti` is
+used once (durable state: `mqtt.inbox`), and what a body means (`mqtt.schemas`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from mqtt.errors import EnvelopeRefused, RefusalReason, TopicInvalid
+from mqtt.topics import PLACE_OF_TYP, Direction, Topic
+from mqtt.topics import parse as parse_topic
+
+TYP = "kf+jwt"
+ALGORITHM = "EdDSA"
+CLAIM_NAMES = frozenset({"iss", "aud", "jti", "iat", "exp", "typ", "body"})
+HEADER_NAMES = frozenset({"alg", "kid", "typ"})
+# A box without a trusted clock asks the time; what proves freshness there is the nonce, which the caller must check.
+CLOCKLESS_TYPS = frozenset({"time", "time.request"})
+
+_SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_JTI = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_JWS = jwt.PyJWS(algorithms=[ALGORITHM])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that hold before and while an envelope is read."""
+
+    token_bytes: int = 64 * 1024
+    depth: int = 16
+    skew_s: int = 60
+    max_life_s: int = 24 * 3600
+    max_time: int = 2**40
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an envelope says. Times are unix seconds."""
+
+    iss: str
+    aud: str
+    jti: str
+    iat: int
+    exp: int
+    typ: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A public key and the one issuer it may speak for."""
+
+    issuer: str
+    public: Ed25519PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A signed envelope, ready for the wire."""
+
+    token: bytes
+    jti: str
+    exp: int
+
+
+def now_unix() -> int:
+    return int(time.time())
+
+
+def new_jti() -> str:
+    """128 random bits, 22 characters."""
+    return secrets.token_urlsafe(16)
+
+
+def sign(claims: Claims, key: Ed25519PrivateKey, kid: str) -> str:
+    """Compact JWS. Raises ValueError when the body is not JSON."""
+    payload = {
+        "iss": claims.iss, "aud": claims.aud, "jti": claims.jti, "iat": claims.iat, "exp": claims.exp,
+        "typ": claims.typ, "body": dict(claims.body),
+    }  # fmt: skip
+    text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _JWS.encode(text.encode(), key, algorithm=ALGORITHM, headers={"kid": kid, "typ": TYP})
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs as `issuer`. `kid` is the issuer's name where it has one key only."""
+
+    key: Ed25519PrivateKey
+    issuer: str
+    kid: str
+    now: Callable[[], int] = now_unix
+
+    def seal(self, typ: str, aud: str, body: Mapping[str, Any], life_s: int) -> Sealed:
+        """A fresh envelope that lives `life_s` seconds."""
+        iat = self.now()
+        claims = Claims(self.issuer, aud, new_jti(), iat, iat + life_s, typ, body)
+        return Sealed(sign(claims, self.key, self.kid).encode("ascii"), claims.jti, claims.exp)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Believes envelopes to `audience`, signed by a key that `key_of(kid)` knows. Safe to use from several threads."""
+
+    key_of: Callable[[str], TrustedKey | None]
+    audience: str
+    now: Callable[[], int] = now_unix
+    limits: Limits = Limits()
+
+    def verify(self, token: bytes, topic: str, *, retained: bool) -> Claims:
+        """Everything an envelope must be, in order of cost. Raises EnvelopeRefused and nothing else."""
+        if len(token) > self.limits.token_bytes:
+            _refuse(RefusalReason.TOO_LARGE, f"{len(token)} bytes")
+        try:
+            place = parse_topic(topic)
+        except TopicInvalid as error:
+            raise EnvelopeRefused(RefusalReason.WRONG_TOPIC, error.why) from None
+        if retained and place.direction is Direction.DOWN:
+            _refuse(RefusalReason.RETAINED, "nothing to a box is ever retained")
+        head, payload, _ = _split(token)
+        trusted = self._key(_object(head, self.limits, "header"))
+        _check_signature(token, trusted.public)
+        claims = self._claims(_object(payload, self.limits, "payload"))
+        self._check_parties(claims, trusted, place)
+        if claims.typ not in CLOCKLESS_TYPS:
+            self._check_times(claims)
+        return claims
+
+    def _key(self, header: dict[str, Any]) -> TrustedKey:
+        if header.get("alg") != ALGORITHM:
+            _refuse(RefusalReason.BAD_ALGORITHM, f"only {ALGORITHM}")
+        if header.keys() != HEADER_NAMES or header["typ"] != TYP:
+            _refuse(RefusalReason.BAD_HEADER, "exactly alg, kid and typ")
+        kid = header["kid"]
+        if not isinstance(kid, str) or _NAME.fullmatch(kid) is None:
+            _refuse(RefusalReason.BAD_HEADER, "kid is no key id")
+        trusted = self.key_of(kid)
+        if trusted is None:
+            _refuse(RefusalReason.UNKNOWN_KEY, kid)
+        return trusted
+
+    def _claims(self, payload: dict[str, Any]) -> Claims:
+        if payload.keys() != CLAIM_NAMES:
+            _refuse(RefusalReason.BAD_CLAIMS, "exactly iss, aud, jti, iat, exp, typ and body")
+        for name in ("iss", "aud", "typ"):
+            if not isinstance(payload[name], str) or _NAME.fullmatch(payload[name]) is None:
+                _refuse(RefusalReason.BAD_CLAIMS, f"{name} is no name")
+        if not isinstance(payload["jti"], str) or _JTI.fullmatch(payload["jti"]) is None:
+            _refuse(RefusalReason.BAD_CLAIMS, "jti is no id")
+        for name in ("iat", "exp"):
+            if type(payload[name]) is not int or not 0 <= payload[name] <= self.limits.max_time:
+                _refuse(RefusalReason.BAD_CLAIMS, f"{name} is no whole number of seconds")
+        if not isinstance(payload["body"], dict):
+            _refuse(RefusalReason.BAD_CLAIMS, "body is no object")
+        return Claims(**payload)
+
+    def _check_parties(self, claims: Claims, trusted: TrustedKey, place: Topic) -> None:
+        sender = place.box if place.direction is Direction.UP else trusted.issuer
+        receiver = place.box if place.direction is Direction.DOWN else self.audience
+        if claims.iss != trusted.issuer or claims.iss != sender:
+            _refuse(RefusalReason.WRONG_ISSUER, "not who the key or the topic says")
+        if claims.aud != self.audience or claims.aud != receiver:
+            _refuse(RefusalReason.WRONG_AUDIENCE, "meant for someone else")
+        if PLACE_OF_TYP.get(claims.typ) != (place.direction, place.kind):
+            _refuse(RefusalReason.WRONG_TOPIC, f"{claims.typ} does not belong on {place.direction}/{place.kind}")
+
+    def _check_times(self, claims: Claims) -> None:
+        now, skew = self.now(), self.limits.skew_s
+        if claims.exp <= claims.iat:
+            _refuse(RefusalReason.BAD_CLAIMS, "expires before it is issued")
+        if claims.exp - claims.iat > self.limits.max_life_s:
+            _refuse(RefusalReason.LIFETIME_TOO_LONG, f"{claims.exp - claims.iat} s")
+        if claims.iat > now + skew:
+            _refuse(RefusalReason.NOT_YET_VALID, f"issued {claims.iat - now} s from now")
+        if claims.exp <= now - skew:
+            _refuse(RefusalReason.EXPIRED, f"{now - claims.exp} s ago")
+
+
+def _split(token: bytes) -> tuple[bytes, bytes, bytes]:
+    parts = token.split(b".", 3)
+    if len(parts) != 3 or any(_SEGMENT.fullmatch(part) is None for part in parts):
+        _refuse(RefusalReason.MALFORMED, "not three base64url segments")
+    head, payload, signature = (_decode(part) for part in parts)
+    return head, payload, signature
+
+
+def _decode(segment: bytes) -> bytes:
+    try:
+        raw = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+    except binascii.Error:
+        _refuse(RefusalReason.MALFORMED, "cut off")
+    if base64.urlsafe_b64encode(raw).rstrip(b"=") != segment:
+        _refuse(RefusalReason.MALFORMED, "base64url not canonical")
+    return raw
+
+
+def _check_signature(token: bytes, key: Ed25519PublicKey) -> None:
+    try:
+        _JWS.decode_complete(token, key, algorithms=[ALGORITHM])
+    except jwt.InvalidAlgorithmError:
+        raise EnvelopeRefused(RefusalReason.BAD_ALGORITHM, f"only {ALGORITHM}") from None
+    except jwt.InvalidSignatureError:
+        raise EnvelopeRefused(RefusalReason.BAD_SIGNATURE, "does not verify") from None
+    except (jwt.PyJWTError, ValueError):
+        raise EnvelopeRefused(RefusalReason.MALFORMED, "not a JWS") from None
+
+
+def _object(raw: bytes, limits: Limits, part: str) -> dict[str, Any]:
+    """Strict JSON object: UTF-8, no name twice, no NaN, bounded depth, no lone surrogates."""
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        _check_depth(value, limits.depth)
+    except (ValueError, RecursionError):
+        raise EnvelopeRefused(RefusalReason.MALFORMED, f"{part} is not strict JSON") from None
+    if not isinstance(value, dict):
+        _refuse(RefusalReason.MALFORMED, f"{part} is no object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name twice")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if left < 0:
+        raise ValueError("too deep")
+    match value:
+        case str():
+            value.encode("utf-8")  # a lone surrogate is a UnicodeEncodeError, a ValueError
+        case dict():
+            for name, member in value.items():
+                name.encode("utf-8")
+                _check_depth(member, left - 1)
+        case list():
+            for member in value:
+                _check_depth(member, left - 1)
+
+
+def _refuse(reason: RefusalReason, detail: str) -> NoReturn:
+    raise EnvelopeRefused(reason, detail)

@@ -1,0 +1,214 @@
+"""What the bodies of envelopes look like: frozen, strict, nothing unknown. One model per type."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from mqtt.envelope import Claims
+from mqtt.errors import EnvelopeRefused, RefusalReason
+
+MAX_AMOUNT_MINOR = 10**12
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _shown(text: str) -> str:
+    """Nothing that could upset a display: no control, private or bidi-override characters."""
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Zl", "Zp") or c in _BIDI for c in text):
+        raise ValueError("characters that can't be shown")
+    return text
+
+
+def _text(pattern: str) -> StringConstraints:
+    return StringConstraints(pattern=rf"\A{pattern}\z")
+
+
+AmountMinor = Annotated[int, Field(strict=True, gt=0, le=MAX_AMOUNT_MINOR)]  # the currency's smallest unit
+Currency = Annotated[str, _text("[A-Z]{3}")]  # ISO 4217
+Id = Annotated[str, _text("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")]
+Handle = Annotated[str, _text("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")]  # a payer's opaque name, never a phone number
+Code = Annotated[str, _text("[a-z0-9][a-z0-9_.-]{0,63}")]  # a machine's word: reason, event, factor, channel
+Shown = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_shown)]
+UnixTime = Annotated[int, Field(strict=True, ge=0, le=2**40)]
+Attempt = Annotated[int, Field(strict=True, ge=1, le=1000)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """What goes into an envelope."""
+        return self.model_dump(mode="json")
+
+
+class OrderBody(Body):
+    order_id: Id
+    amount_minor: AmountMinor
+    currency: Currency
+    title: Shown | None = None
+    expires_at: UnixTime
+
+
+class PayRequestBody(Body):
+    order_id: Id
+    attempt: Attempt
+    amount_minor: AmountMinor
+    currency: Currency
+    payer: Handle
+    factors: Annotated[Sequence[Code], Field(max_length=8)]
+    channel: Code
+    decided_at: UnixTime
+    flow: Code
+
+
+class PayQueryBody(Body):
+    order_id: Id
+    attempt: Attempt
+
+
+class PayReverseBody(Body):
+    order_id: Id
+    attempt: Attempt
+
+
+class AnswerReason(StrEnum):
+    """The reasons the gateway gives. A box must cope with others: they are words for the journal, not for decisions."""
+
+    OK = "ok"
+    IN_PROGRESS = "in_progress"
+    UNKNOWN_ORDER = "unknown_order"
+    UNKNOWN_PAYER = "unknown_payer"
+    AMOUNT_MISMATCH = "amount_mismatch"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    ORDER_EXPIRED = "order_expired"
+    ORDER_CLOSED = "order_closed"
+    ALREADY_PAID = "already_paid"
+    ATTEMPT_IN_PROGRESS = "attempt_in_progress"
+    SUPERSEDED = "superseded"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    NEVER_RECEIVED = "never_received"
+    ACQUIRER_DECLINED = "acquirer_declined"
+    TOO_LATE = "too_late"
+    REVERSED_ON_REQUEST = "reversed_on_request"
+
+
+class PayAnswerBody(Body):
+    """`approved`, `declined` and `reversed` are final; `pending` says ask again. The amount is the issued order's;
+    it is missing only where the gateway knows no such order of this box."""
+
+    order_id: Id
+    attempt: Attempt
+    status: Literal["approved", "declined", "pending", "reversed"]
+    reason: Code
+    amount_minor: AmountMinor | None = None
+    currency: Currency | None = None
+    reference: Id | None = None
+
+    @model_validator(mode="after")
+    def _approval_names_its_amount(self) -> PayAnswerBody:
+        if self.status == "approved" and (self.amount_minor is None or self.currency is None or self.reference is None):
+            raise ValueError("an approval names amount, currency and reference")
+        return self
+
+
+class CommandBody(Body):
+    """`command_id` is the command's identity: sent again in a new envelope, it is still the same command."""
+
+    command_id: Id
+    command: Code
+    args: dict[str, JsonValue]
+
+
+class EnrolArgs(Body):
+    """Arguments of the command `enrol`."""
+
+    handle: Handle
+    purposes: Annotated[Sequence[Code], Field(min_length=1, max_length=8)]
+    notice_version: Code
+    expires_at: UnixTime
+
+
+class EraseArgs(Body):
+    """Arguments of the command `erase`."""
+
+    handle: Handle
+
+
+class AttemptRef(Body):
+    order_id: Id
+    attempt: Attempt
+
+
+class StateBody(Body):
+    """What a box has. `online: false` is its last will: signed, and even so a hint only."""
+
+    online: bool
+    versions: dict[Code, int | Annotated[str, StringConstraints(max_length=64)]] = Field(default_factory=dict)
+    unsettled: Annotated[Sequence[AttemptRef], Field(max_length=200)] = ()
+    open_orders: Annotated[Sequence[Id], Field(max_length=200)] = ()
+    open_commands: Annotated[Sequence[Id], Field(max_length=200)] = ()
+
+
+class EventBody(Body):
+    """Something happened on the box. Names in use: order.open, order.cancelled, order.expired, enrol.open, enrol.done,
+    enrol.cancelled, enrol.failed, erase.done, erase.failed."""
+
+    event: Code
+    at: UnixTime
+    order_id: Id | None = None
+    command_id: Id | None = None
+    handle: Handle | None = None
+    reason: Code | None = None
+    data: dict[Code, int | bool | Annotated[str, StringConstraints(max_length=256)]] = Field(default_factory=dict)
+
+
+class TimeRequestBody(Body):
+    nonce: Id
+
+
+class TimeBody(Body):
+    """The fleet's time, for the nonce that the box has just made up."""
+
+    nonce: Id
+    now: UnixTime
+
+
+BODY_OF_TYP: dict[str, type[Body]] = {
+    "order": OrderBody,
+    "pay.request": PayRequestBody,
+    "pay.query": PayQueryBody,
+    "pay.reverse": PayReverseBody,
+    "pay.answer": PayAnswerBody,
+    "command": CommandBody,
+    "time.request": TimeRequestBody,
+    "time": TimeBody,
+    "state": StateBody,
+    "event": EventBody,
+}
+
+
+def parse_body(claims: Claims) -> Body:
+    """The body as the model of its type. Raises EnvelopeRefused(BAD_BODY) that names the wrong paths, never values."""
+    model = BODY_OF_TYP.get(claims.typ)
+    if model is None:
+        raise EnvelopeRefused(RefusalReason.BAD_BODY, f"no body is known for {claims.typ}")
+    try:
+        return model.model_validate(claims.body)
+    except ValidationError as error:
+        paths = ", ".join(
+            f"{'.'.join(str(p) for p in item['loc'])[:80] or 'body'} ({item['type']})" for item in error.errors()[:5]
+        )
+        raise EnvelopeRefused(RefusalReason.BAD_BODY, paths) from None
