@@ -1,1 +1,1 @@
-"""What a payer, a clerk or a technician sees: views say what, text says it in their language, scene lays it out, render draws it."""
+"""What payer, clerk and technician see: views say what, text puts it into words, scene lays it out, render draws it."""

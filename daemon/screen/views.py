@@ -129,7 +129,8 @@ class EnterPin:
     typed: int = 0  # how many digits, never which
     length: int = 6
     wrong_tries_left: int | None = None  # None: no wrong try so far
-    seconds_left: float | None = None
+    seconds_left: float | None = None  # None: no limit shown
+    seconds_total: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ class EnterPhone:
     mode: Literal["last4", "whole"] = "last4"
     wrong: bool = False  # the last entry was not right
     seconds_left: float | None = None
+    seconds_total: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,218 @@
+"""The screens of a payment, from the look at the camera to its outcome. Only an approval fills it with green."""
+
+from __future__ import annotations
+
+from daemon.screen.elements import Arc, Backdrop, Box, Element, Plate, Preview, Ring
+from daemon.screen.money import amount
+from daemon.screen.parts import (
+    Page,
+    busy,
+    card,
+    cells,
+    countdown,
+    flat,
+    hero,
+    legend,
+    paper,
+    pill,
+    pin_cells,
+    stack,
+)
+from daemon.screen.theme import Colour
+from daemon.screen.views import (
+    Approved,
+    Cancelled,
+    Checking,
+    Declined,
+    EnterAmount,
+    EnterPhone,
+    EnterPin,
+    Hint,
+    Look,
+    Processing,
+    Reversed,
+)
+
+_DECLINED_ICONS = {"locked": "lock", "expired": "clock", "timeout": "clock", "network": "offline"}
+
+
+def mirror(page: Page, box: Box, colour: Colour, part: float) -> list[Element]:
+    """The live picture in a circle, with a ring of which `part` (0..1) is coloured."""
+    ring = box.square()
+    width = page.u(10)
+    glass = ring.inset(width + page.u(8))
+    return [
+        Plate(ring, page.theme.card, ring.w // 2),
+        Ring(ring, page.theme.line, width),
+        Preview(glass, glass.w // 2, page.theme.brand_soft),
+        Arc(ring, colour, width, 0.0, part),
+    ]
+
+
+def halves(page: Page, body: Box) -> tuple[Box, Box]:
+    """(room for the picture, room for the words): side by side, or one above the other on a tall display."""
+    if page.portrait:
+        return body.inset(page.u(28), 0).cut_top(round(body.h * 0.58))
+    left, right = body.cut_left(round(body.w * 0.51))
+    return left.inset(page.u(22)), right.inset(page.u(8), page.u(16)).cut_right(page.u(30))[1]
+
+
+def look(page: Page, view: Look) -> tuple[Element, ...]:
+    theme, words = page.theme, page.words
+    if page.portrait:
+        keys, body = legend(page, ("cancel",))
+        glass, side = halves(page, body)
+    else:
+        glass, side = halves(page, page.box)
+        margin = page.u(28)
+        keys, side = legend(page, ("cancel",), Box(side.x - margin, side.y, side.w + 2 * margin, side.h + page.u(10)))
+        side = side.inset(margin, 0)
+    align = page.along
+    rows = stack(side, (36, 84, 24, 104), page)
+    colour = theme.warm if view.seconds_left <= 5 else theme.good if view.hint == Hint.HOLD_STILL else theme.brand
+    sentence = words(f"hint.{view.hint}") if view.hint else words("look.headline")
+    title = page.text(view.title or words("amount.label"), rows[0], 26, theme.muted, align=align, foreign=True)
+    return flat(
+        paper(page),
+        keys,
+        title,
+        page.amount(view.amount_minor, view.currency, rows[1], 66, align=align),
+        page.text(sentence, rows[3], 36, theme.brand, "bold", align=align, lines=2, valign="top"),
+        mirror(page, glass.inset(page.u(6)), colour, view.seconds_left / max(view.seconds_total, 0.001)),
+    )
+
+
+def _entry(page: Page, view: EnterPin | EnterPhone) -> tuple[list[Element], Box]:
+    """(amount, countdown and legend, as on every screen where something is typed; the room between them)."""
+    keys, body = legend(page, ("cancel", "back", "ok"))
+    head, body = body.cut_top(page.u(96))
+    head = head.inset(page.u(28), page.u(14))
+    ring, rest = head.cut_right(page.u(64))
+    rest = rest.cut_left(ring.w)[1]
+    money = page.amount(view.amount_minor, view.currency, rest, 50)
+    return [*keys, money, *countdown(page, ring, view.seconds_left, view.seconds_total)], body.inset(page.u(28), 0)
+
+
+def enter_pin(page: Page, view: EnterPin) -> tuple[Element, ...]:
+    theme, words = page.theme, page.words
+    frame, body = _entry(page, view)
+    rows = stack(body, (52, 96, 48), page, gap=14)
+    note: list[Element] = []
+    if view.wrong_tries_left is not None:
+        last = view.wrong_tries_left <= 1
+        sentence = words("pin.wrong_last") if last else words("pin.wrong", tries=view.wrong_tries_left)
+        note = pill(page, rows[2], sentence, theme.bad, theme.bad_soft)
+    return flat(
+        paper(page),
+        page.text(words("pin.headline"), rows[0], 38, theme.ink, "bold"),
+        pin_cells(page, rows[1], view.typed, view.length),
+        note,
+        frame,
+    )
+
+
+def enter_phone(page: Page, view: EnterPhone) -> tuple[Element, ...]:
+    theme, words = page.theme, page.words
+    frame, body = _entry(page, view)
+    rows = stack(body, (52, 96, 48), page, gap=14)
+    if view.mode == "last4":
+        field, boxes = cells(page, rows[1], 4, len(view.typed))
+        for digit, box in zip(view.typed, boxes, strict=False):
+            field.append(page.text(digit, box, 46, theme.ink, "bold"))
+    else:
+        plate = rows[1].middle(page.u(430), page.u(82))
+        typed = view.typed[:15]
+        grouped = " ".join(part for part in (typed[:3], typed[3:7], typed[7:]) if part)
+        field = card(page, plate)
+        ink = theme.ink if typed else theme.line
+        field.append(page.text(grouped or "···", plate.inset(page.u(20), 0), 46, ink, "bold"))
+    note = pill(page, rows[2], words("phone.wrong"), theme.bad, theme.bad_soft) if view.wrong else []
+    return flat(paper(page), page.text(words(f"phone.{view.mode}"), rows[0], 38, theme.ink, "bold"), field, note, frame)
+
+
+def enter_amount(page: Page, view: EnterAmount) -> tuple[Element, ...]:
+    theme = page.theme
+    keys, body = legend(page, ("cancel", "back", "ok"))
+    rows = stack(body.inset(page.u(28), 0), (52, 150), page, gap=20)
+    plate = rows[1].middle(page.u(640), page.u(140))
+    colour = theme.ink if view.typed_minor else theme.muted
+    return flat(
+        paper(page),
+        page.text(page.words("amount.enter"), rows[0], 38, theme.ink, "bold"),
+        card(page, plate),
+        page.amount(view.typed_minor, view.currency, plate.inset(page.u(24), 0), 84, colour),
+        keys,
+    )
+
+
+def processing(page: Page, view: Processing) -> tuple[Element, ...]:
+    return _waiting(page, view, page.theme.brand, "lock", "processing")
+
+
+def checking(page: Page, view: Checking) -> tuple[Element, ...]:
+    return _waiting(page, view, page.theme.wait, "clock", "checking")
+
+
+def _waiting(page: Page, view: Processing | Checking, colour: Colour, icon: str, family: str) -> tuple[Element, ...]:
+    rows = stack(page.box.inset(page.u(32), page.u(20)), (136, 20, 70, 56, 76), page)
+    return flat(
+        paper(page),
+        page.text(page.words(f"{family}.headline"), rows[2], 44, page.theme.ink, "bold"),
+        page.amount(view.amount_minor, view.currency, rows[3], 42),
+        page.text(page.words(f"{family}.detail"), rows[4], 28, page.theme.muted, lines=2),
+        busy(page, rows[0], icon, colour),
+    )
+
+
+def approved(page: Page, view: Approved) -> tuple[Element, ...]:
+    theme, words = page.theme, page.words
+    rows = stack(page.box.inset(page.u(32), page.u(24)), (168, 14, 64, 96, 44), page)
+    outer = rows[0].square()
+    glow = Box(outer.x - page.u(46), outer.y - page.u(46), outer.w + 2 * page.u(46), outer.h + 2 * page.u(46))
+    headline = words("approved.offline" if view.offline else "approved.headline")
+    if view.offline:
+        detail = words("approved.offline_detail")
+    elif view.reference_tail:
+        detail = words("approved.reference", tail=view.reference_tail)
+    else:
+        detail = words("approved.thanks")
+    return flat(
+        Backdrop(theme.good, theme.good_deep),
+        Plate(glow, theme.veil, glow.w // 2),
+        hero(page, outer, "check", theme.good_deep, theme.veil),
+        page.text(headline, rows[2], 46, theme.on_colour, "bold"),
+        page.amount(view.amount_minor, view.currency, rows[3], 80, theme.on_colour),
+        page.text(detail, rows[4], 26, theme.on_colour_muted, foreign=bool(view.reference_tail)),
+    )
+
+
+def _ending(
+    page: Page, icon: str, colours: tuple[Colour, Colour], headline: str, money: str | None, detail: str
+) -> tuple[Element, ...]:
+    theme = page.theme
+    rows = stack(page.box.inset(page.u(32), page.u(20)), (146, 18, 70, 48 if money else 0.1, 88), page)
+    return flat(
+        paper(page),
+        hero(page, rows[0], icon, *colours),
+        page.text(headline, rows[2], 48, theme.ink, "bold"),
+        page.text(money, rows[3], 34, theme.muted, "medium") if money else (),
+        page.text(detail, rows[4], 30, theme.ink if money else theme.muted, lines=2),
+    )
+
+
+def declined(page: Page, view: Declined) -> tuple[Element, ...]:
+    icon = _DECLINED_ICONS.get(view.reason, "cross")
+    colours = (page.theme.bad, page.theme.bad_soft)
+    money = amount(view.amount_minor, view.currency)
+    return _ending(page, icon, colours, page.words("declined.headline"), money, page.words(f"declined.{view.reason}"))
+
+
+def cancelled(page: Page, _: Cancelled) -> tuple[Element, ...]:
+    colours = (page.theme.muted, page.theme.line)
+    return _ending(page, "cross", colours, page.words("cancelled.headline"), None, page.words("cancelled.detail"))
+
+
+def reversed_(page: Page, view: Reversed) -> tuple[Element, ...]:
+    colours = (page.theme.brand, page.theme.brand_soft)
+    money = amount(view.amount_minor, view.currency)
+    return _ending(page, "undo", colours, page.words("reversed.headline"), money, page.words("reversed.detail"))

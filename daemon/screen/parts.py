@@ -1,0 +1,227 @@
+"""What screens are put together from: the page itself, the key legend, the hero drawing, a stack of rows.
+
+Lengths are given in units of the 800x480 design and scaled by `Page.u`, so a screen keeps its proportions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from daemon.screen.elements import (
+    Arc,
+    Backdrop,
+    Box,
+    Dots,
+    Element,
+    Icon,
+    Outline,
+    Plate,
+    Ring,
+    Shadow,
+    Text,
+    Weight,
+)
+from daemon.screen.money import amount
+from daemon.screen.text import Wording
+from daemon.screen.theme import Colour, Theme
+
+KeyName = Literal["ok", "cancel", "back", "agree", "decline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One display with its language and colours."""
+
+    size: tuple[int, int]
+    words: Wording
+    theme: Theme
+    at_s: float = 0.0
+
+    @property
+    def portrait(self) -> bool:
+        return self.size[1] > self.size[0]
+
+    @property
+    def along(self) -> Literal["left", "centre"]:
+        """How words stand beside a picture, or below it."""
+        return "centre" if self.portrait else "left"
+
+    @property
+    def box(self) -> Box:
+        return Box(0, 0, *self.size)
+
+    def u(self, length: float) -> int:
+        """Design units as pixels."""
+        width, height = self.size
+        scale = min(width / 480, height / 800) if self.portrait else min(width / 800, height / 480)
+        return max(1, round(length * scale))
+
+    def text(
+        self,
+        content: str,
+        box: Box,
+        size: float,
+        colour: Colour,
+        weight: Weight = "regular",
+        *,
+        align: Literal["left", "centre", "right"] = "centre",
+        valign: Literal["top", "middle", "bottom"] = "middle",
+        lines: int = 1,
+        foreign: bool = False,
+    ) -> Text:
+        return Text(content, box, self.u(size), colour, weight, align, valign, lines, foreign)
+
+    def amount(
+        self,
+        minor: int,
+        currency: str,
+        box: Box,
+        size: float,
+        colour: Colour | None = None,
+        align: Literal["left", "centre"] = "centre",
+    ) -> Text:
+        return self.text(amount(minor, currency), box, size, colour or self.theme.ink, "bold", align=align)
+
+
+def paper(page: Page) -> Backdrop:
+    return Backdrop(page.theme.paper, page.theme.paper_deep)
+
+
+def stack(box: Box, rows: Sequence[float], page: Page, gap: float = 0) -> list[Box]:
+    """Rows of these heights (units), one below the other in the middle of the box; flatter where they don't fit."""
+    gaps = gap * (len(rows) - 1)
+    wanted = page.u(sum(rows) + gaps)
+    scale = min(1.0, box.h / wanted)
+    y = box.y + (box.h - wanted * scale) / 2
+    boxes = []
+    for row in rows:
+        height = page.u(row) * scale
+        boxes.append(Box(box.x, round(y), box.w, int(height)))
+        y += height + page.u(gap) * scale * bool(gap)
+    return boxes
+
+
+def legend(page: Page, keys: Sequence[KeyName], box: Box | None = None) -> tuple[list[Element], Box]:
+    """(what the keys do now, along the bottom; the room above). Cancel stands left and OK right, as on the keypad."""
+    strip, body = (box or page.box).cut_bottom(page.u(76))
+    if not keys:
+        return [], body
+    theme = page.theme
+    looks: dict[KeyName, tuple[str, Colour]] = {
+        "ok": ("check", theme.good),
+        "agree": ("check", theme.good),
+        "cancel": ("cross", theme.bad),
+        "decline": ("cross", theme.bad),
+        "back": ("back", theme.wait),
+    }
+    elements: list[Element] = []
+    row = strip.inset(page.u(28), 0).cut_top(page.u(64))[0]
+    width = row.w // max(2, len(keys))
+    for place, key in enumerate(keys):
+        name, colour = looks[key]
+        cell = Box(row.x + place * width, row.y, width, row.h)
+        if key in ("ok", "agree"):
+            cell = Box(row.right - width, row.y, width, row.h)
+        cap_w = page.u(46)
+        label = page.words(f"key.{key}")
+        used = cap_w + page.u(12) + min(_roughly(label, page.u(25)), width - cap_w - page.u(12))
+        at_end = cell.right == row.right and place > 0
+        in_middle = 0 < place < len(keys) - 1
+        left = cell.right - used if at_end else cell.x + (cell.w - used) // 2 if in_middle else cell.x
+        cap = Box(left, cell.y, cap_w, cell.h).square()
+        words = Box(cap.right + page.u(12), cell.y, used - cap_w - page.u(12), cell.h)
+        elements += [
+            Plate(cap, colour, cap.w // 2),
+            Icon(name, cap.inset(cap.w // 5), theme.on_colour, max(1.5, cap.w * 0.075)),
+            page.text(label, words, 25, theme.ink, "medium", align="left"),
+        ]
+    return elements, body
+
+
+def _roughly(content: str, size: int) -> int:
+    """About how wide the words are, enough to centre them; typeset measures for sure."""
+    return round(sum(1.0 if ord(letter) > 0x2E7F else 0.6 for letter in content) * size) + 2
+
+
+def hero(page: Page, box: Box, icon: str, colour: Colour, halo: Colour) -> list[Element]:
+    """A disc with a drawing in it and a soft ring around."""
+    outer = box.square()
+    disc = outer.inset(round(outer.w * 0.11))
+    return [
+        Plate(outer, halo, outer.w // 2),
+        Plate(disc, colour, disc.w // 2),
+        Icon(icon, disc.inset(round(disc.w * 0.22)), page.theme.on_colour, disc.w * 0.075),
+    ]
+
+
+def busy(page: Page, box: Box, icon: str, colour: Colour) -> list[Element]:
+    """A ring with a part that runs around; the drawing in the middle."""
+    ring = box.square()
+    width = max(3, ring.w // 16)
+    return [
+        Icon(icon, ring.inset(round(ring.w * 0.29)), colour, ring.w * 0.035),
+        Ring(ring, page.theme.line, width),
+        Arc(ring, colour, width, (page.at_s * 0.7) % 1.0, 0.28),
+    ]
+
+
+def countdown(page: Page, box: Box, left_s: float | None, total_s: float) -> list[Element]:
+    """Seconds left as a small ring with the number in it; nothing where there is no limit."""
+    if left_s is None:
+        return []
+    ring = box.square()
+    colour = page.theme.warm if left_s <= 5 else page.theme.brand
+    width = max(2, ring.w // 14)
+    return [
+        Ring(ring, page.theme.line, width),
+        page.text(str(max(0, int(left_s + 0.999))), ring.inset(ring.w // 5), 22, page.theme.muted, "medium"),
+        Arc(ring, colour, width, 0.0, left_s / max(total_s, 0.001)),
+    ]
+
+
+def cells(page: Page, box: Box, count: int, current: int) -> tuple[list[Element], list[Box]]:
+    """A row of little cards, one for each digit; the one that comes next is marked."""
+    gap = page.u(12)
+    side = min(box.h, (box.w - gap * (count - 1)) // count, page.u(78))
+    width = side * count + gap * (count - 1)
+    row = box.middle(width, side)
+    boxes = [Box(row.x + place * (side + gap), row.y, side, side) for place in range(count)]
+    elements: list[Element] = []
+    for place, cell in enumerate(boxes):
+        radius = side // 5
+        colour = page.theme.brand if place == current else page.theme.line
+        line = page.u(3 if place == current else 2)
+        elements += [Plate(cell, page.theme.card, radius), Outline(cell, colour, radius, line)]
+    return elements, boxes
+
+
+def pin_cells(page: Page, box: Box, typed: int, length: int) -> list[Element]:
+    """The cells of a PIN with a dot in each that is filled."""
+    count = max(1, length, typed)
+    elements, boxes = cells(page, box, count, typed)
+    for place in range(min(typed, count)):
+        elements.append(Dots(boxes[place], 1, 1, page.theme.ink, page.theme.card))
+    return elements
+
+
+def pill(page: Page, box: Box, content: str, ink: Colour, ground: Colour, size: float = 24) -> list[Element]:
+    """A short note on a coloured ground, in the middle of the box."""
+    inner = min(_roughly(content, page.u(size)), box.w - 2 * page.u(18))
+    plate = box.middle(inner + 2 * page.u(18), min(box.h, page.u(size * 1.75)))
+    return [Plate(plate, ground, plate.h // 2), page.text(content, plate.inset(page.u(16), 0), size, ink, "medium")]
+
+
+def card(page: Page, box: Box) -> list[Element]:
+    """A white card with a soft shadow."""
+    radius = page.u(24)
+    return [Shadow(box, page.theme.shadow, radius, page.u(9)), Plate(box, page.theme.card, radius)]
+
+
+def flat(*groups: Element | Iterable[Element]) -> tuple[Element, ...]:
+    """Elements and groups of them as one tuple, back to front."""
+    elements: list[Element] = []
+    for group in groups:
+        elements += list(group) if isinstance(group, Iterable) else [group]
+    return tuple(elements)

@@ -1,0 +1,78 @@
+"""What the box says aloud. A line for each view, or none; a change of view decides whether it is spoken, once.
+
+No digit that was typed and no name is ever spoken.
+"""
+
+from __future__ import annotations
+
+from daemon.screen.money import spoken
+from daemon.screen.text import wording
+from daemon.screen.views import (
+    Approved,
+    Cancelled,
+    Checking,
+    Consent,
+    Declined,
+    EnrolDone,
+    EnrolFailed,
+    EnrolLook,
+    EnterPhone,
+    EnterPin,
+    Look,
+    NewPin,
+    Reversed,
+    Trouble,
+    View,
+)
+
+
+def line(view: View, locale: str) -> str | None:
+    """The sentence that belongs to a view, None for the quiet ones."""
+    words = wording(locale)
+    match view:
+        case Look() | EnrolLook():
+            return words("voice.look")
+        case EnterPin(wrong_tries_left=left):
+            return words("voice.pin") if left is None else words("voice.pin_wrong")
+        case EnterPhone(mode=mode, wrong=wrong):
+            return words("phone.wrong") if wrong else words(f"voice.phone_{mode}")
+        case Checking():
+            return words("voice.checking")
+        case Approved(amount_minor=minor, currency=currency):
+            return words("voice.approved", amount=spoken(minor, currency, words.locale))
+        case Declined(reason=reason):
+            return words("voice.declined", why=words(f"declined.{reason}"))
+        case Cancelled():
+            return words("voice.cancelled")
+        case Reversed():
+            return words("voice.reversed")
+        case Consent():
+            return words("voice.consent")
+        case NewPin(step=step, mismatch=mismatch):
+            if mismatch:
+                return words("voice.newpin_mismatch")
+            return words("voice.newpin_repeat" if step == "repeat" else "voice.newpin")
+        case EnrolDone():
+            return words("voice.enroldone")
+        case EnrolFailed():
+            return words("voice.enrolfailed")
+        case Trouble():
+            return words("voice.trouble")
+        case _:
+            return None
+
+
+def on_change(before: View | None, after: View, locale: str) -> str | None:
+    """What to say when the screen changes from one view to the next; None while it is still the same matter."""
+    said = None if before is None else line(before, locale)
+    now = line(after, locale)
+    if type(before) is type(after) and now == said and not _wrong_again(before, after):
+        return None
+    return now
+
+
+def _wrong_again(before: View | None, after: View) -> bool:
+    """A second wrong PIN is said again, though the sentence is the same."""
+    if not (isinstance(before, EnterPin) and isinstance(after, EnterPin)):
+        return False
+    return before.wrong_tries_left != after.wrong_tries_left
