@@ -54,8 +54,8 @@ def page_headers(till_url: str | None) -> dict[str, str]:
         parts = urlsplit(till_url)
         tills += f" {parts.scheme}://{parts.netloc}"
     policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-        f"frame-src {tills}; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
+        f"connect-src 'self'; frame-src {tills}; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     )
     return {
         "Content-Security-Policy": policy,

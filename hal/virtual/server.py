@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hal.errors import DeviceGone, HalError
-from hal.virtual import display, door
+from hal.virtual import display, door, webfont
 from hal.virtual.messages import BadMessage
 
 PAGE = Path(__file__).parent / "page"
@@ -129,6 +129,7 @@ class PageServer:
         app = web.Application(middlewares=[door.only_this_machine])
         app.router.add_get("/", self._page)
         app.router.add_get("/page/{file}", self._file)
+        app.router.add_get("/font.otf", self._font)
         app.router.add_get("/ws", self._socket)
         app.router.add_get("/display.png", self._display)
         app.router.add_get("/camera.jpg", self._camera)
@@ -153,6 +154,18 @@ class PageServer:
         if name not in {"box.css", "box.js", "panels.js", "icon.svg"}:
             raise web.HTTPNotFound(text="There is no such file.\n")
         return web.FileResponse(PAGE / name, headers=door.page_headers(self._back.till_url))
+
+    async def _font(self, request: web.Request) -> web.StreamResponse:
+        font = webfont.installed_font()
+        if font is None:
+            raise web.HTTPNotFound(text="No font is installed.\n")
+        headers = {"Content-Type": "font/otf", "Cache-Control": "max-age=86400"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        for chunk in webfont.face(font):
+            await response.write(chunk)
+        await response.write_eof()
+        return response
 
     async def _display(self, request: web.Request) -> web.StreamResponse:
         body = await asyncio.to_thread(display.png, self._back.pixels())
