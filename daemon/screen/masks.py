@@ -48,10 +48,8 @@ def icon(name: str, width: int, height: int, stroke: float) -> Image.Image:
         points = [(x * width * _OVER, y * height * _OVER) for x, y in path.points]
         if path.filled:
             draw.polygon(points, fill=255)
-        if path.closed:
-            points = [*points, points[0], points[1]]
-        draw.line(points, fill=255, width=line, joint="curve")
-        for x, y in (points[0], points[-1]):
+        draw.line([*points, points[0]] if path.closed else points, fill=255, width=line)
+        for x, y in points:
             draw.ellipse((x - line / 2, y - line / 2, x + line / 2, y + line / 2), fill=255)
     return mask.reduce(_OVER)
 

@@ -48,6 +48,10 @@ class Page:
         """How words stand beside a picture, or below it."""
         return "centre" if self.portrait else "left"
 
+    def tall(self, length: float, portrait: float) -> float:
+        """A length in units, or another one on a tall display."""
+        return portrait if self.portrait else length
+
     @property
     def box(self) -> Box:
         return Box(0, 0, *self.size)
@@ -90,59 +94,82 @@ def paper(page: Page) -> Backdrop:
 
 
 def stack(box: Box, rows: Sequence[float], page: Page, gap: float = 0) -> list[Box]:
-    """Rows of these heights (units), one below the other in the middle of the box; flatter where they don't fit."""
-    gaps = gap * (len(rows) - 1)
-    wanted = page.u(sum(rows) + gaps)
+    """Rows of these heights (units), one below the other in the middle of the box; flatter where they don't fit.
+
+    On a tall display they stand a little above the middle, where the eye looks for them.
+    """
+    wanted = page.u(sum(rows) + gap * (len(rows) - 1))
     scale = min(1.0, box.h / wanted)
-    y = box.y + (box.h - wanted * scale) / 2
+    y = box.y + (box.h - wanted * scale) * (0.42 if page.portrait else 0.5)
     boxes = []
     for row in rows:
         height = page.u(row) * scale
         boxes.append(Box(box.x, round(y), box.w, int(height)))
-        y += height + page.u(gap) * scale * bool(gap)
+        y += height + (page.u(gap) * scale if gap else 0)
     return boxes
 
 
 def legend(page: Page, keys: Sequence[KeyName], box: Box | None = None) -> tuple[list[Element], Box]:
     """(what the keys do now, along the bottom; the room above). Cancel stands left and OK right, as on the keypad."""
-    strip, body = (box or page.box).cut_bottom(page.u(76))
-    if not keys:
-        return [], body
-    theme = page.theme
-    looks: dict[KeyName, tuple[str, Colour]] = {
-        "ok": ("check", theme.good),
-        "agree": ("check", theme.good),
-        "cancel": ("cross", theme.bad),
-        "decline": ("cross", theme.bad),
-        "back": ("back", theme.wait),
-    }
+    strip, body = (box or page.box).cut_bottom(page.u(112 if page.portrait else 76))
+    row = strip.inset(page.u(28), 0).cut_top(page.u(96 if page.portrait else 64))[0]
+    width = row.w // len(keys)
     elements: list[Element] = []
-    row = strip.inset(page.u(28), 0).cut_top(page.u(64))[0]
-    width = row.w // max(2, len(keys))
     for place, key in enumerate(keys):
-        name, colour = looks[key]
         cell = Box(row.x + place * width, row.y, width, row.h)
-        if key in ("ok", "agree"):
-            cell = Box(row.right - width, row.y, width, row.h)
-        cap_w = page.u(46)
-        label = page.words(f"key.{key}")
-        used = cap_w + page.u(12) + min(_roughly(label, page.u(25)), width - cap_w - page.u(12))
-        at_end = cell.right == row.right and place > 0
-        in_middle = 0 < place < len(keys) - 1
-        left = cell.right - used if at_end else cell.x + (cell.w - used) // 2 if in_middle else cell.x
-        cap = Box(left, cell.y, cap_w, cell.h).square()
-        words = Box(cap.right + page.u(12), cell.y, used - cap_w - page.u(12), cell.h)
-        elements += [
-            Plate(cap, colour, cap.w // 2),
-            Icon(name, cap.inset(cap.w // 5), theme.on_colour, max(1.5, cap.w * 0.075)),
-            page.text(label, words, 25, theme.ink, "medium", align="left"),
-        ]
+        elements += _upright_key(page, key, cell) if page.portrait else _key(page, key, cell, place, len(keys))
     return elements, body
 
 
-def _roughly(content: str, size: int) -> int:
-    """About how wide the words are, enough to centre them; typeset measures for sure."""
-    return round(sum(1.0 if ord(letter) > 0x2E7F else 0.6 for letter in content) * size) + 2
+def _cap(page: Page, key: KeyName, box: Box) -> list[Element]:
+    """The key itself, in the colour that it has on a bank's keypad."""
+    icon, colour = {
+        "ok": ("check", page.theme.good),
+        "agree": ("check", page.theme.good),
+        "cancel": ("cross", page.theme.bad),
+        "decline": ("cross", page.theme.bad),
+        "back": ("back", page.theme.wait),
+    }[key]
+    cap = box.square()
+    return [
+        Plate(cap, colour, cap.w // 2),
+        Icon(icon, cap.inset(cap.w // 5), page.theme.on_colour, max(1.5, cap.w * 0.075)),
+    ]
+
+
+def _key(page: Page, key: KeyName, cell: Box, place: int, count: int) -> list[Element]:
+    """Cap and label side by side: the first key at the left end, the last at the right, others in between."""
+    cap, gap = page.u(46), page.u(12)
+    label = page.words(f"key.{key}")
+    used = min(cell.w, cap + gap + roughly(label, page.u(25)))
+    spare = cell.w - used
+    shift = 0 if place == 0 else spare if place == count - 1 else spare // 2
+    box = Box(cell.x + shift, cell.y, used, cell.h)
+    left, words = box.cut_left(cap)
+    text = page.text(label, words.cut_left(gap)[1], 25, page.theme.ink, "medium", align="left")
+    return [*_cap(page, key, left), text]
+
+
+def _upright_key(page: Page, key: KeyName, cell: Box) -> list[Element]:
+    """Cap above label, for narrow displays."""
+    top, below = cell.cut_top(page.u(52))
+    text = page.text(page.words(f"key.{key}"), below.inset(page.u(4), 0), 24, page.theme.ink, "medium")
+    return [*_cap(page, key, top), text]
+
+
+def roughly(content: str, size: int) -> int:
+    """About how wide the words are, never less; for grounds and centring, typeset measures for sure."""
+    ems = 0.0
+    for letter in content:
+        if ord(letter) > 0x2E7F:
+            ems += 1.0
+        elif letter in " .,:;'ijlI|":
+            ems += 0.31
+        elif letter.isupper() or letter in "mwMW":
+            ems += 0.76
+        else:
+            ems += 0.575
+    return round(ems * size) + 4
 
 
 def hero(page: Page, box: Box, icon: str, colour: Colour, halo: Colour) -> list[Element]:
@@ -152,7 +179,7 @@ def hero(page: Page, box: Box, icon: str, colour: Colour, halo: Colour) -> list[
     return [
         Plate(outer, halo, outer.w // 2),
         Plate(disc, colour, disc.w // 2),
-        Icon(icon, disc.inset(round(disc.w * 0.22)), page.theme.on_colour, disc.w * 0.075),
+        Icon(icon, disc.inset(round(disc.w * 0.18)), page.theme.on_colour, disc.w * 0.075),
     ]
 
 
@@ -208,9 +235,8 @@ def pin_cells(page: Page, box: Box, typed: int, length: int) -> list[Element]:
 
 def pill(page: Page, box: Box, content: str, ink: Colour, ground: Colour, size: float = 24) -> list[Element]:
     """A short note on a coloured ground, in the middle of the box."""
-    inner = min(_roughly(content, page.u(size)), box.w - 2 * page.u(18))
-    plate = box.middle(inner + 2 * page.u(18), min(box.h, page.u(size * 1.75)))
-    return [Plate(plate, ground, plate.h // 2), page.text(content, plate.inset(page.u(16), 0), size, ink, "medium")]
+    plate = box.middle(roughly(content, page.u(size)) + 2 * page.u(18), page.u(size * 1.75))
+    return [Plate(plate, ground, plate.h // 2), page.text(content, plate.inset(page.u(14), 0), size, ink, "medium")]
 
 
 def card(page: Page, box: Box) -> list[Element]:

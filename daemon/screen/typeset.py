@@ -17,7 +17,9 @@ BELOW = 0.24  # descenders
 LEADING = 1.34  # from baseline to baseline
 MIDDLE = 0.37  # optical middle of capitals and ideographs
 SMALLEST = 11  # pixels; below that nobody reads it
-_SHRINK_TO = 0.55  # of the wished size
+# Foreign words are cut off rather than set below this part of their size; ours, and amounts, rather get smaller still.
+_SHRINK_LINE_TO = 0.75
+_SHRINK_LINES_TO = 0.55
 
 _OPENING = "（《「“‘(["
 _CLOSING = "，。！？：；）》」”’、…,.!?:;)]"
@@ -51,7 +53,7 @@ def fit(text: Text, fonts: Fonts) -> Block:
     """The text at the largest size, not above its own, at which it fits its box."""
     if not text.content.strip() or text.box.w <= 0 or text.box.h <= 0:
         return Block((), text.size)
-    smallest = min(text.size, max(SMALLEST, round(text.size * _SHRINK_TO)))
+    smallest = _smallest(text)
     size = text.size
     while True:
         lines = _break(text, size, fonts)
@@ -61,6 +63,11 @@ def fit(text: Text, fonts: Fonts) -> Block:
             break
         size = max(smallest, min(size - 1, int(size * 0.96)))
     return _cut(text, smallest, fonts)
+
+
+def _smallest(text: Text) -> int:
+    part = 0.0 if not text.foreign else _SHRINK_LINE_TO if text.lines == 1 else _SHRINK_LINES_TO
+    return min(text.size, max(SMALLEST, round(text.size * part)))
 
 
 def _height(count: int, size: int) -> float:
@@ -81,11 +88,17 @@ def _break(text: Text, size: int, fonts: Fonts) -> list[str] | None:
         (text.content[: pause.end()].strip(), text.content[pause.end() :].strip())
         for pause in _PAUSE.finditer(text.content)
     ]
-    halves = [pair for pair in at_pause if all(pair) and all(map(fits, pair))]
+    halves = [pair for pair in at_pause if all(pair) and all(map(fits, pair)) and _even(pair)]
     if halves:
         first, second = min(halves, key=lambda pair: max(fonts.width(half, size, text.weight) for half in pair))
         return [first, second]
     return _balanced(text, size, fonts)
+
+
+def _even(pair: tuple[str, str]) -> bool:
+    """Whether the two lines look like a pair, not like a line and a leftover."""
+    short, long = sorted(map(len, pair))
+    return short * 3 >= long
 
 
 def _balanced(text: Text, size: int, fonts: Fonts) -> list[str] | None:
@@ -122,12 +135,29 @@ def _greedy(tokens: list[str], width: int, size: int, text: Text, fonts: Fonts) 
 
 
 def _cut(text: Text, size: int, fonts: Fonts) -> Block:
-    """One line, ended with "…" where it leaves the box."""
-    content = text.content
-    while content and fonts.width(content.rstrip() + "…", size, text.weight) > text.box.w:
-        content = content[:-1]
-    block = _place(text, [content.rstrip() + "…"], size, fonts)
+    """As many lines as there may be, the last one ended with "…" where it leaves the box."""
+    room = max(1, int((text.box.h / size - ABOVE - BELOW) / LEADING) + 1)
+    lines, rest = [], text.content
+    for _ in range(min(text.lines, room) - 1):
+        line = _beginning(rest, size, text, fonts)
+        lines.append(line)
+        rest = rest[len(line) :].lstrip()
+    while rest and fonts.width(rest.rstrip() + "…", size, text.weight) > text.box.w:
+        rest = rest[:-1]
+    block = _place(text, [*lines, rest.rstrip() + "…"], size, fonts)
     return Block(block.lines, block.size, cut=True)
+
+
+def _beginning(content: str, size: int, text: Text, fonts: Fonts) -> str:
+    """As much of it as a line holds, ended between words where it can be."""
+    line = ""
+    for token in _TOKEN.findall(content):
+        if fonts.width((line + token).rstrip(), size, text.weight) > text.box.w:
+            break
+        line += token
+    while not line and content and fonts.width(content, size, text.weight) > text.box.w:
+        content = content[:-1]
+    return line.rstrip() or content
 
 
 def _place(text: Text, lines: list[str], size: int, fonts: Fonts) -> Block:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from daemon.screen.elements import Element
-from daemon.screen.pages.paying import halves, mirror
-from daemon.screen.parts import Page, flat, hero, legend, paper, pill, pin_cells, stack
+from collections.abc import Sequence
+
+from daemon.screen.elements import Box, Element
+from daemon.screen.pages.paying import beside, mirror
+from daemon.screen.parts import Page, flat, hero, legend, paper, pill, pin_cells, roughly, stack
 from daemon.screen.views import Consent, EnrolDone, EnrolFailed, EnrolLook, Hint, NewPin
 
 
@@ -12,22 +14,13 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     keys, body = legend(page, ("decline", "agree"))
     body = body.inset(page.u(40), page.u(18))
-    purposes = [words(f"purpose.{purpose}") for purpose in view.purposes]
-    rows = stack(body, (60, 128 if page.portrait else 92, 60, 40, 34), page, gap=12)
-    width = rows[2].w // max(1, len(purposes))
-    width = min(width, page.u(200))
-    start = rows[2].x + (rows[2].w - width * len(purposes)) // 2
-    chips: list[Element] = []
-    for place, purpose in enumerate(purposes):
-        box = rows[2].cut_left(width)[0]
-        box = type(box)(start + place * width, box.y, width, box.h)
-        chips += pill(page, box.inset(page.u(6), 0), purpose, theme.brand, theme.brand_soft, 28)
+    rows = stack(body, (60, page.tall(92, 150), 60, page.tall(40, 76), 34), page, gap=page.tall(12, 20))
     return flat(
         paper(page),
         page.text(words("consent.headline"), rows[0], 44, theme.ink, "bold"),
         page.text(words("consent.intro"), rows[1], 29, theme.ink, lines=4),
-        chips,
-        page.text(words("consent.withdraw"), rows[3], 26, theme.muted),
+        _chips(page, rows[2], [words(f"purpose.{purpose}") for purpose in view.purposes]),
+        page.text(words("consent.withdraw"), rows[3], 26, theme.muted, lines=2),
         page.text(words("consent.version", version=view.notice_version), rows[4], 21, theme.muted, foreign=True)
         if view.notice_version
         else (),
@@ -35,14 +28,26 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
     )
 
 
+def _chips(page: Page, row: Box, names: Sequence[str]) -> list[Element]:
+    """The purposes as labels side by side, in the middle of the row."""
+    gap, margin, size = page.u(14), page.u(20), 27.0
+    room = row.w - gap * (len(names) - 1)
+    widths = [roughly(name, page.u(size)) + 2 * margin for name in names]
+    shrink = min(1.0, room / max(1, sum(widths)))
+    widths = [int(width * shrink) for width in widths]
+    x = row.x + (room - sum(widths)) // 2
+    elements: list[Element] = []
+    for name, width in zip(names, widths, strict=True):
+        elements += pill(page, Box(x, row.y, width, row.h), name, page.theme.brand, page.theme.brand_soft, size)
+        x += width + gap
+    return elements
+
+
 def enrol_look(page: Page, view: EnrolLook) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    keys, body = legend(page, ("cancel",))
-    glass, side = halves(page, body if page.portrait else page.box)
-    if not page.portrait:
-        side = side.cut_bottom(page.u(60))[1]
+    keys, glass, side = beside(page)
+    rows = stack(side, (42, 130), page, gap=6)
     align = page.along
-    rows = stack(side, (40, 130), page, gap=8)
     sentence = words(f"hint.{view.hint}") if view.hint else words("look.enrol")
     colour = theme.good if view.hint == Hint.HOLD_STILL else theme.brand
     return flat(
@@ -50,7 +55,7 @@ def enrol_look(page: Page, view: EnrolLook) -> tuple[Element, ...]:
         keys,
         page.text(words("consent.headline"), rows[0], 27, theme.muted, align=align),
         page.text(sentence, rows[1], 44, colour, "bold", align=align, valign="top", lines=2),
-        mirror(page, glass.inset(page.u(6)), theme.good, view.progress),
+        mirror(page, glass, theme.good, view.progress),
     )
 
 
@@ -72,7 +77,7 @@ def new_pin(page: Page, view: NewPin) -> tuple[Element, ...]:
 
 def enrol_done(page: Page, _: EnrolDone) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    rows = stack(page.box.inset(page.u(32), page.u(20)), (156, 22, 70, 56), page)
+    rows = stack(page.box.inset(page.u(32), page.u(20)), (page.tall(160, 220), page.tall(24, 40), 70, 56), page)
     return flat(
         paper(page),
         hero(page, rows[0], "person", theme.brand, theme.brand_soft),
@@ -83,7 +88,7 @@ def enrol_done(page: Page, _: EnrolDone) -> tuple[Element, ...]:
 
 def enrol_failed(page: Page, view: EnrolFailed) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    rows = stack(page.box.inset(page.u(32), page.u(20)), (146, 18, 70, 90), page)
+    rows = stack(page.box.inset(page.u(32), page.u(20)), (page.tall(150, 210), page.tall(18, 36), 70, 90), page)
     return flat(
         paper(page),
         hero(page, rows[0], "cross", theme.muted, theme.line),

@@ -49,36 +49,31 @@ def mirror(page: Page, box: Box, colour: Colour, part: float) -> list[Element]:
     ]
 
 
-def halves(page: Page, body: Box) -> tuple[Box, Box]:
-    """(room for the picture, room for the words): side by side, or one above the other on a tall display."""
+def beside(page: Page) -> tuple[list[Element], Box, Box]:
+    """(the cancel key, room for the mirror, room for the words): side by side, or stacked on a tall display."""
     if page.portrait:
-        return body.inset(page.u(28), 0).cut_top(round(body.h * 0.58))
-    left, right = body.cut_left(round(body.w * 0.51))
-    return left.inset(page.u(22)), right.inset(page.u(8), page.u(16)).cut_right(page.u(30))[1]
+        keys, body = legend(page, ("cancel",))
+        glass, side = body.cut_top(round(body.h * 0.62))
+        return keys, glass.inset(page.u(26), page.u(22)), side.inset(page.u(28), 0)
+    left, right = page.box.cut_left(round(page.size[0] * 0.525))
+    keys, side = legend(page, ("cancel",), right)
+    return keys, left.inset(page.u(20)), side.inset(page.u(28), page.u(10))
 
 
 def look(page: Page, view: Look) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    if page.portrait:
-        keys, body = legend(page, ("cancel",))
-        glass, side = halves(page, body)
-    else:
-        glass, side = halves(page, page.box)
-        margin = page.u(28)
-        keys, side = legend(page, ("cancel",), Box(side.x - margin, side.y, side.w + 2 * margin, side.h + page.u(10)))
-        side = side.inset(margin, 0)
-    align = page.along
-    rows = stack(side, (36, 84, 24, 104), page)
+    keys, glass, side = beside(page)
+    rows = stack(side, (38, 88, page.tall(18, 14), 112), page)
     colour = theme.warm if view.seconds_left <= 5 else theme.good if view.hint == Hint.HOLD_STILL else theme.brand
     sentence = words(f"hint.{view.hint}") if view.hint else words("look.headline")
-    title = page.text(view.title or words("amount.label"), rows[0], 26, theme.muted, align=align, foreign=True)
+    title = page.text(view.title or words("amount.label"), rows[0], 27, theme.muted, align=page.along, foreign=True)
     return flat(
         paper(page),
         keys,
         title,
-        page.amount(view.amount_minor, view.currency, rows[1], 66, align=align),
-        page.text(sentence, rows[3], 36, theme.brand, "bold", align=align, lines=2, valign="top"),
-        mirror(page, glass.inset(page.u(6)), colour, view.seconds_left / max(view.seconds_total, 0.001)),
+        page.amount(view.amount_minor, view.currency, rows[1], 72, align=page.along),
+        page.text(sentence, rows[3], 39, theme.brand, "bold", align=page.along, lines=2, valign="top"),
+        mirror(page, glass, colour, view.seconds_left / max(view.seconds_total, 0.001)),
     )
 
 
@@ -96,7 +91,7 @@ def _entry(page: Page, view: EnterPin | EnterPhone) -> tuple[list[Element], Box]
 def enter_pin(page: Page, view: EnterPin) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     frame, body = _entry(page, view)
-    rows = stack(body, (52, 96, 48), page, gap=14)
+    rows = stack(body, (page.tall(52, 96), 96, 48), page, gap=14)
     note: list[Element] = []
     if view.wrong_tries_left is not None:
         last = view.wrong_tries_left <= 1
@@ -104,7 +99,7 @@ def enter_pin(page: Page, view: EnterPin) -> tuple[Element, ...]:
         note = pill(page, rows[2], sentence, theme.bad, theme.bad_soft)
     return flat(
         paper(page),
-        page.text(words("pin.headline"), rows[0], 38, theme.ink, "bold"),
+        page.text(words("pin.headline"), rows[0], 38, theme.ink, "bold", valign="bottom"),
         pin_cells(page, rows[1], view.typed, view.length),
         note,
         frame,
@@ -114,7 +109,7 @@ def enter_pin(page: Page, view: EnterPin) -> tuple[Element, ...]:
 def enter_phone(page: Page, view: EnterPhone) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     frame, body = _entry(page, view)
-    rows = stack(body, (52, 96, 48), page, gap=14)
+    rows = stack(body, (page.tall(52, 96), 96, 48), page, gap=14)
     if view.mode == "last4":
         field, boxes = cells(page, rows[1], 4, len(view.typed))
         for digit, box in zip(view.typed, boxes, strict=False):
@@ -127,7 +122,13 @@ def enter_phone(page: Page, view: EnterPhone) -> tuple[Element, ...]:
         ink = theme.ink if typed else theme.line
         field.append(page.text(grouped or "···", plate.inset(page.u(20), 0), 46, ink, "bold"))
     note = pill(page, rows[2], words("phone.wrong"), theme.bad, theme.bad_soft) if view.wrong else []
-    return flat(paper(page), page.text(words(f"phone.{view.mode}"), rows[0], 38, theme.ink, "bold"), field, note, frame)
+    return flat(
+        paper(page),
+        page.text(words(f"phone.{view.mode}"), rows[0], 38, theme.ink, "bold", valign="bottom", lines=2),
+        field,
+        note,
+        frame,
+    )
 
 
 def enter_amount(page: Page, view: EnterAmount) -> tuple[Element, ...]:
@@ -154,7 +155,7 @@ def checking(page: Page, view: Checking) -> tuple[Element, ...]:
 
 
 def _waiting(page: Page, view: Processing | Checking, colour: Colour, icon: str, family: str) -> tuple[Element, ...]:
-    rows = stack(page.box.inset(page.u(32), page.u(20)), (136, 20, 70, 56, 76), page)
+    rows = stack(page.box.inset(page.u(32), page.u(20)), (page.tall(140, 190), page.tall(22, 40), 68, 56, 84), page)
     return flat(
         paper(page),
         page.text(page.words(f"{family}.headline"), rows[2], 44, page.theme.ink, "bold"),
@@ -166,9 +167,10 @@ def _waiting(page: Page, view: Processing | Checking, colour: Colour, icon: str,
 
 def approved(page: Page, view: Approved) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    rows = stack(page.box.inset(page.u(32), page.u(24)), (168, 14, 64, 96, 44), page)
+    rows = stack(page.box.inset(page.u(32), page.u(24)), (page.tall(164, 230), page.tall(30, 64), 60, 96, 44), page)
     outer = rows[0].square()
-    glow = Box(outer.x - page.u(46), outer.y - page.u(46), outer.w + 2 * page.u(46), outer.h + 2 * page.u(46))
+    margin = round(outer.w * 0.2)
+    glow = Box(outer.x - margin, outer.y - margin, outer.w + 2 * margin, outer.h + 2 * margin)
     headline = words("approved.offline" if view.offline else "approved.headline")
     if view.offline:
         detail = words("approved.offline_detail")
@@ -190,7 +192,11 @@ def _ending(
     page: Page, icon: str, colours: tuple[Colour, Colour], headline: str, money: str | None, detail: str
 ) -> tuple[Element, ...]:
     theme = page.theme
-    rows = stack(page.box.inset(page.u(32), page.u(20)), (146, 18, 70, 48 if money else 0.1, 88), page)
+    rows = stack(
+        page.box.inset(page.u(32), page.u(20)),
+        (page.tall(150, 210), page.tall(18, 36), 70, 48 if money else 0.1, 88),
+        page,
+    )
     return flat(
         paper(page),
         hero(page, rows[0], icon, *colours),

@@ -11,8 +11,8 @@ def _emblem(page: Page, box: Box) -> list[Element]:
     """The face in its frame on ever lighter circles: the sign under which people find the box."""
     theme = page.theme
     outer = box.square()
-    middle, inner = outer.inset(round(outer.w * 0.13)), outer.inset(round(outer.w * 0.26))
-    face = inner.inset(round(inner.w * 0.2))
+    middle, inner = outer.inset(round(outer.w * 0.11)), outer.inset(round(outer.w * 0.22))
+    face = inner.inset(round(inner.w * 0.14))
     return [
         *(Plate(circle, theme.veil, circle.w // 2) for circle in (outer, middle, inner)),
         Icon("face", face, theme.on_colour, face.w * 0.055),
@@ -21,7 +21,7 @@ def _emblem(page: Page, box: Box) -> list[Element]:
 
 def booting(page: Page, view: Booting) -> tuple[Element, ...]:
     theme = page.theme
-    rows = stack(page.box.inset(page.u(32)), (190, 30, 64, 44), page)
+    rows = stack(page.box.inset(page.u(32)), (page.tall(200, 240), page.tall(34, 56), 64, 44), page)
     ring = rows[0].square()
     width = page.u(7)
     face = ring.inset(round(ring.w * 0.26))
@@ -39,7 +39,7 @@ def booting(page: Page, view: Booting) -> tuple[Element, ...]:
 def idle(page: Page, view: Idle) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     head, body = page.box.inset(page.u(36), page.u(18)).cut_top(page.u(52))
-    foot, body = body.cut_bottom(page.u(56))
+    foot, body = body.cut_bottom(page.u(page.tall(56, 112)))
     left, right = head.cut_left(head.w // 2)
     if page.portrait:
         sign, side = body.cut_top(round(body.h * 0.56))
@@ -48,7 +48,7 @@ def idle(page: Page, view: Idle) -> tuple[Element, ...]:
         sign, side = body.cut_right(round(body.w * 0.46))
         sign, side = sign.inset(page.u(2)), side.cut_right(page.u(20))[1]
     align = page.along
-    rows = stack(side, (48, 132, 54), page, gap=6)
+    rows = stack(side, (46, page.tall(150, 140), 50), page, gap=page.tall(12, 8))
     return flat(
         Backdrop(theme.brand, theme.brand_deep),
         _emblem(page, sign),
@@ -62,21 +62,22 @@ def idle(page: Page, view: Idle) -> tuple[Element, ...]:
 
 
 def _notes(page: Page, strip: Box, conditions: tuple[str, ...]) -> list[Element]:
-    """Up to three small notes side by side: what the box can't do at the moment."""
+    """A few small notes: what the box can't do at the moment. Side by side, or below each other on a tall display."""
+    theme, gap = page.theme, page.u(12)
+    width = strip.w if page.portrait else (strip.w - 2 * gap) // 3
+    height = page.u(46)
     elements: list[Element] = []
-    shown = conditions[:2] if page.portrait else conditions[:3]
-    if not shown:
-        return elements
-    gap = page.u(12)
-    width = (strip.w - gap * (len(shown) - 1)) // (2 if page.portrait else 3)
-    for place, condition in enumerate(shown):
-        plate = Box(strip.x + place * (width + gap), strip.y, width, strip.h).middle(width, page.u(46))
+    for place, condition in enumerate(conditions[: 2 if page.portrait else 3]):
+        if page.portrait:
+            plate = Box(strip.x, strip.y + place * (height + page.u(8)), width, height)
+        else:
+            plate = Box(strip.x + place * (width + gap), strip.y + (strip.h - height) // 2, width, height)
         dot, words = plate.inset(page.u(14), 0).cut_left(page.u(26))
         light = Box(dot.x, dot.y, page.u(14), dot.h).square()
         elements += [
-            Plate(plate, page.theme.veil, plate.h // 2),
-            Plate(light, page.theme.wait, light.w // 2),
-            page.text(page.words(f"condition.{condition}"), words, 23, page.theme.on_colour, "medium", align="left"),
+            Plate(plate, theme.veil, plate.h // 2),
+            Plate(light, theme.wait, light.w // 2),
+            page.text(page.words(f"condition.{condition}"), words, 23, theme.on_colour, "medium", align="left"),
         ]
     return elements
 
@@ -84,7 +85,7 @@ def _notes(page: Page, strip: Box, conditions: tuple[str, ...]) -> list[Element]
 def trouble(page: Page, view: Trouble) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     foot, body = page.box.inset(page.u(32), page.u(14)).cut_bottom(page.u(44))
-    rows = stack(body, (140, 16, 68, 84), page)
+    rows = stack(body, (page.tall(150, 210), page.tall(18, 36), 68, 88), page)
     note = words(f"condition.{view.condition}")
     return flat(
         paper(page),

@@ -1,0 +1,71 @@
+"""Every screen of the box, with everyday and with extreme contents, and a renderer for each display size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from daemon.screen import views as v
+from daemon.screen.render import Renderer
+from daemon.screen.views import View
+
+MOST = 999_999_999  # ¥9,999,999.99
+CNY = "CNY"
+
+
+@pytest.fixture(scope="session")
+def every_view() -> dict[str, View]:
+    """One of each view and of each sentence it can carry, by a readable name."""
+    views: dict[str, View] = {
+        "idle": v.Idle("翠鸟咖啡", "19:30", "kf-7Q2M"),
+        "idle, nothing known": v.Idle(""),
+        "idle, long name": v.Idle("Kingfisher Coffee and Bakery by the Old Harbour", "19:30", "kf-7Q2M-9XK4-PLQ8"),
+        "idle, long name, Chinese": v.Idle("翠鸟咖啡烘焙坊人民广场地铁站二号口旗舰店", "07:05", "kf-7Q2M"),
+        "enter amount": v.EnterAmount(0, CNY),
+        "enter amount, most": v.EnterAmount(MOST, CNY),
+        "look": v.Look(1850, CNY, None, None, 30, 30),
+        "look, named order": v.Look(1850, CNY, "Flat white × 1", "no_face", 12, 30),
+        "look, long title": v.Look(
+            MOST, CNY, "Two flat whites, one oat cappuccino, a cinnamon bun and a bag", "no_face", 3
+        ),
+        "pin": v.EnterPin(1850, CNY, 3, 6, None, 21),
+        "pin, most": v.EnterPin(MOST, CNY, 0, 6, 2, 30),
+        "pin, last try": v.EnterPin(1850, CNY, 6, 6, 1, 4.2),
+        "pin of eight": v.EnterPin(1850, CNY, 8, 8, 10, 130),
+        "phone, last four": v.EnterPhone(1850, CNY, "80", "last4"),
+        "phone, last four, wrong": v.EnterPhone(MOST, CNY, "", "last4", True, 20),
+        "phone, whole": v.EnterPhone(1850, CNY, "13800138000", "whole"),
+        "phone, whole, wrong": v.EnterPhone(MOST, CNY, "138001380001234", "whole", True, 20),
+        "processing": v.Processing(MOST, CNY),
+        "checking": v.Checking(MOST, CNY),
+        "approved": v.Approved(1850, CNY, "7F3A"),
+        "approved, most": v.Approved(MOST, CNY, "0123456789ABCDEF"),
+        "approved offline": v.Approved(MOST, CNY, None, offline=True),
+        "approved in dinars": v.Approved(1_234_567_890, "KWD"),
+        "cancelled": v.Cancelled(),
+        "reversed": v.Reversed(MOST, CNY),
+        "consent": v.Consent((v.Purpose.PAY,), "2026-11"),
+        "consent, all purposes": v.Consent(tuple(v.Purpose), "2026-11-21.rev-4"),
+        "enrol look": v.EnrolLook(None, 0.4),
+        "new pin": v.NewPin("first", 2),
+        "new pin, repeat": v.NewPin("repeat", 6),
+        "new pin, mismatch": v.NewPin("first", 0, mismatch=True),
+        "enrol done": v.EnrolDone(),
+    }
+    views |= {f"booting, {step}": v.Booting(step, 0.4) for step in v.BootStep} | {"booting": v.Booting()}
+    views |= {f"idle, {c}": v.Idle("翠鸟咖啡", "19:30", "kf-7Q2M", (c, c, c, c)) for c in v.Condition}
+    views |= {f"look, {hint}": v.Look(MOST, CNY, None, hint, 3, 30) for hint in v.Hint}
+    views |= {f"enrol, {hint}": v.EnrolLook(hint, 0.4) for hint in v.Hint}
+    views |= {f"declined, {reason}": v.Declined(MOST, CNY, reason) for reason in v.DeclineReason}
+    views |= {f"trouble, {c}": v.Trouble(c, None, "kf-7Q2M-9XK4") for c in v.Condition}
+    failures = ("spoof", "low_quality", "timeout", "cancelled", "already", "network", "never heard of")
+    views |= {f"enrol failed, {reason}": v.EnrolFailed(reason) for reason in failures}
+    return views
+
+
+@pytest.fixture(scope="session")
+def renderer() -> Callable[[tuple[int, int]], Renderer]:
+    """The renderer of a display size, made once."""
+    return cache(Renderer)
