@@ -10,10 +10,11 @@ import numpy as np
 from pipeline.decision import Decision, Guidance, Hint, Reason
 from pipeline.engine import FaceEngine, Stopwatch
 from pipeline.errors import SessionFinished
+from pipeline.liveness import Verdict, judge
 from pipeline.match import NOTHING, Embedding, is_unit
 from pipeline.picture import Pixels
 from pipeline.thresholds import Thresholds
-from pipeline.track import Track
+from pipeline.track import Track, look_for_life
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,15 @@ class EnrolmentSession:
         if isinstance(seen, Guidance):
             return seen
         hold = Guidance(Hint.HOLD_STILL, seen.face_box)
-        with self._watch.stage("liveness"):
-            liveness = self._engine.liveness(seen.picture, seen.view.face)
-        if not liveness >= self._limits.liveness.live:
+        liveness = look_for_life(self._engine, seen, self._limits.liveness, self._watch)
+        verdict = judge(liveness, self._limits.liveness)
+        if verdict is Verdict.ATTACK:
             self._frames = []
-            self._spoofs.append(liveness)
+            self._spoofs.append(liveness.score)
             return self._spoof() if len(self._spoofs) >= self._limits.track.frames_to_refuse else hold
         self._spoofs = []
+        if verdict is Verdict.UNSURE:
+            return hold
         with self._watch.stage("embed"):
             embedding = self._engine.embed(seen.view)
         if not is_unit(embedding):
@@ -84,7 +87,7 @@ class EnrolmentSession:
             return hold
         if any(not float(np.dot(embedding, f.embedding)) >= self._limits.match.same_person for f in self._frames):
             self._break()
-        self._frames.append(CapturedTemplate(embedding, seen.view.quality.score, liveness))
+        self._frames.append(CapturedTemplate(embedding, seen.view.quality.score, liveness.score))
         return self._capture() if len(self._frames) >= self._limits.capture.frames else hold
 
     def _capture(self) -> Capture:

@@ -12,12 +12,14 @@ import numpy as np
 
 from pipeline.alignment import SIDE, TEMPLATE, Points, back_to_frame, five_points, similarity
 from pipeline.boxes import area, grown, square, suppress
+from pipeline.liveness import Liveness
 from pipeline.match import Embedding
 from pipeline.models.manifest import Manifest, Role, load_manifest
 from pipeline.models.verify import read_verified
 from pipeline.picture import Box, Picture, Pixels
 from pipeline.quality import Quality, measure
 from pipeline.runtime import BoundModel
+from pipeline.screen_edge import screen_edge
 
 DETECTED = 0.65  # a detector score from here on is a face
 OVERLAP = 0.4  # two boxes that overlap more (IoU) are one face
@@ -44,12 +46,12 @@ class FaceView:
 
 @dataclass(frozen=True, slots=True)
 class FaceAnalysis:
-    """liveness: 0..1, 1 is live; embedding: (512,) float32, L2-normalised, or NaN where the model gave no vector."""
+    """embedding: (512,) float32, L2-normalised, or NaN where the model gave no vector."""
 
     face: Face
     landmarks: Points
     quality: Quality
-    liveness: float
+    liveness: Liveness
     embedding: Embedding
     timings_ms: Mapping[str, float]
 
@@ -118,8 +120,17 @@ class FaceEngine:
             aligned = picture.warp(back_to_frame(similarity(five_points(landmarks), TEMPLATE)), SIDE)
         return FaceView(face, landmarks, aligned, measure(picture, face.box, face.score, landmarks, aligned))
 
-    def liveness(self, image: Pixels | Picture, face: Face) -> float:
-        """Probability that this is a live face and no picture of one; 0 where the model gives no number."""
+    def screen_edge(self, image: Pixels | Picture, face: Face) -> float:
+        """How surely the face lies inside something held up, 0..1: needs no model. Raises FrameRefused."""
+        picture = Picture.of(image)
+        _, _, height, width = self.models["detect"].declared.input_shape
+        across, down = width / picture.width, height / picture.height
+        x0, y0, x1, y1 = face.box
+        box = (x0 * across, y0 * down, x1 * across, y1 * down)
+        return screen_edge(picture.shrunk_to(width, height), box, across / down)
+
+    def live(self, image: Pixels | Picture, face: Face) -> float:
+        """The model's probability that this is a live face, 0..1; 0 where it gives no number. Raises FrameRefused."""
         picture = Picture.of(image)
         model = self.models["liveness"]
         x, y, width, height = grown(
@@ -145,7 +156,7 @@ class FaceEngine:
         with watch.stage("look"):
             view = self.look(picture, face)
         with watch.stage("liveness"):
-            liveness = self.liveness(picture, face)
+            liveness = Liveness(model=self.live(picture, face), screen_edge=self.screen_edge(picture, face))
         with watch.stage("embed"):
             embedding = self.embed(view)
         return FaceAnalysis(face, view.landmarks, view.quality, liveness, embedding, watch.total())

@@ -18,12 +18,13 @@ MAX_WIDTH, MAX_HEIGHT = 4096, 3072
 class Picture:
     """A frame whose pixels are known to be usable. Build it with `Picture.of`."""
 
-    __slots__ = ("_image", "height", "pixels", "width")
+    __slots__ = ("_image", "_shrunk", "height", "pixels", "width")
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
         self.height, self.width = int(pixels.shape[0]), int(pixels.shape[1])
         self._image = Image.fromarray(pixels)
+        self._shrunk: Pixels | None = None
 
     @classmethod
     def of(cls, frame: Pixels | Picture) -> Picture:
@@ -49,12 +50,15 @@ class Picture:
         return cls(frame)
 
     def shrunk_to(self, width: int, height: int) -> Pixels:
-        """The whole frame stretched to width x height, area-averaged where it gets smaller."""
+        """The whole frame stretched to width x height, area-averaged where it gets smaller. The last one is kept."""
+        if self._shrunk is not None and self._shrunk.shape[:2] == (height, width):
+            return self._shrunk
         factor = max(1, min(self.width // width, self.height // height))
         image = self._image.reduce(factor) if factor > 1 else self._image
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image)
+        self._shrunk = np.asarray(image)
+        return self._shrunk
 
     def crop(self, x: int, y: int, width: int, height: int, side: int, *, gray: bool = False) -> Pixels:
         """A rectangle inside the frame, resized bilinearly (no anti-aliasing) to side x side: (side, side[, 3])."""

@@ -107,7 +107,7 @@ def pose_of(landmarks: Points) -> Pose:
     return Pose(
         yaw=math.degrees(math.atan2(-right[2], math.hypot(right[0], right[1]))),
         pitch=math.degrees(math.atan2(-float(down[2]), float(away[2]))),
-        roll=math.degrees(math.atan2(float(down[0]) * -1.0, float(down[1]))),
+        roll=math.degrees(math.atan2(float(down[0]), float(down[1]))),
     )
 
 
@@ -119,7 +119,7 @@ def _inside(box: Box, picture: Picture) -> float:
 
 
 def _sharpness(luma: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
-    """Energy of the Laplacian over that of the contrast, per mille: independent of exposure, falls with blur."""
+    """Energy of the Laplacian, per mille of what white noise of the same contrast has: falls with blur, not with light."""
     laplacian = 4 * luma[1:-1, 1:-1] - luma[:-2, 1:-1] - luma[2:, 1:-1] - luma[1:-1, :-2] - luma[1:-1, 2:]
     contrast = float(luma.var())
-    return 1000.0 * float(np.square(laplacian).mean()) / contrast / 20.0 if contrast > 1.0 else 0.0
+    return 1000.0 * float(np.square(laplacian).mean()) / (20.0 * contrast) if contrast > 1.0 else 0.0

@@ -9,10 +9,11 @@ import numpy as np
 from pipeline.decision import Decision, Guidance, Hint, Observation, Reason
 from pipeline.engine import FaceEngine, Stopwatch
 from pipeline.errors import GalleryRefused, SessionFinished
+from pipeline.liveness import Verdict, judge
 from pipeline.match import NOTHING, Embedding, Matcher, MatchResult, is_unit
 from pipeline.picture import Pixels
 from pipeline.thresholds import Thresholds
-from pipeline.track import Subject, Track
+from pipeline.track import Subject, Track, look_for_life
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,13 @@ class FaceSession:
         return self._weigh(evidence) or Guidance(Hint.HOLD_STILL, seen.face_box)
 
     def _judge(self, subject: Subject) -> Evidence | None:
-        with self._watch.stage("liveness"):
-            liveness = self._engine.liveness(subject.picture, subject.view.face)
-        if not liveness >= self._limits.liveness.live:
-            return Evidence(Reason.SPOOF, None, NOTHING, NOTHING, liveness)
+        liveness = look_for_life(self._engine, subject, self._limits.liveness, self._watch)
+        match judge(liveness, self._limits.liveness):
+            case Verdict.ATTACK:
+                return Evidence(Reason.SPOOF, None, NOTHING, NOTHING, liveness.score)
+            case Verdict.UNSURE:
+                self._agreeing = []
+                return None
         with self._watch.stage("embed"):
             embedding = self._engine.embed(subject.view)
         if not is_unit(embedding):
@@ -89,7 +93,7 @@ class FaceSession:
         self._embedding = embedding
         with self._watch.stage("match"):
             found = self._matcher.search(embedding)
-        return Evidence(self._reason(found), found.handle, found.score, found.runner_up, liveness)
+        return Evidence(self._reason(found), found.handle, found.score, found.runner_up, liveness.score)
 
     def _reason(self, found: MatchResult) -> Reason:
         if not len(self._matcher):

@@ -43,8 +43,16 @@ class MatchThresholds(_Part):
 
 
 class LivenessThresholds(_Part):
-    live: float = Field(gt=0, lt=1, description="a frame below this is an attack")
+    live: float = Field(gt=0, lt=1, description="the model's probability from which on a frame may count as live")
+    attack: float = Field(gt=0, lt=1, description="below this a frame is an attack; between the two nothing counts")
+    screen_edge: float = Field(gt=0, le=1, description="from here on the face lies inside a held-up picture")
     source: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LivenessThresholds:
+        if self.attack > self.live:
+            raise ValueError("attack must not be above live")
+        return self
 
 
 class TrackThresholds(_Part):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pipeline.boxes import area, iou
 from pipeline.decision import Guidance, Hint, RelativeBox
 from pipeline.engine import Face, FaceEngine, FaceView, Stopwatch
+from pipeline.liveness import Liveness
 from pipeline.picture import Box, Picture, Pixels
 from pipeline.quality import advise
-from pipeline.thresholds import Thresholds
+from pipeline.thresholds import LivenessThresholds, Thresholds
 
 MOVED = 0.12  # of the face's height between two frames: what is blurred then is blurred by motion
 
@@ -83,6 +84,16 @@ class Track:
         if hint is Hint.BLURRED and moved:
             hint = Hint.HOLD_STILL
         return Guidance(hint, where) if hint else Subject(picture, view, where)
+
+
+def look_for_life(engine: FaceEngine, subject: Subject, limits: LivenessThresholds, watch: Stopwatch) -> Liveness:
+    """The cheap cue first; the model is not run on what that one has condemned (its probability is 0 then)."""
+    with watch.stage("screen_edge"):
+        edge = engine.screen_edge(subject.picture, subject.view.face)
+    if edge >= limits.screen_edge:
+        return Liveness(model=0.0, screen_edge=edge)
+    with watch.stage("liveness"):
+        return Liveness(model=engine.live(subject.picture, subject.view.face), screen_edge=edge)
 
 
 def _is_dark(picture: Picture, limit: float) -> bool:
