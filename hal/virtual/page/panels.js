@@ -1,7 +1,7 @@
 // The panels beside the box: who is in front of the camera, faults made on purpose, the till and the event log.
 const el = (id) => document.getElementById(id);
 const MAX_ROWS = 500, TOAST_MS = 5000;
-const PHONE = ["手机照片", "on a phone"], PERSON = ["真人", "in person"];
+const PHONE = ["手机照片", "phone"], PERSON = ["真人", "in person"];
 const NAMES = { camera: ["摄像头", "camera"], keypad: ["键盘", "keypad"], display: ["屏幕", "display"] };
 const STATES = { none: "正常 ok", unplugged: "拔线 unplug", frozen: "卡死 freeze" };
 const OFFERED = { camera: ["none", "unplugged", "frozen"], keypad: ["none", "unplugged"], display: ["none", "unplugged"] };
