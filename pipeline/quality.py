@@ -119,7 +119,7 @@ def _inside(box: Box, picture: Picture) -> float:
 
 
 def _sharpness(luma: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
-    """Energy of the Laplacian, per mille of what white noise of the same contrast has: falls with blur, not with light."""
+    """Laplacian energy, per mille of what white noise of the same contrast has: falls with blur, not with light."""
     laplacian = 4 * luma[1:-1, 1:-1] - luma[:-2, 1:-1] - luma[2:, 1:-1] - luma[1:-1, :-2] - luma[1:-1, 2:]
     contrast = float(luma.var())
     return 1000.0 * float(np.square(laplacian).mean()) / (20.0 * contrast) if contrast > 1.0 else 0.0
