@@ -32,7 +32,7 @@ class BoxSection(Section):
     locale: Literal["zh-CN", "en"] = "zh-CN"
     currency: Annotated[str, AfterValidator(_known_currency)] = "CNY"
     tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    profile: Literal["closed-loop", "open-loop"] = "closed-loop"
+    profile: Literal["closed-loop"] = "closed-loop"
     state: Path = Field(default=Path("state"), description="folder of box.db, the store and the box's key")
 
 

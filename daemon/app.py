@@ -1,0 +1,215 @@
+"""The wiring of the whole box: parts are built from the config, started in order, and stopped in reverse."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from daemon import clock, commands, journal, payments, pin_tries
+from daemon.box import Box, ConditionChanged, KeypadKey, Parts, Stop, newest_only
+from daemon.box import BoxEvent as Event
+from daemon.box_db import BoxDb
+from daemon.clock import TrustedClock
+from daemon.config.model import BrokerSection, Config
+from daemon.errors import AlreadyRunning
+from daemon.event_queue import EventQueue
+from daemon.face_watch import Faces, FaceWatch
+from daemon.fleet_link import FleetLink
+from daemon.keypad_watch import KeypadWatch
+from daemon.logs import ForwardingHandler, note
+from daemon.members import Members
+from daemon.painter import Painter
+from daemon.payment.policy import Policy
+from daemon.payment.settling import SettlingTimes
+from daemon.payment.state import Rules
+from daemon.screen.views import Condition
+from hal.drivers import Rig, build_camera, build_keypad, open_display, open_lamp, open_voice
+from hal.virtual.box import VirtualBox
+from mqtt.identity import load_or_create_private_key, load_public_key
+from mqtt.inbox import Inbox
+from mqtt.link import TlsOptions
+from mqtt.outbox import Outbox
+from pipeline.engine import FaceEngine
+from pipeline.models.manifest import load_manifest
+from pipeline.thresholds import PROVISIONAL, load_thresholds
+from secure_store.keys import FileKeyProvider
+from secure_store.store import SecureStore
+
+log = logging.getLogger("daemon.app")
+
+SCHEMA = (
+    payments.create_schema, journal.create_schema, pin_tries.create_schema, commands.create_schema,
+    clock.create_schema, Outbox().create_tables, Inbox().create_tables,
+)  # fmt: skip
+
+
+@dataclass
+class StartUp:
+    """How long each part took to come up, in ms."""
+
+    took_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self.took_ms[name] = (time.perf_counter() - before) * 1000
+
+
+def run(config: Config) -> int:
+    """Runs the box until SIGTERM or SIGINT. The exit status: 0 when asked to stop, 1 after a fault.
+
+    Raises:
+        DaemonError, HalError, MqttError, PipelineError, StoreError: when a part that can't be done without won't start.
+    """
+    start = StartUp()
+    state = config.box.state
+    queue: EventQueue[Event] = EventQueue(newest_only)
+    with ExitStack() as parts:
+        with start.part("state"):
+            parts.enter_context(only_one(state))
+            db = BoxDb(state / "box.db", SCHEMA)
+            parts.callback(db.close)
+            trusted = TrustedClock(db.run(clock.load_floor))
+        with start.part("devices"):
+            rig = Rig(_virtual_box(config, parts))
+            display = open_display(config.devices.display, rig)
+            parts.callback(display.close)
+            lamp = open_lamp(config.devices.lamp, rig)
+            parts.callback(lamp.close)
+            voice = open_voice(config.devices.voice, rig)
+            parts.callback(voice.close)
+        with start.part("models"):
+            manifest = load_manifest()
+            engine = FaceEngine.load(config.face.models, manifest, threads=config.face.threads)
+            thresholds = load_thresholds(config.face.thresholds or PROVISIONAL, manifest)
+        with start.part("store"):
+            provider = FileKeyProvider(state / "store.key", create=True)
+            store = SecureStore.open(
+                state / "store", provider, tenant=config.box.tenant, profile=config.box.profile
+            )  # fmt: skip
+            members = Members(store, engine.model_hash)
+            parts.callback(members.close)
+        with start.part("screen"):
+            painter = Painter(display, config.box.locale, _tell(queue, "no_display"))
+            painter.start()
+            parts.callback(painter.stop)
+        with start.part("link"):
+            link = FleetLink(
+                db=db,
+                clock=trusted,
+                key=load_or_create_private_key(state / "box.key"),
+                fleet_key=load_public_key(config.fleet.key),
+                host=config.broker.host,
+                port=config.broker.port,
+                keepalive_s=config.broker.keepalive_s,
+                tls=_tls(config.broker),
+                on_message=queue.put,
+                on_link=queue.put,
+            )
+            parts.callback(link.stop)
+        with start.part("face"):
+            faces = FaceWatch(
+                build_camera(config.devices.camera, rig),
+                Faces(engine, thresholds, members.matcher),
+                frame_timeout_s=config.face.frame_timeout_s,
+                report=queue.put,
+                preview=painter.preview,
+            )
+            parts.callback(faces.stop)
+            faces.start()
+        with start.part("keypad"):
+            keypad = KeypadWatch(
+                build_keypad(config.devices.keypad, rig),
+                lambda key: queue.put(KeypadKey(key)),
+                _tell(queue, Condition.NO_KEYPAD),
+            )
+            parts.callback(keypad.stop)
+            keypad.start()
+        if provider.warning:
+            note(log, "development_keys", logging.WARNING, why=provider.warning)
+            queue.put(ConditionChanged(Condition.DEVELOPMENT_KEYS, True, provider.warning))
+        if not trusted.trusted:
+            queue.put(ConditionChanged(Condition.NO_CLOCK, True, "the system clock is behind the last trusted time"))
+        box = Box(
+            Parts(
+                queue=queue, db=db, clock=trusted, link=link, members=members, faces=faces, painter=painter, lamp=lamp,
+                voice=voice, rules=_rules(config), shop=config.box.shop, locale=config.box.locale,
+                software=version("kingfisher"),
+            )
+        )  # fmt: skip
+        link.start()
+        _stop_on_signals(queue)
+        total = sum(start.took_ms.values())
+        breakdown = ",".join(f"{name}:{ms:.1f}" for name, ms in start.took_ms.items())
+        note(log, "ready", box=link.box_id, payers=len(members), total_ms=round(total, 1), parts_ms=breakdown)
+        return 1 if box.run() else 0
+
+
+@contextmanager
+def only_one(state: Path) -> Iterator[None]:
+    """Holds the state folder for this process alone.
+
+    Raises:
+        AlreadyRunning: when another daemon has it.
+    """
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(state / "daemon.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise AlreadyRunning(state) from error
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _virtual_box(config: Config, parts: ExitStack) -> VirtualBox | None:
+    if config.virtual is None:
+        return None
+    box = parts.enter_context(VirtualBox.from_options(config.virtual))
+    handler = ForwardingHandler(box.log)
+    logging.getLogger().addHandler(handler)
+    parts.callback(logging.getLogger().removeHandler, handler)
+    note(log, "virtual_box", url=box.url)
+    return box
+
+
+def _tell(queue: EventQueue[Event], condition: str) -> Callable[[bool, str], None]:
+    return lambda works, why: queue.put(ConditionChanged(condition, not works, why))
+
+
+def _stop_on_signals(queue: EventQueue[Event]) -> None:
+    def stop(number: int, _frame: object) -> None:
+        note(log, "asked_to_stop", signal=signal.Signals(number).name)
+        queue.put_front(Stop())
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _rules(config: Config) -> Rules:
+    times, policy = config.payment, config.policy
+    return Rules(
+        policy=Policy(**policy.model_dump()),
+        settling=SettlingTimes(
+            times.answer_s, times.query_first_s, times.query_longest_s, times.query_for_s, times.reverse_every_s
+        ),
+        look_s=times.look_s,
+        pin_s=times.pin_s,
+        show_s=times.show_s,
+    )
+
+
+def _tls(broker: BrokerSection) -> TlsOptions | None:
+    return TlsOptions(broker.tls.ca, broker.tls.certificate, broker.tls.key) if broker.tls else None

@@ -1,0 +1,69 @@
+"""What each change means on disk: its row, its journal line and what the fleet is told, all in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import assert_never
+
+from daemon import contract, journal, payments, pin_tries
+from daemon.fleet_link import FleetLink
+from daemon.payment import effects as fx
+from daemon.payment.settling import SettlingTimes
+from mqtt.outbox import Priority
+from mqtt.schemas import EventBody
+
+EVENT_LIFE_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Bookkeeping:
+    """Never commits: the transaction is the caller's."""
+
+    link: FleetLink
+    times: SettlingTimes
+
+    def apply(self, tx: sqlite3.Connection, change: fx.Change, wall: int, mono: float) -> None:
+        """`wall` (unix seconds) and `mono` (monotonic seconds) are the same moment."""
+        match change:
+            case fx.OrderStored(order):
+                payments.store_order(tx, order, round(wall + order.expires_s - mono), wall)
+                facts: dict[str, str | int] = {"order_id": order.order_id}
+                facts |= {"minor": order.amount.minor, "currency": order.amount.currency}
+                journal.append(tx, "order_stored", facts, wall)
+                self.report(tx, EventBody(event="order.open", at=wall, order_id=order.order_id))
+            case fx.OrderClosed(order_id, status, reason):
+                payments.close_order(tx, order_id, status, reason, wall)
+                facts = {"order_id": order_id, "status": status.value, "reason": reason}
+                journal.append(tx, "order_closed", facts, wall)
+                closed = contract.order_closed(order_id, status, reason, wall)
+                if closed is not None:
+                    self.report(tx, closed)
+            case fx.AttemptMoved():
+                self._attempt(tx, change, wall)
+            case fx.PinCleared(payer):
+                pin_tries.clear(tx, payer)
+            case fx.Noted(name, noted):
+                journal.append(tx, name, noted, wall)
+            case _:
+                assert_never(change)
+
+    def report(self, tx: sqlite3.Connection, event: EventBody) -> None:
+        """Tells the fleet, as soon as there is a link."""
+        self.link.put(tx, "event", event, EVENT_LIFE_S, Priority.CONTROL)
+
+    def _attempt(self, tx: sqlite3.Connection, moved: fx.AttemptMoved, wall: int) -> None:
+        facts: dict[str, str | int] = {"order_id": moved.order_id, "attempt": moved.attempt}
+        facts |= {"status": moved.status.value, "reason": moved.reason}
+        request = moved.request
+        if request is None:
+            payments.move_attempt(tx, moved.order_id, moved.attempt, moved.status, moved.reason, moved.reference, wall)
+            if moved.reference:
+                facts["reference"] = moved.reference
+        else:
+            payments.open_attempt(tx, request, wall)
+            body = contract.pay_request(request, wall)
+            self.link.put(tx, "pay.request", body, contract.request_life_s(self.times), Priority.MONEY)
+            facts |= {"minor": request.amount.minor, "currency": request.amount.currency}
+            facts |= {"factors": ",".join(request.factors), "duress": int(request.duress)}
+        journal.append(tx, "attempt", facts, wall)

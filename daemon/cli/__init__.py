@@ -1,0 +1,1 @@
+"""`kingfisher`: one module for each command; `main` joins them."""

@@ -1,0 +1,25 @@
+"""`kingfisher run`: the daemon itself."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from daemon.config.load import load
+from daemon.logs import set_up
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser("run", help="run the box until it is told to stop")
+    parser.add_argument("--config", type=Path, default=Path("/etc/kingfisher/box.toml"), help="default: %(default)s")
+    parser.add_argument("--log-level", choices=("DEBUG", "INFO", "WARNING"), default="INFO")
+    parser.set_defaults(call=call)
+
+
+def call(options: argparse.Namespace) -> int:
+    set_up(options.log_level)
+    config = load(options.config)
+    from daemon.app import run  # onnxruntime takes its time: a config with errors is refused before it
+
+    return run(config)

@@ -1,0 +1,120 @@
+"""Between the fleet's messages and the box's own values: pure translations, and what of a message is refused."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from daemon.enrolment import machine as enrolment
+from daemon.errors import DaemonError
+from daemon.payment.events import Answer, AnswerStatus
+from daemon.payment.money import Amount
+from daemon.payment.order import Order, PayRequest
+from daemon.payment.settling import SettlingTimes
+from daemon.payment.status import Status
+from mqtt.schemas import (
+    CommandBody,
+    EnrolArgs,
+    EraseArgs,
+    EventBody,
+    OrderBody,
+    PayAnswerBody,
+    PayQueryBody,
+    PayRequestBody,
+    PayReverseBody,
+    TimeRequestBody,
+)
+
+
+class CommandRefused(DaemonError):
+    """A command this box does not know, or whose arguments are wrong. `reason` is a machine's word."""
+
+    def __init__(self, kind: str, reason: str, why: str) -> None:
+        self.kind, self.reason = kind, reason
+        super().__init__(f"command {kind}: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class EraseRequest:
+    command_id: str
+    handle: str
+
+
+def order_of(body: OrderBody, now: float, wall: int) -> Order:
+    """Raises AmountRefused for a currency that this box does not know."""
+    return Order(body.order_id, Amount(body.amount_minor, body.currency), body.title, now + body.expires_at - wall)
+
+
+def answer_of(body: PayAnswerBody, asked: Amount | None) -> Answer | None:
+    """None when nobody here waits for it. An answer without an amount speaks of the amount that was asked.
+
+    Raises:
+        AmountRefused: for a currency that this box does not know.
+    """
+    if asked is None:
+        return None
+    amount = asked
+    if body.amount_minor is not None and body.currency is not None:
+        amount = Amount(body.amount_minor, body.currency)
+    return Answer(body.order_id, body.attempt, AnswerStatus(body.status), body.reason, amount, body.reference)
+
+
+def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | EraseRequest:
+    """Raises CommandRefused."""
+    try:
+        match body.command:
+            case "enrol":
+                args = EnrolArgs.model_validate(body.args)
+                expires_s = now + args.expires_at - wall
+                if expires_s <= now:
+                    raise CommandRefused("enrol", "expired", "it came after its time")
+                return enrolment.Request(
+                    body.command_id, args.handle, tuple(args.purposes), args.notice_version, expires_s
+                )
+            case "erase":
+                return EraseRequest(body.command_id, EraseArgs.model_validate(body.args).handle)
+            case other:
+                raise CommandRefused(other, "unknown_command", "this box does not know it")
+    except ValidationError as error:
+        paths = ", ".join(".".join(str(p) for p in item["loc"]) for item in error.errors())
+        raise CommandRefused(body.command, "bad_arguments", f"wrong arguments: {paths}") from error
+
+
+def pay_request(request: PayRequest, wall: int) -> PayRequestBody:
+    """A duress PIN looks like any other on the box; the gateway reads it from the factor's name."""
+    factors = tuple("pin_duress" if request.duress and name == "pin" else name for name in request.factors)
+    return PayRequestBody(
+        order_id=request.order_id, attempt=request.attempt, amount_minor=request.amount.minor,
+        currency=request.amount.currency, payer=request.payer, factors=factors, channel=request.channel,
+        decided_at=wall, flow=request.flow,
+    )  # fmt: skip
+
+
+def request_life_s(times: SettlingTimes) -> int:
+    """A pay request that reaches the gateway later than this is refused there: the box is asking what became of it."""
+    return math.ceil(times.answer_s) + 20
+
+
+def query(order_id: str, attempt: int) -> PayQueryBody:
+    return PayQueryBody(order_id=order_id, attempt=attempt)
+
+
+def reverse(order_id: str, attempt: int) -> PayReverseBody:
+    return PayReverseBody(order_id=order_id, attempt=attempt)
+
+
+def time_request(nonce: str) -> TimeRequestBody:
+    return TimeRequestBody(nonce=nonce)
+
+
+def order_closed(order_id: str, status: Status, reason: str, wall: int) -> EventBody | None:
+    """What the fleet is told of an order's end; None where its own answer was that end."""
+    match status:
+        case Status.EXPIRED:
+            return EventBody(event="order.expired", at=wall, order_id=order_id, reason=reason)
+        case Status.CANCELLED | Status.DECLINED | Status.REVERSED:
+            return EventBody(event="order.cancelled", at=wall, order_id=order_id, reason=reason or status.value)
+        case _:
+            return None

@@ -1,0 +1,100 @@
+"""What takes the store or a slow hash: done one after another on a thread of their own, each answered with an event."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from daemon import pin_tries
+from daemon.box_db import BoxDb
+from daemon.clock import TrustedClock
+from daemon.contract import EraseRequest
+from daemon.enrolment import machine as enrolment
+from daemon.logs import note
+from daemon.members import Members
+from daemon.payment.effects import CheckPin
+from daemon.payment.events import PinChecked, PinOutcome
+from pipeline.capture import Capture
+
+log = logging.getLogger("daemon.errands")
+
+
+@dataclass(frozen=True, slots=True)
+class PinAnswer:
+    event: PinChecked
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolAnswer:
+    event: enrolment.Stored | enrolment.StoreFailed
+
+
+@dataclass(frozen=True, slots=True)
+class EraseAnswer:
+    """`name` is `erase.done` or `erase.failed`."""
+
+    request: EraseRequest
+    name: str
+    reason: str
+
+
+class Errands:
+    """Every call returns at once; `answer` is called on the worker thread."""
+
+    def __init__(
+        self,
+        db: BoxDb,
+        members: Members,
+        clock: TrustedClock,
+        answer: Callable[[PinAnswer | EnrolAnswer | EraseAnswer], None],
+    ) -> None:
+        self._db, self._members, self._clock, self._answer = db, members, clock, answer
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="errands")
+
+    def check_pin(self, check: CheckPin) -> None:
+        """One try is on disk before the PIN is compared."""
+        self._worker.submit(self._check_pin, check)
+
+    def enrol(self, request: enrolment.Request, pin: str, capture: Capture | None) -> None:
+        self._worker.submit(self._enrol, request, pin, capture)
+
+    def erase(self, request: EraseRequest) -> None:
+        self._worker.submit(self._erase, request)
+
+    def finish(self) -> None:
+        """Waits for what was begun."""
+        self._worker.shutdown(wait=True)
+
+    def _check_pin(self, check: CheckPin) -> None:
+        outcome, left = PinOutcome.NONE_SET, 0
+        try:
+            tried = self._db.run(lambda tx: pin_tries.count(tx, check.payer, self._clock.now()))
+            outcome = self._members.check_pin(check.payer, check.pin) if tried.allowed else PinOutcome.LOCKED
+            left = tried.left
+            if outcome is PinOutcome.WRONG and left == 0:
+                outcome = PinOutcome.LOCKED
+        except Exception as error:  # whatever went wrong, the payer must not be let through, nor left waiting
+            note(log, "pin_check_failed", logging.ERROR, why=type(error).__name__)
+        self._answer(PinAnswer(PinChecked(check.order_id, check.epoch, outcome, left)))
+
+    def _enrol(self, request: enrolment.Request, pin: str, capture: Capture | None) -> None:
+        answer: enrolment.Stored | enrolment.StoreFailed
+        try:
+            assert capture is not None
+            self._members.enrol(request, pin, capture, self._clock.now())
+            answer = enrolment.Stored(request.command_id)
+        except Exception as error:
+            note(log, "enrolment_failed", logging.ERROR, why=type(error).__name__)
+            answer = enrolment.StoreFailed(request.command_id, self._members.reason_of(error))
+        self._answer(EnrolAnswer(answer))
+
+    def _erase(self, request: EraseRequest) -> None:
+        try:
+            self._members.erase(request.handle)
+            answer = EraseAnswer(request, "erase.done", "done")
+        except Exception as error:
+            note(log, "erase_failed", logging.ERROR, why=type(error).__name__)
+            answer = EraseAnswer(request, "erase.failed", self._members.reason_of(error))
+        self._answer(answer)

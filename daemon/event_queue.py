@@ -1,0 +1,55 @@
+"""The one queue of the main loop. Bounded; what happens when it is full is stated for each kind of event.
+
+Keys and money are never dropped: their source waits for room (a durable row or the broker's redelivery stands behind
+money). Guidance keeps only the newest: an older hint is of no use to anybody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+E = TypeVar("E")
+
+
+class EventQueue(Generic[E]):
+    """`newest_only(event)` gives a key for events of which only the last counts, None for all others."""
+
+    def __init__(self, newest_only: Callable[[E], object | None], capacity: int = 1024) -> None:
+        self._newest_only = newest_only
+        self._capacity = capacity
+        self._events: deque[E] = deque()
+        self._newest: dict[object, E] = {}
+        self._changed = threading.Condition()
+
+    def put(self, event: E) -> None:
+        """Adds an event; waits for room only where a dropped event would be a loss."""
+        key = self._newest_only(event)
+        with self._changed:
+            if key is not None:
+                self._newest[key] = event
+            else:
+                self._changed.wait_for(lambda: len(self._events) < self._capacity)
+                self._events.append(event)
+            self._changed.notify_all()
+
+    def put_front(self, event: E) -> None:
+        """For the main loop itself, which must not wait for its own queue."""
+        with self._changed:
+            self._events.appendleft(event)
+            self._changed.notify_all()
+
+    def get(self, until_s: float | None) -> E | None:
+        """The next event, or None at `until_s` (monotonic seconds). Guidance comes after everything else."""
+        with self._changed:
+            while not self._events and not self._newest:
+                left = None if until_s is None else until_s - time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                self._changed.wait(left)
+            event = self._events.popleft() if self._events else self._newest.pop(next(iter(self._newest)))
+            self._changed.notify_all()
+            return event

@@ -1,0 +1,233 @@
+"""The face side, on a thread of its own: camera frames in, hints and decisions out, tagged with whom they are for.
+
+The camera is read only while a payment or an enrolment wants a face. A camera that fails is closed and opened again
+with back-off; whoever waits for a face is told at once that there is none to be had.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.logs import note
+from hal.camera import Camera, Frame
+from hal.errors import DeadlineExceeded, HalError
+from pipeline.capture import Capture, EnrolmentSession
+from pipeline.decision import Decision, Guidance
+from pipeline.engine import FaceEngine
+from pipeline.errors import PipelineError
+from pipeline.match import Matcher
+from pipeline.session import FaceSession
+from pipeline.thresholds import Thresholds
+
+log = logging.getLogger("daemon.face_watch")
+
+REOPEN_FIRST_S = 0.5
+REOPEN_LONGEST_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForPayment:
+    order_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForEnrolment:
+    command_id: str
+
+
+Wanted = ForPayment | ForEnrolment
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the pipeline said of one frame, for whom. `progress` (0..1) is of an enrolment."""
+
+    wanted: Wanted
+    observation: Guidance | Decision | Capture
+    progress: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraLost:
+    """No picture can be had. `wanted` is who waits for one, if anybody."""
+
+    wanted: Wanted | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFound:
+    """The camera gives pictures (again)."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What is needed to recognise anybody; `matcher` is exchanged whole when the gallery changes."""
+
+    engine: FaceEngine
+    thresholds: Thresholds
+    matcher: Callable[[], Matcher]
+
+
+class FaceWatch:
+    """`watch` and `rest` return at once. `report` and `preview` are called on this thread."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        faces: Faces,
+        *,
+        frame_timeout_s: float,
+        report: Callable[[Seen | CameraLost | CameraFound], None],
+        preview: Callable[[NDArray[np.uint8]], None],
+    ) -> None:
+        self._camera, self._faces = camera, faces
+        self._frame_timeout_s = frame_timeout_s
+        self._report, self._preview = report, preview
+        self._changed = threading.Condition()
+        self._wanted: Wanted | None = None
+        self._stopping = False
+        self._open = False
+        self._thread = threading.Thread(target=self._run, name="face-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def watch(self, wanted: Wanted) -> None:
+        """Look for this one's face from the next frame on; whoever was looked for before is dropped."""
+        with self._changed:
+            self._wanted = wanted
+            self._changed.notify()
+
+    def rest(self) -> None:
+        with self._changed:
+            self._wanted = None
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """May be called twice."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(self._frame_timeout_s + 3)
+        self._camera.close()
+
+    def _run(self) -> None:
+        self._ensure_open(None)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wanted is not None or self._stopping)
+                wanted = self._wanted
+            if self._stopping or wanted is None:
+                return
+            if self._ensure_open(wanted):
+                self._look_for(wanted)
+
+    def _look_for(self, wanted: Wanted) -> None:
+        session: FaceSession | EnrolmentSession
+        try:
+            session = self._session(wanted)
+        except PipelineError as error:
+            note(log, "face_session_refused", logging.ERROR, why=str(error))
+            self._give_up(wanted, "models")
+            return
+        said: Guidance | None = None
+        late = 0
+        while self._is_wanted(wanted):
+            try:
+                frame = self._camera.read(self._frame_timeout_s)
+                late = 0
+            except DeadlineExceeded as error:
+                late += 1
+                if late >= 2:
+                    self._lost(wanted, error)
+                    return
+                continue
+            except HalError as error:
+                self._lost(wanted, error)
+                return
+            self._preview(frame.image)
+            observation = self._observe(session, frame)
+            if observation is None:
+                continue
+            if isinstance(observation, Guidance):
+                if said is None or said.hint != observation.hint or isinstance(session, EnrolmentSession):
+                    said = observation
+                    self._report(Seen(wanted, observation, _progress(session)))
+                continue
+            self._settle(wanted, observation)
+            return
+
+    def _observe(self, session: FaceSession | EnrolmentSession, frame: Frame) -> Guidance | Decision | Capture | None:
+        try:
+            return session.observe(frame.image, frame.sequence, time.monotonic())
+        except PipelineError as error:
+            note(log, "frame_refused", logging.WARNING, why=str(error))
+            return None
+
+    def _session(self, wanted: Wanted) -> FaceSession | EnrolmentSession:
+        faces = self._faces
+        if isinstance(wanted, ForPayment):
+            return FaceSession(faces.engine, faces.matcher(), faces.thresholds)
+        return EnrolmentSession(faces.engine, faces.thresholds)
+
+    def _settle(self, wanted: Wanted, observation: Decision | Capture) -> None:
+        if isinstance(observation, Decision):
+            note(
+                log, "face_decided", reason=observation.reason.value, frames=observation.frames,
+                score=observation.score, margin=observation.margin, liveness=observation.liveness,
+                compute_ms=observation.timings_ms.get("total", 0.0),
+            )  # fmt: skip
+        with self._changed:
+            if self._wanted == wanted:
+                self._wanted = None
+        self._report(Seen(wanted, observation))
+
+    def _give_up(self, wanted: Wanted, why: str) -> None:
+        with self._changed:
+            if self._wanted == wanted:
+                self._wanted = None
+        self._report(CameraLost(wanted, why))
+
+    def _lost(self, wanted: Wanted, error: HalError) -> None:
+        note(log, "camera_lost", logging.ERROR, why=error.why, hint=error.hint)
+        self._camera.close()
+        self._open = False
+        self._give_up(wanted, error.why)
+
+    def _ensure_open(self, wanted: Wanted | None) -> bool:
+        """One try, then back-off that ends early when there is nobody left who waits."""
+        wait_s = REOPEN_FIRST_S
+        while not self._open and not self._stopping:
+            try:
+                self._camera.open()
+                self._open = True
+                self._report(CameraFound())
+            except HalError as error:
+                note(log, "camera_unavailable", logging.ERROR, why=error.why, hint=error.hint)
+                self._report(CameraLost(wanted, error.why))
+                if wanted is not None:
+                    with self._changed:
+                        self._wanted = None if self._wanted == wanted else self._wanted
+                with self._changed:
+                    self._changed.wait_for(lambda: self._wanted is not None or self._stopping, wait_s)
+                    wanted = self._wanted
+                wait_s = min(wait_s * 2, REOPEN_LONGEST_S)
+        return self._open
+
+    def _is_wanted(self, wanted: Wanted) -> bool:
+        with self._changed:
+            return self._wanted == wanted and not self._stopping
+
+
+def _progress(session: FaceSession | EnrolmentSession) -> float:
+    return session.progress if isinstance(session, EnrolmentSession) else 0.0

@@ -1,0 +1,175 @@
+"""The checks of `kingfisher doctor`: one small class each. None of them changes anything."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from daemon import journal
+from daemon.app import only_one
+from daemon.box_db import open_reader
+from daemon.clock import RELEASED_AT
+from daemon.config.model import Config
+from daemon.errors import AlreadyRunning, DaemonError
+from daemon.screen.errors import ScreenError
+from daemon.screen.fonts import find_typeface
+from hal.drivers import Rig, build_camera
+from hal.errors import HalError
+from mqtt.errors import MqttError
+from mqtt.identity import box_id_from_key, load_private_key, load_public_key
+from pipeline.errors import PipelineError
+from pipeline.models.manifest import load_manifest
+from pipeline.models.verify import FileState, verify
+from pipeline.thresholds import PROVISIONAL, load_thresholds
+
+LOW_DISK_BYTES = 200 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`suggestion` says what to do; it is empty when all is well."""
+
+    check: str
+    well: bool
+    detail: str
+    suggestion: str = ""
+
+
+class Check(Protocol):
+    name: str
+
+    def look(self, config: Config) -> Finding: ...
+
+
+class Daemon:
+    name = "daemon"
+
+    def look(self, config: Config) -> Finding:
+        try:
+            with only_one(config.box.state):
+                return Finding(self.name, True, "not running")
+        except AlreadyRunning:
+            return Finding(self.name, True, "running")
+
+
+class Disk:
+    name = "disk"
+
+    def look(self, config: Config) -> Finding:
+        free = shutil.disk_usage(config.box.state if config.box.state.exists() else config.box.state.parent).free
+        text = f"{free // 2**20} MiB free at {config.box.state}"
+        return Finding(self.name, free > LOW_DISK_BYTES, text, "" if free > LOW_DISK_BYTES else "make room")
+
+
+class Clock:
+    name = "clock"
+
+    def look(self, config: Config) -> Finding:
+        well = time.time() > RELEASED_AT
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        return Finding(self.name, well, now, "" if well else "let the box reach an NTP server, or its fleet")
+
+
+class Models:
+    name = "models"
+
+    def look(self, config: Config) -> Finding:
+        reports = verify(config.face.models, load_manifest())
+        bad = [f"{r.file} is {r.state}" for r in reports if r.state is not FileState.GOOD]
+        good = f"{len(reports)} files, as declared, in {config.face.models}"
+        return Finding(self.name, not bad, ", ".join(bad) or good, "kingfisher models pull" if bad else "")
+
+
+class Calibration:
+    name = "thresholds"
+
+    def look(self, config: Config) -> Finding:
+        path = config.face.thresholds or PROVISIONAL
+        try:
+            thresholds = load_thresholds(path, load_manifest())
+        except PipelineError as error:
+            return Finding(self.name, False, str(error), "calibrate for these models")
+        return Finding(self.name, True, f"{thresholds.id} from {path.name}")
+
+
+class Font:
+    name = "font"
+
+    def look(self, config: Config) -> Finding:
+        try:
+            return Finding(self.name, True, str(find_typeface().regular))
+        except ScreenError as error:
+            return Finding(self.name, False, str(error), "apt-get install fonts-noto-cjk")
+
+
+class Keys:
+    name = "keys"
+
+    def look(self, config: Config) -> Finding:
+        try:
+            load_public_key(config.fleet.key)
+            box_id = box_id_from_key(load_private_key(config.box.state / "box.key").public_key())
+        except MqttError as error:
+            return Finding(self.name, False, str(error), error.hint or "kingfisher init, or start the box once")
+        return Finding(self.name, True, f"this is {box_id}")
+
+
+class Journal:
+    name = "journal"
+
+    def look(self, config: Config) -> Finding:
+        try:
+            count, _ = journal.verify(open_reader(config.box.state / "box.db"))
+        except DaemonError as error:
+            return Finding(self.name, False, str(error), error.hint)
+        except sqlite3.DatabaseError as error:
+            return Finding(self.name, False, f"box.db: {error}", "move the file away as evidence and start again")
+        return Finding(self.name, True, f"{count} entries, unbroken")
+
+
+class Camera:
+    name = "camera"
+
+    def look(self, config: Config) -> Finding:
+        options = config.devices.camera
+        if options.type in ("virtual", "null"):
+            return Finding(
+                self.name,
+                options.type == "virtual",
+                options.type,
+                "" if options.type == "virtual" else "name one in [devices]",
+            )
+        try:
+            camera = build_camera(options, Rig())
+            camera.open()
+            frame = camera.read(5.0)
+            camera.close()
+        except HalError as error:
+            return Finding(self.name, False, str(error), error.hint)
+        return Finding(self.name, True, f"{options.type}: {frame.image.shape[1]}x{frame.image.shape[0]}")
+
+
+class Broker:
+    name = "broker"
+
+    def look(self, config: Config) -> Finding:
+        where = f"{config.broker.host}:{config.broker.port}"
+        try:
+            with socket.create_connection((config.broker.host, config.broker.port), timeout=5):
+                return Finding(self.name, True, f"{where} answers")
+        except OSError as error:
+            return Finding(self.name, False, f"{where}: {error}", "check cable, address and firewall")
+
+
+CHECKS: tuple[Check, ...] = (
+    Daemon(), Disk(), Clock(), Models(), Calibration(), Font(), Keys(), Journal(), Camera(), Broker(),
+)  # fmt: skip
+
+
+def examine(config: Config) -> list[Finding]:
+    """Every check's finding, in order."""
+    return [check.look(config) for check in CHECKS]

@@ -1,0 +1,63 @@
+"""Logs for journald: one line an event, `event=name key=value`, to stderr. Never face, template, PIN, phone or key."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+Facts = dict[str, object]
+
+
+def note(logger: logging.Logger, event: str, level: int = logging.INFO, **facts: object) -> None:
+    """Logs `event` with its facts."""
+    logger.log(level, event, extra={"facts": facts})
+
+
+class KeyValueFormatter(logging.Formatter):
+    """`level=info logger=daemon.box event=order_arrived order=...`; spaces and quotes in values are quoted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        parts = [f"level={record.levelname.lower()}", f"logger={record.name}"]
+        parts += [f"{key}={_quoted(value)}" for key, value in facts_of(record).items()]
+        text = " ".join(parts)
+        if record.exc_info:
+            text += f" error={_quoted(repr(record.exc_info[1]))}\n{self.formatException(record.exc_info)}"
+        return text
+
+
+class ForwardingHandler(logging.Handler):
+    """Hands each line's facts to `sink`, for a page that shows them."""
+
+    def __init__(self, sink: Callable[[Facts], None]) -> None:
+        super().__init__(logging.INFO)
+        self._sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._sink({"level": record.levelname.lower(), **facts_of(record)})
+
+
+def facts_of(record: logging.LogRecord) -> Facts:
+    """The line as a mapping; a message that is already `key=value` text is taken apart."""
+    facts: Facts | None = getattr(record, "facts", None)
+    if facts is not None:
+        return {"event": record.getMessage(), **facts}
+    message = record.getMessage()
+    if message.startswith("event=") and '"' not in message:
+        return {key: value for key, _, value in (part.partition("=") for part in message.split(" "))}
+    return {"event": message}
+
+
+def set_up(level: str = "INFO") -> None:
+    """Everything to stderr, once."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(KeyValueFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+
+
+def _quoted(value: object) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return text if text and not set(text) & set(' "=\n') else '"' + text.replace('"', "'").replace("\n", " ") + '"'

@@ -1,0 +1,93 @@
+"""Who may pay here: the encrypted store and the gallery the face side searches. Joins `secure_store` and `pipeline`."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.enrolment.machine import Request
+from daemon.payment.events import PinOutcome
+from pipeline.capture import Capture
+from pipeline.match import BruteForceMatcher, Matcher, MatchResult
+from secure_store.errors import StoreError
+from secure_store.gallery import Gallery
+from secure_store.person import Consent, NewPerson, PinResult, Template
+from secure_store.store import SecureStore
+
+PAY = "pay"
+
+_OUTCOMES = {
+    PinResult.OK: PinOutcome.OK,
+    PinResult.WRONG: PinOutcome.WRONG,
+    PinResult.DURESS: PinOutcome.DURESS,
+    PinResult.NONE_SET: PinOutcome.NONE_SET,
+}
+
+
+class GalleryMatcher:
+    """`pipeline.match.Matcher` over the store's locked memory: the probe is transformed as the rows are."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._matcher = BruteForceMatcher(gallery.handles, gallery.matrix, gallery.model_hash)
+        self.model_hash = gallery.model_hash
+
+    def search(self, probe: NDArray[np.float32]) -> MatchResult:
+        return self._matcher.search(self._gallery.protect(probe))
+
+    def __len__(self) -> int:
+        return len(self._matcher)
+
+
+class Members:
+    """Thread-safe. Nothing of a template is kept here beyond the store's own memory."""
+
+    def __init__(self, store: SecureStore, model_hash: str) -> None:
+        self._store, self._model_hash = store, model_hash
+        self._lock = threading.Lock()
+        self._gallery = store.gallery(model_hash, PAY)
+        self._matcher = GalleryMatcher(self._gallery)
+
+    def __len__(self) -> int:
+        return len(self._store.people())
+
+    def matcher(self) -> Matcher:
+        """The gallery as it is now; a payment that has begun keeps the one it began with."""
+        with self._lock:
+            return self._matcher
+
+    def check_pin(self, payer: str, pin: str) -> PinOutcome:
+        """Counts nothing: the caller has counted the try. Raises StoreError."""
+        return _OUTCOMES[self._store.check_pin(payer, pin, PAY)]
+
+    def enrol(self, request: Request, pin: str, capture: Capture, wall: int) -> None:
+        """Durable, and found by the next search, when it returns. Raises StoreError."""
+        consent = Consent(frozenset(request.purposes), request.notice_version, wall, "box_screen")
+        rows = [Template(t.embedding, t.quality, capture.model_hash) for t in capture.templates]
+        templates = (Template(capture.embedding, capture.quality, capture.model_hash), *rows)
+        self._store.enrol(NewPerson(request.handle, templates, consent, pin=pin))
+        self._reload()
+
+    def erase(self, handle: str) -> None:
+        """Gone from disk and from memory when it returns. Raises StoreError."""
+        self._store.erase(handle)
+        self._reload()
+
+    def reason_of(self, error: Exception) -> str:
+        """A machine's word for the fleet: the error's name, never its text."""
+        name = type(error).__name__ if isinstance(error, StoreError) else "Fault"
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+    def close(self) -> None:
+        """Wipes the gallery. May be called twice."""
+        with self._lock:
+            self._gallery.close()
+        self._store.close()
+
+    def _reload(self) -> None:
+        gallery = self._store.gallery(self._model_hash, PAY)
+        with self._lock:
+            old, self._gallery, self._matcher = self._gallery, gallery, GalleryMatcher(gallery)
+        old.close()

@@ -1,0 +1,106 @@
+"""Paints the newest view on the display, on a thread of its own: a slow display never holds up a payment."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.logs import note
+from daemon.screen.render import Renderer
+from daemon.screen.scene import scene
+from daemon.screen.theme import DAY, Theme
+from daemon.screen.views import EnrolLook, Look, View
+from hal.display import Display
+from hal.errors import HalError
+
+log = logging.getLogger("daemon.painter")
+
+Pixels = NDArray[np.uint8]
+REOPEN_S = 2.0
+ANIMATION_S = 0.1
+
+
+class Painter:
+    """`show` and `preview` replace what was not painted yet: only the newest counts."""
+
+    def __init__(
+        self, display: Display, locale: str, on_state: Callable[[bool, str], None], theme: Theme = DAY
+    ) -> None:
+        self._display, self._locale, self._theme = display, locale, theme
+        self._on_state = on_state
+        self._renderer = Renderer(display.size)
+        self._changed = threading.Condition()
+        self._view: View | None = None
+        self._preview: Pixels | None = None
+        self._dirty = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def show(self, view: View) -> None:
+        with self._changed:
+            if view != self._view:
+                self._view, self._dirty = view, True
+                self._changed.notify()
+
+    def preview(self, image: Pixels) -> None:
+        """The newest camera picture, (H, W, 3) RGB; painted only where a view asks for it."""
+        with self._changed:
+            self._preview = image
+            if isinstance(self._view, Look | EnrolLook):
+                self._dirty = True
+                self._changed.notify()
+
+    def forget_preview(self) -> None:
+        """The payer has gone: keep no picture of them."""
+        with self._changed:
+            self._preview = None
+
+    def stop(self) -> None:
+        """Paints what is still due, then ends. May be called twice."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def _run(self) -> None:
+        working, animated = True, False
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._dirty or self._stopping, ANIMATION_S if animated else None)
+                if self._stopping and not self._dirty:
+                    return
+                view, preview, self._dirty = self._view, self._preview, False
+            assert view is not None
+            drawn = scene(view, self._locale, self._theme, self._display.size, time.monotonic())
+            animated = drawn.animated
+            pixels = self._renderer.render(drawn, preview)
+            try:
+                self._display.show(pixels)
+                if not working:
+                    working = True
+                    self._on_state(True, "")
+            except HalError as error:
+                if working:
+                    working = False
+                    note(log, "display_failed", logging.ERROR, why=error.why, hint=error.hint)
+                    self._on_state(False, error.why)
+                self._reopen()
+
+    def _reopen(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, REOPEN_S)
+            self._dirty = not self._stopping
+        try:
+            self._display.close()
+            self._display.open()
+        except HalError as error:
+            note(log, "display_still_gone", logging.DEBUG, why=error.why)
