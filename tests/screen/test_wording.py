@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import ImageFont
 
 from daemon.screen import fonts, views
 from daemon.screen.elements import Text
@@ -90,6 +92,20 @@ def test_the_weights_differ(renderer: Renderers) -> None:
     face = renderer((800, 480)).fonts
     ink = [sum(bytes(face.at(40, weight).getmask("付款成功"))) for weight in ("regular", "medium", "bold")]
     assert ink[0] < ink[1] < ink[2]
+
+
+def test_a_static_font_serves_too_with_its_bold_sibling_where_there_is_one(tmp_path: Path) -> None:
+    plain = tmp_path / "Some-Regular.ttf"
+    built_in = ImageFont.load_default(20).path
+    assert isinstance(built_in, BytesIO)
+    plain.write_bytes(built_in.getvalue())
+    alone = fonts.typeface(plain)
+    assert (alone.bold, alone.variable, alone.index) == (plain, False, 0)
+    bold = tmp_path / "Some-Bold.ttf"
+    bold.write_bytes(built_in.getvalue())
+    assert fonts.typeface(plain).bold == bold
+    pixels = Renderer((480, 320), plain).render(scene(views.EnterPin(1850, "CNY"), "en", size=(480, 320)))
+    assert pixels.shape == (320, 480, 3)
 
 
 def test_chinese_letters_take_their_mainland_form(renderer: Renderers) -> None:

@@ -64,7 +64,8 @@ def look(page: Page, view: Look) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     keys, glass, side = beside(page)
     rows = stack(side, (38, 88, page.tall(18, 14), 112), page)
-    colour = theme.warm if view.seconds_left <= 5 else theme.good if view.hint == Hint.HOLD_STILL else theme.brand
+    ink = theme.good if view.hint == Hint.HOLD_STILL else theme.brand
+    colour = theme.warm if view.seconds_left <= 5 else ink
     sentence = words(f"hint.{view.hint}") if view.hint else words("look.headline")
     title = page.text(view.title or words("amount.label"), rows[0], 27, theme.muted, align=page.along, foreign=True)
     return flat(
@@ -72,7 +73,16 @@ def look(page: Page, view: Look) -> tuple[Element, ...]:
         keys,
         title,
         page.amount(view.amount_minor, view.currency, rows[1], 72, align=page.along),
-        page.text(sentence, rows[3], 39, theme.brand, "bold", align=page.along, lines=2, valign="top"),
+        page.text(
+            sentence,
+            rows[3],
+            39,
+            theme.good if view.hint == Hint.HOLD_STILL else theme.brand,
+            "bold",
+            align=page.along,
+            lines=2,
+            valign="top",
+        ),
         mirror(page, glass, colour, view.seconds_left / max(view.seconds_total, 0.001)),
     )
 
