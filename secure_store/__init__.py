@@ -5,8 +5,10 @@ from __future__ import annotations
 from secure_store.errors import StoreError
 from secure_store.gallery import Gallery
 from secure_store.keys import FileKeyProvider, KeyProvider
-from secure_store.person import Consent, NewPerson, PinResult, Template
-from secure_store.store import SecureStore, StoreOptions, StoreStatus
+from secure_store.open_loop import OpenLoopStore, StoreStatus
+from secure_store.person import Consent, NewPerson, OwnData, PinResult, Template
+from secure_store.records import Refusal, StoreOptions
+from secure_store.store import SecureStore
 
 __all__ = [
     "Consent",
@@ -14,7 +16,10 @@ __all__ = [
     "Gallery",
     "KeyProvider",
     "NewPerson",
+    "OpenLoopStore",
+    "OwnData",
     "PinResult",
+    "Refusal",
     "SecureStore",
     "StoreError",
     "StoreOptions",

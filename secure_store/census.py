@@ -22,6 +22,7 @@ class Census:
     people: int = 0
     total: int = field(default=0, repr=False)
     sets: dict[str, int] = field(default_factory=dict)  # template sets per model hash
+    epoch: int = 0  # of the transform that new templates get
 
     def added(self, record_key: bytes, models: Iterable[str]) -> Census:
         return self._changed(1, int.from_bytes(record_key, "big"), models)
@@ -32,22 +33,23 @@ class Census:
     def advanced(self) -> Census:
         return replace(self, counter=self.counter + 1)
 
+    def in_epoch(self, epoch: int) -> Census:
+        return replace(self, epoch=epoch)
+
     def _changed(self, sign: int, amount: int, models: Iterable[str]) -> Census:
         sets = dict(self.sets)
         for model in models:
             sets[model] = sets.get(model, 0) + sign
-        return Census(
-            self.counter, self.people + sign, (self.total + amount) % MODULUS, {m: n for m, n in sets.items() if n}
-        )
+        total = (self.total + amount) % MODULUS
+        return replace(self, people=self.people + sign, total=total, sets={m: n for m, n in sets.items() if n})
 
     def seal(self, key: bytes, tenant: str) -> bytes:
-        plain = json.dumps(
-            {"counter": self.counter, "people": self.people, "total": f"{self.total:064x}", "sets": self.sets}
-        )
+        kept = {"counter": self.counter, "people": self.people, "total": f"{self.total:064x}", "sets": self.sets}
+        plain = json.dumps(kept | {"epoch": self.epoch})
         return seal(key, plain.encode(), Label(tenant, "census"))
 
     @classmethod
     def open(cls, key: bytes, tenant: str, blob: bytes) -> Census:
         """Raises StoreDamaged."""
         kept = json.loads(open_sealed(key, blob, Label(tenant, "census")))
-        return cls(kept["counter"], kept["people"], int(kept["total"], 16), kept["sets"])
+        return cls(kept["counter"], kept["people"], int(kept["total"], 16), kept["sets"], kept.get("epoch", 0))

@@ -30,3 +30,19 @@ def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
         os.close(descriptor)
     aside.replace(path)
     fsync_folder(path.parent)
+
+
+def overwrite(path: Path) -> None:
+    """Random bytes over the file's own blocks. On flash the old ones may live on in the card's spare area."""
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+        file.write(os.urandom(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def shred(path: Path) -> None:
+    """Overwritten, then removed. May be called for a file that is not there."""
+    overwrite(path)
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        fsync_folder(path.parent)

@@ -126,3 +126,9 @@ class ConsentMissing(StoreError):
     """No valid consent covers this purpose."""
 
     default_hint = "Ask the person for consent to this purpose; a read for another purpose is not a way around it."
+
+
+class ErasureIncomplete(StoreError):
+    """Something of an erased record is still in a file."""
+
+    default_hint = "Erase again; if it stays, rotate the keys: then what is left cannot be opened by anybody."

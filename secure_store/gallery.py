@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secure_store import transform
+from secure_store.loading import Loaded
 from secure_store.locked import LockedMemory
 
 
@@ -18,24 +19,18 @@ class Gallery:
     `handles[i]` owns row i; a person with several templates has several rows.
     """
 
-    def __init__(
-        self,
-        memory: LockedMemory,
-        handles: tuple[str, ...],
-        dimension: int,
-        model_hash: str,
-        rotation: NDArray[np.float64],
-        excluded: int,
-        damaged: tuple[str, ...],
-    ) -> None:
-        self._memory = memory
-        self._rotation = rotation
-        self.handles = handles
+    def __init__(self, loaded: Loaded, model_hash: str, rotation: NDArray[np.float64]) -> None:
+        self._memory = loaded.memory
+        self._turning = LockedMemory(rotation.nbytes)
+        self._rotation = np.frombuffer(self._turning.view, np.float64, rotation.size).reshape(rotation.shape)
+        self._rotation[...] = rotation
+        self.handles = loaded.handles
         self.model_hash = model_hash
-        self.excluded = excluded  # people left out for want of consent to the purpose
-        self.damaged = damaged  # handles whose record did not open
-        self.locked_why_not: str | None = memory.why
-        matrix = np.frombuffer(memory.view, np.float32, len(handles) * dimension).reshape(len(handles), dimension)
+        self.excluded = loaded.excluded  # people left out for want of consent to the purpose
+        self.damaged = loaded.damaged  # handles whose record did not open
+        self.locked_why_not: str | None = loaded.memory.why
+        rows, dimension = len(self.handles), loaded.dimension
+        matrix = np.frombuffer(loaded.memory.view, np.float32, rows * dimension).reshape(rows, dimension)
         matrix.flags.writeable = False
         self.matrix: NDArray[np.float32] = matrix
 
@@ -63,5 +58,5 @@ class Gallery:
     def close(self) -> None:
         """Wipes rows and rotation. May be called twice."""
         self._memory.wipe()
-        self._rotation.fill(0.0)
+        self._turning.wipe()
         self.handles = ()

@@ -8,16 +8,21 @@ provider's key -> wraps the box KEK (one per generation) -> HKDF -> record key-w
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlite_utils import Database
 
+from secure_store.durable import write_durably
 from secure_store.errors import StoreDamaged, WrongKey
 from secure_store.factors import FactorKeys
 from secure_store.sealed import Label, derive, new_key, open_sealed, seal
 
 KEK = "kek"
 TENANT_KEY = "tenant"
+BOX_KEY = "box"  # the X25519 key to which other boxes seal
+HELD = (TENANT_KEY, BOX_KEY)
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,14 @@ class TenantKeys:
 
     factors: FactorKeys
     transform: bytes = field(repr=False)
+    tombstones: bytes = field(repr=False)
 
     @classmethod
     def of(cls, tenant_key: bytes) -> TenantKeys:
         factors = FactorKeys(
             derive(tenant_key, "pin-pepper"), derive(tenant_key, "phone"), derive(tenant_key, "id-card")
         )
-        return cls(factors, derive(tenant_key, "transform"))
+        return cls(factors, derive(tenant_key, "transform"), derive(tenant_key, "tombstones"))
 
 
 def key_id(provider_key: bytes) -> str:
@@ -55,26 +61,31 @@ def key_id(provider_key: bytes) -> str:
 
 
 def create_ring(database: Database, provider_key: bytes, tenant: str) -> None:
-    """The first KEK and tenant key of a new store. The caller holds the transaction."""
+    """The first KEK, tenant key and box key of a new store. The caller holds the transaction."""
     kek = new_key()
     put_kek(database, provider_key, tenant, 1, kek)
-    put_tenant_key(database, BoxKeys.of(1, kek), tenant, new_key())
+    for name in HELD:
+        put_held(database, BoxKeys.of(1, kek), tenant, name, new_key())
 
 
 def put_kek(database: Database, provider_key: bytes, tenant: str, generation: int, kek: bytes) -> None:
     wrapped = seal(derive(provider_key, "kek-wrap"), kek, Label(tenant, KEK, counter=generation))
-    row = {"name": KEK, "generation": generation, "holder": key_id(provider_key), "wrapped": wrapped}
-    database.table("keyring").insert(row, replace=True)
+    _put(database, KEK, generation, key_id(provider_key), wrapped)
 
 
-def put_tenant_key(database: Database, keys: BoxKeys, tenant: str, tenant_key: bytes) -> None:
-    wrapped = seal(keys.ring, tenant_key, Label(tenant, TENANT_KEY, counter=keys.generation))
-    row = {"name": TENANT_KEY, "generation": keys.generation, "holder": "kek", "wrapped": wrapped}
-    database.table("keyring").insert(row, replace=True)
+def put_held(database: Database, keys: BoxKeys, tenant: str, name: str, key: bytes) -> None:
+    """One of HELD, wrapped by the box KEK."""
+    _put(database, name, keys.generation, "kek", seal(keys.ring, key, Label(tenant, name, counter=keys.generation)))
 
 
-def open_keks(database: Database, provider_key: bytes, tenant: str) -> dict[int, BoxKeys]:
-    """Every generation this provider's key opens, newest last. Raises WrongKey when it opens none."""
+def complete(database: Database, keys: BoxKeys, tenant: str) -> None:
+    """A ring made by the first release has no box key yet. The caller holds the transaction."""
+    if database.execute("SELECT 1 FROM keyring WHERE name=?", [BOX_KEY]).fetchone() is None:
+        put_held(database, keys, tenant, BOX_KEY, new_key())
+
+
+def raw_keks(database: Database, provider_key: bytes, tenant: str) -> dict[int, bytes]:
+    """Every generation this provider's key opens. Raises WrongKey when it opens none, or not all it should."""
     holder = key_id(provider_key)
     rows = database.execute(
         "SELECT generation, wrapped FROM keyring WHERE name=? AND holder=? ORDER BY generation", [KEK, holder]
@@ -83,20 +94,58 @@ def open_keks(database: Database, provider_key: bytes, tenant: str) -> dict[int,
         raise WrongKey("key ring", f"no key in it was wrapped by the key {holder}")
     wrapping = derive(provider_key, "kek-wrap")
     try:
-        return {
-            generation: BoxKeys.of(generation, open_sealed(wrapping, wrapped, Label(tenant, KEK, counter=generation)))
-            for generation, wrapped in rows
-        }
+        return {number: open_sealed(wrapping, wrapped, Label(tenant, KEK, counter=number)) for number, wrapped in rows}
     except StoreDamaged:
-        raise WrongKey(
-            "key ring", "the box key in it does not open: another tenant's store, or a damaged key ring"
-        ) from None
+        why = "the box key in it does not open: another tenant's store, or a damaged key ring"
+        raise WrongKey("key ring", why) from None
 
 
-def open_tenant_key(database: Database, keys: BoxKeys, tenant: str) -> bytes:
+def open_keks(database: Database, provider_key: bytes, tenant: str) -> dict[int, BoxKeys]:
+    return {number: BoxKeys.of(number, kek) for number, kek in raw_keks(database, provider_key, tenant).items()}
+
+
+def open_held(database: Database, keys: BoxKeys, tenant: str, name: str) -> bytes:
     row = database.execute(
-        "SELECT wrapped FROM keyring WHERE name=? AND generation=?", [TENANT_KEY, keys.generation]
+        "SELECT wrapped FROM keyring WHERE name=? AND generation=?", [name, keys.generation]
     ).fetchone()
     if row is None:
-        raise StoreDamaged("key ring", "the tenant key is missing")
-    return open_sealed(keys.ring, row[0], Label(tenant, TENANT_KEY, counter=keys.generation))
+        raise StoreDamaged("key ring", f"the {name} key is missing")
+    return open_sealed(keys.ring, row[0], Label(tenant, name, counter=keys.generation))
+
+
+def _put(database: Database, name: str, generation: int, holder: str, wrapped: bytes) -> None:
+    database.execute(
+        "INSERT OR REPLACE INTO keyring (name, generation, holder, wrapped) VALUES (?,?,?,?)",
+        [name, generation, holder, wrapped],
+    )
+
+
+# -- a copy beside the database: one flipped bit in the ring must not cost every record
+
+COPY_NAME = "keys.sealed"
+
+
+def has_copy(folder: Path) -> bool:
+    return (folder / COPY_NAME).exists()
+
+
+def keep_copy(database: Database, folder: Path) -> None:
+    """Writes the copy when it differs. What is in it is wrapped like the ring itself."""
+    rows = database.execute("SELECT name, generation, holder, hex(wrapped) FROM keyring ORDER BY 1, 2, 3").fetchall()
+    content = json.dumps(rows).encode()
+    path = folder / COPY_NAME
+    if not path.exists() or path.read_bytes() != content:
+        write_durably(path, content)
+
+
+def take_copy(database: Database, folder: Path) -> None:
+    """Puts the copy in the ring's place. Raises StoreDamaged. The caller holds the transaction."""
+    try:
+        rows = [
+            (str(n), int(g), str(h), bytes.fromhex(w)) for n, g, h, w in json.loads((folder / COPY_NAME).read_bytes())
+        ]
+    except (OSError, ValueError, TypeError):
+        raise StoreDamaged("key ring", "its copy cannot be read either") from None
+    database.execute("DELETE FROM keyring")
+    for row in rows:
+        _put(database, *row)

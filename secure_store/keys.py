@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from secure_store.durable import write_durably
+from secure_store.durable import fsync_folder, overwrite, shred, write_durably
 from secure_store.errors import KeyFileExposed, KeyMissing
 from secure_store.sealed import KEY_BYTES, new_key
 
@@ -26,6 +26,23 @@ class KeyProvider(Protocol):
 
     def load(self) -> bytes:
         """32 bytes, the same ones each time. Raises KeyMissing, KeyFileExposed."""
+
+
+@runtime_checkable
+class RenewableKeyProvider(KeyProvider, Protocol):
+    """A provider that can replace its own key, in two steps, so that a cut between them loses nothing."""
+
+    def begin_renewal(self) -> bytes:
+        """Makes the next key, durably, or finds the one a cut-off renewal had made."""
+
+    def load_next(self) -> bytes | None:
+        """The next key, when a renewal was begun."""
+
+    def finish_renewal(self) -> None:
+        """The next key becomes the key, and the old one is destroyed. May be called twice."""
+
+    def destroy(self) -> None:
+        """The key is gone for good, and with it everything under it. May be called twice."""
 
 
 class FileKeyProvider:
@@ -46,6 +63,30 @@ class FileKeyProvider:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_durably(self.path, new_key())
         return read_key_file(self.path)
+
+    def begin_renewal(self) -> bytes:
+        following = self.load_next()
+        if following is None:
+            following = new_key()
+            write_durably(self._next, following)
+        return following
+
+    def load_next(self) -> bytes | None:
+        return read_key_file(self._next) if self._next.exists() else None
+
+    def finish_renewal(self) -> None:
+        if self._next.exists():
+            overwrite(self.path)
+            self._next.replace(self.path)
+            fsync_folder(self.path.parent)
+
+    def destroy(self) -> None:
+        for path in (self.path, self._next):
+            shred(path)
+
+    @property
+    def _next(self) -> Path:
+        return self.path.with_name(self.path.name + ".next")
 
 
 def read_key_file(path: Path) -> bytes:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from numpy.typing import NDArray
 
+from secure_store import transform
 from secure_store.errors import PersonRefused
+from secure_store.layout import TRAILER
 from secure_store.locked import LockedMemory
-from secure_store.record import TRAILER
 from secure_store.sealed import NONCE_BYTES, OVERHEAD_BYTES, label_prefix, label_suffix
 
 _SELECT = """
@@ -45,6 +48,8 @@ def load_gallery(
     purpose: str,
     now: int,
     tenant: str,
+    epoch: int,
+    rotation: Callable[[int, int], NDArray[np.float64]],
     wrapping: Mapping[int, bytes],
 ) -> Loaded:
     """Every record key is opened (for the census); the vectors of those who consented to `purpose` end up one after
@@ -75,7 +80,7 @@ def load_gallery(
         except (InvalidTag, ValueError, KeyError, TypeError, AttributeError):
             damaged.append(str(subject))
             continue
-        expires_at, purposes_length, count, width, _epoch = TRAILER.unpack_from(view, end - TRAILER.size)
+        expires_at, purposes_length, count, width, made_in = TRAILER.unpack_from(view, end - TRAILER.size)
         purposes = bytes(view[end - TRAILER.size - purposes_length : end - TRAILER.size])
         if purposes not in allowed:
             allowed[purposes] = purpose.encode() in purposes.split(b"\0")
@@ -85,6 +90,9 @@ def load_gallery(
         if dimension not in (0, width):
             raise PersonRefused(subject, f"its templates have {width} numbers, the others of this model {dimension}")
         dimension = width
+        if made_in != epoch:  # a renewal of the transform is under way, or was cut off
+            rows = np.frombuffer(view, np.float32, count * width, at).reshape(count, width)
+            rows[...] = transform.apply(rotation(width, epoch) @ rotation(width, made_in).T, rows)
         at += 4 * count * width
         handles.extend([subject] * count)
     view[at:] = bytes(len(view) - at)

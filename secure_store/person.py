@@ -25,7 +25,8 @@ class Template:
 class Consent:
     """The receipt of one consent: for which purposes, to which notice, when (unix seconds) and through which channel.
 
-    `expires_at` ends it by itself; `guardian` is the opaque handle of whoever consented for a child.
+    `expires_at` ends it by itself; `guardian` is the opaque handle of whoever consented for a child (under 14 nobody
+    else can); `authority` that of the clerk or technician who let the enrolment happen.
     """
 
     purposes: frozenset[str]
@@ -34,6 +35,36 @@ class Consent:
     channel: str
     expires_at: int | None = None
     guardian: str | None = None
+    authority: str | None = None
+    under_14: bool = False
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A consent as it is kept, and when it was withdrawn."""
+
+    consent: Consent
+    withdrawn_at: int | None
+
+
+@dataclass(frozen=True)
+class TemplateNote:
+    """What may be said of a template without showing it."""
+
+    model_hash: str
+    quality: float
+    added_at: int
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """All that is kept about one person, for that person. Factors are named, not shown: only hashes are kept."""
+
+    handle: str
+    receipts: tuple[Receipt, ...]
+    factors: frozenset[str]
+    links: Mapping[str, str] = field(repr=False)
+    templates: tuple[TemplateNote, ...]
 
 
 @dataclass(frozen=True)

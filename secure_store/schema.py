@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -31,33 +32,46 @@ CREATE TABLE template_sets (
 CREATE TABLE census (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+# Finding a person by phone or card, by a keyed hash; and who was erased, so that no backup brings them back.
+_VERSION_2 = """
+CREATE TABLE lookups (
+  id INTEGER PRIMARY KEY, person INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+  kind TEXT NOT NULL, hash BLOB NOT NULL
+);
+CREATE INDEX lookups_by_hash ON lookups (kind, hash);
+CREATE INDEX lookups_by_person ON lookups (person);
+CREATE TABLE tombstones (handle BLOB PRIMARY KEY, counter INTEGER NOT NULL);
+CREATE INDEX people_by_generation ON people (generation);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 NEWEST = len(MIGRATIONS)
 
 
-def connect(path: Path) -> Database:
+def connect(path: Path, page_bytes: int = PAGE_BYTES) -> Database:
     """Opens or creates the file and brings it to the newest schema.
 
     Raises StoreUnwritable, NotAStore, SchemaTooNew, StoreDamaged.
     """
     try:
+        # SQLite gives its log the mode of the file, so the file is made first, for its owner alone.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, check_same_thread=False, timeout=5.0)
-    except sqlite3.Error as error:
-        raise StoreUnwritable(str(path), f"SQLite cannot open it ({error})") from None
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnwritable(str(path), f"it cannot be opened ({error})") from None
     try:
         database = Database(connection, execute_plugins=False)
-        _set_up(database, path)
+        _set_up(database, path, page_bytes)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
     except BaseException:
         connection.close()
         raise
-    path.chmod(0o600)
     return database
 
 
-def _set_up(database: Database, path: Path) -> None:
+def _set_up(database: Database, path: Path, page_bytes: int) -> None:
     pragma = _pragmas(database)
     version, application = pragma("user_version"), pragma("application_id")
     empty = pragma("page_count") == 0
@@ -66,7 +80,7 @@ def _set_up(database: Database, path: Path) -> None:
     if version > NEWEST:
         raise SchemaTooNew(str(path), f"its schema has version {version}, this release knows up to {NEWEST}")
     if empty:
-        pragma(f"page_size={PAGE_BYTES}")
+        pragma(f"page_size={page_bytes}")
     for setting in (
         "journal_mode=WAL",
         "synchronous=FULL",

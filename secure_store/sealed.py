@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from secure_store.errors import StoreDamaged
@@ -82,3 +83,10 @@ def derive(key: bytes, purpose: str, context: str = "") -> bytes:
     """A 32-byte key for one purpose, by HKDF-SHA256; knowing one of them tells nothing of the others."""
     info = b"kingfisher-store/%d:%b/%b" % (len(purpose), purpose.encode(), context.encode())
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
+
+
+def keyed_hash(key: bytes, value: bytes) -> bytes:
+    """HMAC-SHA256."""
+    mac = HMAC(key, SHA256())
+    mac.update(value)
+    return mac.finalize()

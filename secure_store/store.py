@@ -2,398 +2,304 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import re
-import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
-from sqlite_utils import Database
 
-from secure_store import factors, keyring, record, schema, transform
-from secure_store.census import Census
-from secure_store.errors import (
-    ConsentMissing,
-    PersonExists,
-    PersonRefused,
-    PersonUnknown,
-    ProfileRefused,
-    StoreBusy,
-    StoreClosed,
-    StoreDamaged,
-    StoreFull,
-    StoreRolledBack,
-    StoreUnwritable,
-)
+from secure_store import consent, erasure, factors, layout, rotation, transform
+from secure_store.enrolment import record_of
+from secure_store.errors import ConsentMissing, PersonExists, StoreRolledBack
 from secure_store.gallery import Gallery
 from secure_store.keys import KeyProvider
 from secure_store.loading import load_gallery
-from secure_store.person import NewPerson, PinResult
-from secure_store.sealed import Label, derive, new_key, open_sealed, seal
-
-Profile = Literal["closed-loop", "open-loop"]
-HANDLE_SHAPE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+from secure_store.open_loop import OpenLoopStore, Progress, quiet
+from secure_store.person import Consent, NewPerson, OwnData, PinResult, Template, TemplateNote
+from secure_store.records import Profile, Records, Refusal, StoreOptions
 
 
-def _unix_now() -> int:
-    return int(time.time())
+class SecureStore(OpenLoopStore):
+    """The store of a closed-loop box: people, their templates, consents and factors.
 
+    A method that names a purpose raises ConsentMissing when no valid consent covers it, and PersonUnknown when
+    nobody has the handle.
+    """
 
-@dataclass(frozen=True)
-class StoreOptions:
-    """`now` gives unix seconds; it is asked when a consent may have expired."""
+    @overload
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        provider: KeyProvider,
+        *,
+        tenant: str,
+        profile: Literal["closed-loop"],
+        options: StoreOptions | None = None,
+    ) -> SecureStore: ...
 
-    argon2: factors.Argon2Cost = factors.RECOMMENDED
-    now: Callable[[], int] = _unix_now
-
-
-@dataclass(frozen=True)
-class StoreStatus:
-    profile: Profile
-    people: int
-    templates: dict[str, int]  # sets per model hash
-    counter: int  # grows with every write; an older copy of the store has a smaller one
-    generation: int  # of the box KEK
-    key_provider: str
-    key_warning: str | None
-    schema: int
-    file_bytes: int
-    census_checked: bool  # every record was held against the sealed count since open
-    conditions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Row:
-    id: int
-    subject: str
-    version: int
-    counter: int
-    key: bytes = field(repr=False)
-    profile: bytes = field(repr=False)
-
-
-class SecureStore:
-    """One process, any thread. Every method raises StoreClosed after `close()`."""
+    @overload
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        provider: KeyProvider,
+        *,
+        tenant: str,
+        profile: Literal["open-loop"],
+        options: StoreOptions | None = None,
+    ) -> OpenLoopStore: ...
 
     @classmethod
     def open(
-        cls, folder: Path, provider: KeyProvider, *, tenant: str, profile: Profile, options: StoreOptions | None = None
-    ) -> SecureStore:
-        """Opens the store in `folder`, or makes an empty one there.
+        cls,
+        folder: Path,
+        provider: KeyProvider,
+        *,
+        tenant: str,
+        profile: Profile,
+        options: StoreOptions | None = None,
+    ) -> OpenLoopStore:
+        """Opens the store in `folder`, or makes an empty one there; an open-loop box gets a store without any door
+        for people.
 
         Raises StoreBusy, KeyMissing, WrongKey, NotAStore, SchemaTooNew, StoreDamaged, StoreRolledBack,
         ProfileRefused (open-loop, but
-        templates lie there), StoreUnwritable.
+        people lie there), StoreUnwritable.
         """
-        return cls(folder, provider, tenant, profile, options or StoreOptions())
+        records = Records(folder, provider, tenant, profile, options or StoreOptions())
+        return SecureStore(records) if profile == "closed-loop" else OpenLoopStore(records)
 
-    def __init__(
-        self, folder: Path, provider: KeyProvider, tenant: str, profile: Profile, options: StoreOptions
-    ) -> None:
-        self._tenant, self._profile, self._provider, self._options = tenant, profile, provider, options
-        self._path = folder / "store.db"
-        self._mutex = threading.RLock()
-        self._closed = False
-        self._census_checked = False
-        self._damaged: frozenset[str] = frozenset()
-        with contextlib.ExitStack() as undo:
-            self._lock_file = _hold(folder)
-            undo.callback(os.close, self._lock_file)
-            provider_key = provider.load()
-            self._db: Database = schema.connect(self._path)
-            undo.callback(self._db.close)
-            self._open_keys(provider_key)
-            if profile == "open-loop" and self._census.people:
-                raise ProfileRefused(
-                    str(folder), f"the box is open-loop, yet {self._census.people} people are enrolled here"
-                )
-            undo.pop_all()
-
-    def __repr__(self) -> str:
-        return f"SecureStore({str(self._path.parent)!r}, {self._profile})"
-
-    def __enter__(self) -> SecureStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    # -- the life of one person's record
 
     def enrol(self, person: NewPerson, *, replace: bool = False) -> None:
-        """Durable when it returns. Raises PersonRefused, PersonExists, ProfileRefused, StoreFull."""
-        self._refuse_open_loop()
-        _check_handle(person.handle)
-        consent = record.checked_consent(person.consent)
-        groups = record.grouped_by_model(person.templates)
-        vectors = {model: np.stack([record.checked_vector(t) for t in group]) for model, group in groups.items()}
-        known = factors.make_factors(
-            self._tenant_keys.factors,
-            self._options.argon2,
-            person.handle,
-            pin=person.pin,
-            duress_pin=person.duress_pin,
-            phone=person.phone,
-            id_card=person.id_card,
-        )
-        now = self._options.now()
-        sets = {
-            model: record.TemplateSet(
-                transform.apply(self._rotation(matrix.shape[1]), matrix),
-                tuple(float(t.quality) for t in groups[model]),
-                (now,) * len(matrix),
-                consent.purposes,
-                consent.expires_at,
-                0,
-            )
-            for model, matrix in vectors.items()
-        }
-        profile: dict[str, object] = {
-            "consent": [record.consent_to_json(consent)],
-            "factors": known,
-            "links": dict(person.links),
-        }
-        with self._write():
-            if self._db.execute("SELECT 1 FROM people WHERE subject=?", [person.handle]).fetchone():
+        """Durable when it returns. `replace` renews a person: new templates and factors, the older receipts are kept.
+
+        Raises PersonRefused, PersonExists, StoreFull.
+        """
+        records = self._records
+        profile, sets = record_of(person, records)
+        with records.writing():
+            if records.known(person.handle):
                 if not replace:
                     raise PersonExists(person.handle, "this handle is enrolled already")
-                self._delete(person.handle)
-            self._insert(person.handle, profile, sets)
+                earlier = records.read_profile(records.row(person.handle))["consent"]
+                assert isinstance(earlier, list)
+                assert isinstance(profile["consent"], list)
+                profile["consent"] = [*earlier, *profile["consent"]]
+                records.delete(person.handle)
+            records.insert(person.handle, profile, sets)
 
-    def gallery(self, model_hash: str, purpose: str) -> Gallery:
-        """All templates of this model whose people consented to `purpose`.
+    def add_template(self, handle: str, template: Template, purpose: str, *, limit: int = 5) -> None:
+        """One more template after a strong match; beyond `limit` of its model, the poorest older one goes.
 
-        Raises StoreRolledBack when records are older or missing.
+        Raises PersonRefused.
         """
-        self._refuse_open_loop()
-        with self._reading():
-            loaded = load_gallery(
-                self._db.conn,
-                model_hash=model_hash,
-                purpose=purpose,
-                now=self._options.now(),
-                tenant=self._tenant,
-                wrapping={generation: keys.records for generation, keys in self._keks.items()},
+        vector = layout.checked_vector(template)
+        records = self._records
+        with self._changing(handle, purpose) as (profile, sets):
+            epoch = records.census.epoch
+            turned = transform.apply(records.rotation(vector.size, epoch), vector)
+            agreed = consent.in_force(profile)
+            assert agreed is not None
+            fresh = layout.TemplateSet(
+                turned[None], (float(template.quality),), (records.options.now(),), frozenset(), None, epoch
             )
-            self._note_census(loaded.damaged, loaded.people, loaded.total)
-            expected = self._census.sets.get(model_hash, 0)
-            if not loaded.damaged and loaded.sets != expected:
-                raise StoreRolledBack(
-                    str(self._path), f"{loaded.sets} template sets of this model are there, {expected} were written"
-                )
-            rotation = self._rotation(loaded.dimension).copy() if loaded.dimension else np.zeros((0, 0))
-            return Gallery(
-                loaded.memory, loaded.handles, loaded.dimension, model_hash, rotation, loaded.excluded, loaded.damaged
+            kept = sets.get(template.model_hash)
+            one = (
+                fresh if kept is None else layout.joined(layout.turned_to(kept, epoch, records.rotation), fresh, limit)
             )
+            sets.update(layout.under({template.model_hash: one}, agreed))
 
-    def check_pin(self, handle: str, pin: str, purpose: str) -> PinResult:
-        """Counts nothing: the caller has counted the try durably before. Raises PersonUnknown, ConsentMissing."""
-        with self._reading():
-            known = self._profile_for(handle, purpose)
-        return factors.check_pin(self._tenant_keys.factors, handle, _factors(known), pin)
+    def set_pin(self, handle: str, pin: str, duress_pin: str | None, purpose: str) -> None:
+        """Raises PersonRefused."""
+        records = self._records
+        keys, cost = records.tenant_keys.factors, records.options.argon2
+        made = factors.pin_factors(keys, cost, handle, pin, duress_pin)
+        with self._changing(handle, purpose) as (profile, _):
+            profile["factors"] = _factors(profile) | made
 
-    def check_phone(self, handle: str, digits: str, purpose: str) -> bool:
-        """Four digits are held against the last four, more against the whole number.
+    def set_links(self, handle: str, links: dict[str, str], purpose: str) -> None:
+        """Payment token, bank choice, member and points handles: opaque words by name. Those not named stay."""
+        with self._changing(handle, purpose) as (profile, _):
+            profile["links"] = _links(profile) | links
 
-        Raises PersonUnknown, ConsentMissing.
+    def consent_again(self, handle: str, agreed: Consent) -> None:
+        """A new receipt in place of the last one. Raises PersonUnknown, PersonRefused."""
+        checked = consent.checked(agreed)
+        with self._changing(handle, None) as (profile, sets):
+            consent.give(profile, checked)
+            sets.update(layout.under(sets, checked))
+
+    def withdraw(self, handle: str, purposes: frozenset[str] | None = None) -> None:
+        """Ends the consent to these purposes (None: to all): from now on nothing is read for them.
+
+        Raises PersonUnknown.
         """
-        with self._reading():
-            known = self._profile_for(handle, purpose)
-        return factors.check_phone(self._tenant_keys.factors, handle, _factors(known), digits)
-
-    def factors(self, handle: str, purpose: str) -> frozenset[str]:
-        """Which of pin, phone, phone_last4, id_card this person can be asked for.
-
-        Raises PersonUnknown, ConsentMissing.
-        """
-        with self._reading():
-            return frozenset(_factors(self._profile_for(handle, purpose)))
+        with self._changing(handle, None) as (profile, sets):
+            consent.withdraw(profile, purposes, self._records.options.now())
+            sets.update(layout.under(sets, consent.in_force(profile)))
 
     def erase(self, handle: str) -> None:
-        """The record key and all it opens are overwritten, and the write-ahead log is emptied. Raises PersonUnknown."""
-        with self._write():
-            self._delete(handle)
-        with self._mutex, _named(self._path):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Gone when it returns, and looked for in the raw files. Raises PersonUnknown, ErasureIncomplete."""
+        erasure.erase(self._records, handle)
+
+    def erase_expired(self) -> tuple[str, ...]:
+        """Erases everyone whose consent was withdrawn whole or has run out; their handles."""
+        records, gone = self._records, []
+        for handle in self.people():
+            with records.reading():
+                agreed = consent.in_force(records.read_profile(records.row(handle)))
+            if agreed is None or (agreed.expires_at is not None and agreed.expires_at <= records.options.now()):
+                erasure.erase(records, handle)
+                gone.append(handle)
+        return tuple(gone)
+
+    def renew_transform(self, progress: Progress = quiet) -> int:
+        """A new epoch of the tenant's transform: templates that leaked before match nobody any more. The new epoch."""
+        return rotation.renew_transform(self._records, progress)
+
+    def own_data(self, handle: str) -> OwnData:
+        """What is kept about a person, to show to that person. Needs no purpose: it is their right.
+
+        Raises PersonUnknown.
+        """
+        records = self._records
+        with records.reading():
+            records.ensure_census()
+            row = records.row(handle)
+            profile = records.read_profile(row)
+            notes = tuple(
+                TemplateNote(model, quality, added_at)
+                for model, one in sorted(records.read_sets(row).items())
+                for quality, added_at in zip(one.qualities, one.added_at, strict=True)
+            )
+        names = frozenset(_factors(profile)) - {"duress"}
+        return OwnData(handle, consent.receipts(profile), names, _links(profile), notes)
 
     def people(self) -> tuple[str, ...]:
-        with self._reading():
-            return tuple(row[0] for row in self._db.execute("SELECT subject FROM people ORDER BY subject"))
+        """All handles, in order."""
+        with self._records.reading():
+            return tuple(row[0] for row in self._records.db.execute("SELECT subject FROM people ORDER BY subject"))
 
-    def status(self) -> StoreStatus:
-        with self._reading():
-            return StoreStatus(
-                self._profile,
-                self._census.people,
-                dict(self._census.sets),
-                self._census.counter,
-                self._newest.generation,
-                self._provider.name,
-                self._provider.warning,
-                schema.NEWEST,
-                self._path.stat().st_size,
-                self._census_checked,
-                tuple(f"record_damaged:{handle}" for handle in sorted(self._damaged)),
+    # -- reading for a purpose
+
+    def gallery(self, model_hash: str, purpose: str) -> Gallery:
+        """All templates of this model whose people consented to `purpose`, in locked memory.
+
+        People without consent are left out and counted, damaged records are left out and named.
+        Raises StoreRolledBack when records are older or missing.
+        """
+        records = self._records
+        with records.reading():
+            loaded = load_gallery(
+                records.db.conn,
+                model_hash=model_hash,
+                purpose=purpose,
+                now=records.options.now(),
+                tenant=records.tenant,
+                epoch=records.census.epoch,
+                rotation=records.rotation,
+                wrapping={generation: keys.records for generation, keys in records.keks.items()},
             )
+            try:
+                records.note_census(loaded.damaged, loaded.people, loaded.total)
+                expected = records.census.sets.get(model_hash, 0)
+                if records.census_checked and loaded.sets != expected:
+                    why = f"{loaded.sets} template sets of this model are there, {expected} were written"
+                    raise StoreRolledBack(str(records.path), why)
+            except BaseException:
+                loaded.memory.wipe()
+                raise
+            current = records.rotation(loaded.dimension, records.census.epoch) if loaded.dimension else np.zeros((0, 0))
+            return Gallery(loaded, model_hash, current)
 
-    def close(self) -> None:
-        """May be called twice."""
-        with self._mutex:
-            if self._closed:
-                return
-            self._closed = True
-            self._rotations.clear()
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._db.close()
-            os.close(self._lock_file)
+    def check_pin(self, handle: str, pin: str, purpose: str) -> PinResult:
+        """Counts nothing: the caller has counted the try durably before.
 
-    # -- keys and the census
+        A right PIN hashed at an older cost is hashed anew.
+        """
+        records = self._records
+        known = _factors(self._profile_for(handle, purpose))
+        keys = records.tenant_keys.factors
+        result = factors.check_pin(keys, handle, known, pin)
+        if result is PinResult.OK:
+            renewed = factors.with_cost(keys, records.options.argon2, handle, known, pin)
+            if renewed is not None:
+                with self._changing(handle, purpose) as (profile, _):
+                    profile["factors"] = renewed
+        return result
 
-    def _open_keys(self, provider_key: bytes) -> None:
-        fresh = self._db.execute("SELECT 1 FROM keyring").fetchone() is None
-        if fresh:
-            with self._db.atomic():
-                keyring.create_ring(self._db, provider_key, self._tenant)
-                kek = keyring.open_keks(self._db, provider_key, self._tenant)[1]
-                self._db.table("census").insert({"id": 1, "sealed": Census().seal(kek.census, self._tenant)})
-        self._keks = keyring.open_keks(self._db, provider_key, self._tenant)
-        self._newest = self._keks[max(self._keks)]
-        self._tenant_keys = keyring.TenantKeys.of(keyring.open_tenant_key(self._db, self._newest, self._tenant))
-        self._rotations: dict[int, np.ndarray] = {}
-        self._census = self._read_census()
-        found = self._db.execute("SELECT COUNT(*) FROM people").fetchone()[0]
-        if found != self._census.people:
-            raise StoreRolledBack(str(self._path), f"{found} people are there, {self._census.people} were written")
+    def check_phone(self, handle: str, digits: str, purpose: str) -> bool:
+        """Four digits are held against the last four, more against the whole number."""
+        known = self._profile_for(handle, purpose)
+        return factors.check_phone(self._records.tenant_keys.factors, handle, _factors(known), digits)
 
-    def _read_census(self) -> Census:
-        row = self._db.execute("SELECT sealed FROM census").fetchone()
-        if row is None:
-            raise StoreDamaged(str(self._path), "the sealed census is missing")
-        return Census.open(self._newest.census, self._tenant, row[0])
+    def check_id_card(self, handle: str, number: str, purpose: str) -> bool:
+        known = self._profile_for(handle, purpose)
+        return factors.check_id_card(self._records.tenant_keys.factors, _factors(known), number)
 
-    def _rotation(self, dimension: int) -> np.ndarray:
-        if dimension not in self._rotations:
-            self._rotations[dimension] = transform.orthogonal(
-                derive(self._tenant_keys.transform, "epoch", f"0/{dimension}"), dimension
-            )
-        return self._rotations[dimension]
+    def factors(self, handle: str, purpose: str) -> frozenset[str]:
+        """Which of pin, phone, phone_last4, id_card this person can be asked for."""
+        return frozenset(_factors(self._profile_for(handle, purpose))) - {"duress"}
 
-    def _note_census(self, damaged: tuple[str, ...], people: int, total: int) -> None:
-        self._damaged = frozenset(damaged)
-        if damaged:
-            return
-        if (people, total) != (self._census.people, self._census.total):
-            raise StoreRolledBack(
-                str(self._path), "a record is older than the one written last, or was added or taken from outside"
-            )
-        self._census_checked = True
+    def links(self, handle: str, purpose: str) -> dict[str, str]:
+        """Payment token, bank choice, member handles: opaque words by name."""
+        return _links(self._profile_for(handle, purpose))
 
-    # -- one person's record
+    def find_by_phone(self, digits: str, purpose: str) -> tuple[str, ...]:
+        """Handles of those with this whole number who consented to `purpose`: a family may share one."""
+        return self._find("phone", factors.phone_hash(self._records.tenant_keys.factors, digits), purpose)
 
-    def _row(self, handle: str) -> _Row:
-        found = self._db.execute(
-            "SELECT id, subject, version, counter, generation, wrapped_key, profile FROM people WHERE subject=?",
-            [handle],
-        ).fetchone()
-        if found is None:
-            raise PersonUnknown(handle, "nobody of this handle is enrolled here")
-        identity, subject, version, counter, generation, wrapped, profile = found
-        if generation not in self._keks:
-            raise StoreDamaged(handle, f"its key belongs to generation {generation}, which this box does not have")
-        key = open_sealed(
-            self._keks[generation].records, wrapped, Label(self._tenant, "key", subject, "", version, counter)
-        )
-        return _Row(identity, subject, version, counter, key, profile)
+    def find_by_id_card(self, number: str, purpose: str) -> tuple[str, ...]:
+        return self._find("id_card", factors.id_card_hash(self._records.tenant_keys.factors, number), purpose)
+
+    def _find(self, kind: str, hashed: str, purpose: str) -> tuple[str, ...]:
+        records = self._records
+        with records.reading():
+            candidates = records.db.execute(
+                "SELECT subject FROM lookups JOIN people ON people.id=person WHERE kind=? AND hash=? ORDER BY subject",
+                [kind, layout.raw_hash(hashed)],
+            ).fetchall()
+        found: list[str] = []
+        for (handle,) in candidates:
+            try:
+                # The row that led here is not sealed; the person's own record is.
+                if _factors(self._profile_for(handle, purpose)).get(kind) == hashed:
+                    found.append(handle)
+            except ConsentMissing:
+                continue
+        return tuple(found)
 
     def _profile_for(self, handle: str, purpose: str) -> dict[str, object]:
-        row = self._row(handle)
-        profile = record.unpack_profile(
-            open_sealed(row.key, row.profile, Label(self._tenant, "profile", handle, "", row.version, row.counter))
-        )
-        receipts = profile["consent"]
-        assert isinstance(receipts, list)
-        consent = record.consent_from_json(receipts[-1])
-        if purpose not in consent.purposes or (
-            consent.expires_at is not None and consent.expires_at <= self._options.now()
-        ):
-            raise ConsentMissing(handle, f"no valid consent to the purpose {purpose!r}")
+        records = self._records
+        with records.reading():
+            records.ensure_census()
+            profile = records.read_profile(records.row(handle))
+        try:
+            consent.demand(handle, profile, purpose, records.options.now())
+        except ConsentMissing as missing:
+            if records.options.on_refusal is not None:
+                records.options.on_refusal(Refusal(handle, purpose, missing.why))
+            raise
         return profile
 
-    def _insert(self, handle: str, profile: dict[str, object], sets: dict[str, record.TemplateSet]) -> None:
-        key, counter, version = new_key(), self._census.counter + 1, record.RECORD_VERSION
-
-        def label(part: str, model: str = "") -> Label:
-            return Label(self._tenant, part, handle, model, version, counter)
-
-        person = self._db.execute(
-            "INSERT INTO people (subject, version, counter, generation, wrapped_key, profile) VALUES (?,?,?,?,?,?)",
-            [
-                handle,
-                version,
-                counter,
-                self._newest.generation,
-                seal(self._newest.records, key, label("key")),
-                seal(key, record.pack_profile(profile), label("profile")),
-            ],
-        ).lastrowid
-        for model, templates in sets.items():
-            self._db.execute("INSERT INTO models (hash) VALUES (?) ON CONFLICT DO NOTHING", [model])
-            self._db.execute(
-                "INSERT INTO template_sets (person, model, sealed) SELECT ?, id, ? FROM models WHERE hash=?",
-                [person, seal(key, record.pack_set(templates), label("templates", model)), model],
-            )
-        self._census = self._census.added(key, sets)
-
-    def _delete(self, handle: str) -> None:
-        row = self._row(handle)
-        models = [
-            found[0]
-            for found in self._db.execute(
-                "SELECT hash FROM template_sets JOIN models ON models.id=model WHERE person=?", [row.id]
-            ).fetchall()
-        ]
-        self._db.execute("DELETE FROM template_sets WHERE person=?", [row.id])
-        self._db.execute("DELETE FROM people WHERE id=?", [row.id])
-        self._census = self._census.removed(row.key, models)
-
-    # -- transactions
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._mutex:
-            if self._closed:
-                raise StoreClosed(str(self._path.parent), "the store was closed")
-            with _named(self._path):
-                yield
-
-    @contextlib.contextmanager
-    def _write(self) -> Iterator[None]:
-        """One transaction, the sealed census in it; when it fails, nothing changed on disk or in memory."""
-        with self._reading():
-            before = self._census
-            try:
-                with self._db.atomic():
-                    yield
-                    self._census = self._census.advanced()
-                    self._db.execute(
-                        "UPDATE census SET sealed=?", [self._census.seal(self._newest.census, self._tenant)]
-                    )
-            except BaseException:
-                self._census = before
-                raise
-
-    def _refuse_open_loop(self) -> None:
-        if self._profile == "open-loop":
-            raise ProfileRefused("the store", "the box's profile is open-loop")
+    @contextmanager
+    def _changing(
+        self, handle: str, purpose: str | None
+    ) -> Iterator[tuple[dict[str, object], dict[str, layout.TemplateSet]]]:
+        """Profile and template sets to change in place; written back whole, under a new record key."""
+        records = self._records
+        with records.writing():
+            records.ensure_census()
+            row = records.row(handle)
+            profile, sets = records.read_profile(row), records.read_sets(row)
+            if purpose is not None:
+                consent.demand(handle, profile, purpose, records.options.now())
+            yield profile, sets
+            records.delete(handle)
+            records.insert(handle, profile, sets)
 
 
 def _factors(profile: dict[str, object]) -> dict[str, object]:
@@ -402,35 +308,7 @@ def _factors(profile: dict[str, object]) -> dict[str, object]:
     return kept
 
 
-def _check_handle(handle: str) -> None:
-    if HANDLE_SHAPE.fullmatch(handle) is None:
-        raise PersonRefused("handle", "a handle is 1 to 128 of the characters A-Z a-z 0-9 . _ : -")
-
-
-def _hold(folder: Path) -> int:
-    """The lock that makes this process the only one. Raises StoreBusy, StoreUnwritable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreUnwritable(str(folder), f"the lock cannot be made ({error.strerror})") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StoreBusy(str(folder), "another process has it open") from None
-    return descriptor
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            raise StoreFull(str(path), "the disk is full") from None
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
-        raise StoreUnwritable(str(path), f"SQLite refused ({error})") from None
+def _links(profile: dict[str, object]) -> dict[str, str]:
+    kept = profile["links"]
+    assert isinstance(kept, dict)
+    return {str(name): str(word) for name, word in kept.items()}

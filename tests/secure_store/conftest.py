@@ -21,6 +21,11 @@ def model() -> str:
 
 
 @pytest.fixture
+def options() -> StoreOptions:
+    return CHEAP
+
+
+@pytest.fixture
 def face() -> Callable[[int], NDArray[np.float32]]:
     """face(7): always the same unit vector of 512 numbers."""
 

@@ -4,14 +4,16 @@ the profile.
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secure_store import transform
 from secure_store.errors import PersonRefused
 from secure_store.person import Consent, Template
 
@@ -55,10 +57,47 @@ def unpack_set(plaintext: bytes) -> TemplateSet:
     expires_at, purposes_length, count, dimension, epoch = TRAILER.unpack_from(plaintext, len(plaintext) - TRAILER.size)
     vectors = np.frombuffer(plaintext, "<f4", count * dimension).reshape(count, dimension).astype(np.float32)
     numbers = struct.unpack_from(f"<{count}f{count}q", plaintext, 4 * count * dimension)
-    purposes = plaintext[-TRAILER.size - purposes_length : -TRAILER.size]
-    return TemplateSet(
-        vectors, numbers[:count], numbers[count:], frozenset(purposes.decode().split("\0")), expires_at or None, epoch
+    raw = plaintext[-TRAILER.size - purposes_length : -TRAILER.size].decode()
+    purposes = frozenset(raw.split("\0")) if raw else frozenset[str]()
+    return TemplateSet(vectors, numbers[:count], numbers[count:], purposes, expires_at or None, epoch)
+
+
+def under(sets: Mapping[str, TemplateSet], consent: Consent | None) -> dict[str, TemplateSet]:
+    """The same sets, sealed next with the purposes of this consent: a purpose travels with the data it covers."""
+    purposes = frozenset[str]() if consent is None else consent.purposes
+    expires_at = None if consent is None else consent.expires_at
+    return {model: replace(one, purposes=purposes, expires_at=expires_at) for model, one in sets.items()}
+
+
+def turned_to(one: TemplateSet, epoch: int, rotation: Callable[[int, int], NDArray[np.float64]]) -> TemplateSet:
+    """The set under the transform of another epoch; `rotation(dimension, epoch)` gives the matrices."""
+    if one.epoch == epoch:
+        return one
+    dimension = one.vectors.shape[1]
+    across = rotation(dimension, epoch) @ rotation(dimension, one.epoch).T
+    return replace(one, vectors=transform.apply(across, one.vectors), epoch=epoch)
+
+
+def joined(kept: TemplateSet, fresh: TemplateSet, limit: int) -> TemplateSet:
+    """Both together, at most `limit`: the newest stays, then the best by quality."""
+    if kept.vectors.shape[1] != fresh.vectors.shape[1]:
+        raise PersonRefused("template", f"it has {fresh.vectors.shape[1]} numbers, the others {kept.vectors.shape[1]}")
+    vectors = np.concatenate([kept.vectors, fresh.vectors])
+    qualities, added_at = kept.qualities + fresh.qualities, kept.added_at + fresh.added_at
+    first = len(kept.qualities)
+    order = sorted(range(len(qualities)), key=lambda i: (i >= first, qualities[i], added_at[i]), reverse=True)
+    chosen = sorted(order[: max(limit, len(fresh.qualities))])
+    return replace(
+        fresh,
+        vectors=vectors[chosen],
+        qualities=tuple(qualities[i] for i in chosen),
+        added_at=tuple(added_at[i] for i in chosen),
     )
+
+
+def raw_hash(packed: str) -> bytes:
+    """A keyed hash of a factor as the look-up table holds it."""
+    return base64.b64decode(packed)
 
 
 def pack_profile(profile: dict[str, object]) -> bytes:
@@ -70,40 +109,11 @@ def unpack_profile(plaintext: bytes) -> dict[str, object]:
     return profile
 
 
-def consent_to_json(consent: Consent) -> dict[str, object]:
-    return {
-        "purposes": sorted(consent.purposes),
-        "notice_version": consent.notice_version,
-        "given_at": consent.given_at,
-        "channel": consent.channel,
-        "expires_at": consent.expires_at,
-        "guardian": consent.guardian,
-    }
-
-
-def consent_from_json(kept: dict[str, object]) -> Consent:
-    purposes, given_at, expires_at, guardian = kept["purposes"], kept["given_at"], kept["expires_at"], kept["guardian"]
-    assert isinstance(purposes, list)
-    assert isinstance(given_at, int)
-    return Consent(
-        frozenset(str(p) for p in purposes),
-        str(kept["notice_version"]),
-        given_at,
-        str(kept["channel"]),
-        expires_at if isinstance(expires_at, int) else None,
-        guardian if isinstance(guardian, str) else None,
-    )
-
-
-def checked_consent(consent: Consent) -> Consent:
-    """Raises PersonRefused, naming the field."""
-    if not consent.purposes or any(not p or "\0" in p or len(p) > 64 for p in consent.purposes):
-        raise PersonRefused(
-            "consent.purposes", "each purpose is a word of up to 64 characters, and there is at least one"
-        )
-    if not consent.notice_version or not consent.channel or consent.given_at <= 0:
-        raise PersonRefused("consent", "a receipt has the notice's version, the channel and the time")
-    return consent
+def lookups(profile: dict[str, object]) -> list[tuple[str, bytes]]:
+    """The keyed hashes by which this person can be found: (kind, hash)."""
+    kept = profile["factors"]
+    assert isinstance(kept, dict)
+    return [(kind, raw_hash(kept[kind])) for kind in ("phone", "id_card") if kind in kept]
 
 
 def checked_vector(template: Template) -> NDArray[np.float32]:
