@@ -33,11 +33,15 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """height: of the frame's height; pixels: face height; inside: share of the box in the frame; luma: 0..255."""
+    """What the gate looks at.
+
+    height: of the frame's height; pixels: the face's height; margin: to the frame's nearest edge, in parts of its side,
+    negative outside; luma: 0..255; sharpness: 0..1000, a good face has 5 to 50; detector_score: 0..1.
+    """
 
     height: float
     pixels: float
-    inside: float
+    margin: float
     luma: float
     sharpness: float
     pose: Pose
@@ -63,7 +67,7 @@ def measure(picture: Picture, box: Box, detector_score: float, landmarks: Points
     return Quality(
         height=height / picture.height,
         pixels=height,
-        inside=_inside(box, picture),
+        margin=_margin(box, picture),
         luma=float(face.mean()),
         sharpness=_sharpness(face),
         pose=pose_of(landmarks),
@@ -76,7 +80,7 @@ def advise(quality: Quality, limits: QualityThresholds) -> Hint | None:
     pose = quality.pose
     checks = (
         (quality.height > limits.face_height_max, Hint.MOVE_BACK),
-        (quality.inside < limits.inside, Hint.CENTRE),
+        (quality.margin < limits.margin, Hint.CENTRE),
         (quality.height < limits.face_height_min or quality.pixels < limits.face_pixels_min, Hint.COME_CLOSER),
         (quality.detector_score < limits.detector_score, Hint.LOOK_AT_CAMERA),
         (quality.luma < limits.dark, Hint.TOO_DARK),
@@ -111,11 +115,9 @@ def pose_of(landmarks: Points) -> Pose:
     )
 
 
-def _inside(box: Box, picture: Picture) -> float:
-    width = min(box[2], picture.width) - max(box[0], 0.0)
-    height = min(box[3], picture.height) - max(box[1], 0.0)
-    whole = (box[2] - box[0]) * (box[3] - box[1])
-    return max(0.0, width) * max(0.0, height) / whole if whole > 0 else 0.0
+def _margin(box: Box, picture: Picture) -> float:
+    across, down = picture.width, picture.height
+    return min(box[0] / across, box[1] / down, 1 - box[2] / across, 1 - box[3] / down)
 
 
 def _sharpness(luma: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:

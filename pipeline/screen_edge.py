@@ -1,23 +1,30 @@
 """Does the face lie inside something held up? Looks for the two long straight sides of a phone, a tablet or a print.
 
-Behind a live person straight lines end at the shoulders; the sides of a held-up picture go on past the chin. So a side
-counts only as far as it is seen beside the forehead, beside the cheek and below the chin. One side must be unbroken,
-the other may be broken by fingers.
+Behind a live person straight lines end at hair, neck and shoulders; the sides of a held-up picture go on past the chin.
+So a side counts only as far as it is seen beside the forehead, beside the cheek and below the chin: a little below for
+a line close to the face, where a neck or a collar would hide it, further for one beyond, where only the shoulders
+would. One side must be unbroken, the other may be broken by fingers.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.picture import Box, Pixels
+
+Numbers = NDArray[np.float64]
 
 STEP = 12.0  # gray levels across two pixels: what counts as an edge
 SLOPES = np.linspace(-0.24, 0.24, 25, dtype=np.float32)  # sideways per row: a picture is tilted up to 13 degrees
 NEIGHBOURS = 2  # perspective: the two sides may differ by so many slopes
-NEAR, FAR = 0.40, 1.25  # where a side may be: distance from the face's centre, in face heights
-ABOVE, BELOW = 0.35, 0.75  # how far beyond the face a side is followed, in face heights
+NEAR, MIDDLE, FAR = 0.40, 0.75, 1.25  # where a side may be: distance from the face's centre, in face heights
+ABOVE_NEAR, ABOVE_FAR = 0.10, 0.35  # how far beyond the face a side is followed, in face heights
+BELOW_NEAR, BELOW_FAR = 0.20, 0.75
+PARTS = 5  # of a side: above, beside the forehead, beside the cheek, below the chin, further below
 UNBROKEN = 0.95
-MIN_ROWS = 20
+MIN_SIDE = 20  # pixels to look at, at least
+PADDING = 20  # columns beside the frame, for lines that leave it
 
 
 def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
@@ -30,30 +37,48 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
     height = box[3] - box[1]
     centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     unit = height * aspect  # a face height in columns
-    top, bottom = max(0, int(box[1] - ABOVE * height)), min(rows, int(box[3] + BELOW * height))
+    top, bottom = max(0, int(box[1] - ABOVE_FAR * height)), min(rows, int(box[3] + BELOW_FAR * height))
     left, right = max(0, int(centre_x - FAR * unit) - 4), min(columns, int(centre_x + FAR * unit) + 4)
-    if bottom - top < MIN_ROWS or right - left < MIN_ROWS:
+    if min(bottom - top, right - left) < MIN_SIDE:
         return 0.0
     ys, xs = _edges(small[top:bottom, left:right, 1])
     ys, xs = ys + top, xs + left
-    # Three parts of a side: beside the forehead, beside the cheeks, below the chin.
-    bounds = [top + 1, int(box[1] + 0.5 * height), int(box[3]), bottom - 1]
-    lengths = np.maximum(np.diff(bounds), 1).astype(np.float32)
-    part = np.clip(np.searchsorted(bounds, ys, side="right") - 1, 0, 2)
+    bounds = np.clip(
+        [
+            top + 1,
+            box[1] - ABOVE_NEAR * height,
+            box[1] + 0.5 * height,
+            box[3],
+            box[3] + BELOW_NEAR * height,
+            bottom - 1,
+        ],
+        top + 1,
+        bottom - 1,
+    ).astype(np.intp)
+    part = np.clip(np.searchsorted(bounds, ys, side="right") - 1, 0, PARTS - 1)
     slopes = SLOPES * np.float32(aspect)
-    width = columns + 2 * MIN_ROWS
-    where = np.rint(xs - slopes[:, None] * (ys - np.float32(centre_y))).astype(np.intp) + MIN_ROWS
+    width = columns + 2 * PADDING
+    where = np.rint(xs - slopes[:, None] * (ys - np.float32(centre_y))).astype(np.intp) + PADDING
     np.clip(where, 0, width - 1, out=where)
-    where += (np.arange(len(slopes))[:, None] * 3 + part) * width
-    votes = np.bincount(where.ravel(), minlength=len(slopes) * 3 * width).reshape(len(slopes), 3, width)
+    where += (np.arange(len(slopes))[:, None] * PARTS + part) * width
+    votes = np.bincount(where.ravel(), minlength=len(slopes) * PARTS * width).reshape(len(slopes), PARTS, width)
     votes[:, :, 1:-1] = votes[:, :, :-2] + votes[:, :, 1:-1] + votes[:, :, 2:]
-    sides = np.minimum(votes / lengths[:, None], 1.0).min(axis=1)  # (slopes, columns): the weakest part of each line
-    far_left, near_left = max(0.0, centre_x - FAR * unit), centre_x - NEAR * unit
-    near_right, far_right = centre_x + NEAR * unit, min(float(columns), centre_x + FAR * unit)
-    return _pair(_best(sides, far_left, near_left), _best(sides, near_right, far_right))
+    rows_of = np.diff(bounds)
+    above, forehead, cheek, chin, below = (votes[:, number] for number in range(PARTS))
+    beside = np.minimum(forehead / max(1, rows_of[1]), cheek / max(1, rows_of[2]))
+    near = np.minimum(beside, chin / max(1, rows_of[3]))
+    far = np.minimum(cheek / max(1, rows_of[2]), (above + forehead) / max(1, rows_of[0] + rows_of[1]))
+    far = np.minimum(far, (chin + below) / max(1, rows_of[3] + rows_of[4]))
+    return max(
+        _pair(
+            _best(lines, centre_x - reach * unit, centre_x - NEAR * unit),
+            _best(lines, centre_x + NEAR * unit, centre_x + reach * unit),
+        )
+        for lines, reach in ((near, MIDDLE), (far, FAR))
+    )
 
 
-def _edges(gray: Pixels) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.intp]], ...]:
+def _edges(gray: Pixels) -> tuple[NDArray[np.intp], ...]:
     """Rows and columns of the pixels where brightness changes most along a row."""
     luma = gray.astype(np.float32)
     luma = luma[:-2] + luma[1:-1] + luma[2:]
@@ -64,16 +89,15 @@ def _edges(gray: Pixels) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.intp]]
     return ys + 1, xs + 2
 
 
-def _best(
-    sides: np.ndarray[tuple[int, ...], np.dtype[np.float64]], start: float, end: float
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    zone = sides[:, int(start) + MIN_ROWS : int(end) + MIN_ROWS]
+def _best(sides: Numbers, start: float, end: float) -> Numbers:
+    """The best line of each slope between two columns; the outermost ones hold what lies outside, and don't count."""
+    last = sides.shape[1] - 2
+    zone = np.minimum(sides[:, min(max(2, int(start) + PADDING), last) : min(max(2, int(end) + PADDING), last)], 1.0)
     return zone.max(axis=1) if zone.shape[1] else np.zeros(len(sides))
 
 
-def _pair(
-    left: np.ndarray[tuple[int, ...], np.dtype[np.float64]], right: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-) -> float:
+def _pair(left: Numbers, right: Numbers) -> float:
+    """The less complete of the best two sides that are nearly parallel and of which one is unbroken."""
     best = 0.0
     for shift in range(-NEIGHBOURS, NEIGHBOURS + 1):
         a = left[max(0, shift) : len(left) + min(0, shift)]

@@ -71,7 +71,7 @@ class QualityThresholds(_Part):
     face_height_min: float = Field(gt=0, lt=1, description="of the frame's height")
     face_height_max: float = Field(gt=0, le=1.5)
     face_pixels_min: int = Field(gt=0)
-    inside: float = Field(gt=0, le=1, description="share of the face's landmarks' box that lies in the frame")
+    margin: float = Field(ge=-0.5, lt=0.5, description="between face and frame edge, of the frame's side")
     dark: float = Field(ge=0, lt=255, description="mean luma of the aligned face")
     bright: float = Field(gt=0, le=255)
     sharpness: float = Field(ge=0, description="relative Laplacian energy of the aligned face")
