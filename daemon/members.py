@@ -17,6 +17,7 @@ from secure_store.person import Consent, NewPerson, PinResult, Template
 from secure_store.store import SecureStore
 
 PAY = "pay"
+DIMENSION = 512
 
 _OUTCOMES = {
     PinResult.OK: PinOutcome.OK,
@@ -31,7 +32,8 @@ class GalleryMatcher:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._matcher = BruteForceMatcher(gallery.handles, gallery.matrix, gallery.model_hash)
+        rows = gallery.matrix if len(gallery) else np.empty((0, DIMENSION), np.float32)
+        self._matcher = BruteForceMatcher(gallery.handles, rows, gallery.model_hash)
         self.model_hash = gallery.model_hash
 
     def search(self, probe: NDArray[np.float32]) -> MatchResult:

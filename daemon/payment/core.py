@@ -6,6 +6,7 @@ comes what must not happen before (`Submit`, `Reverse`, the success screen).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from daemon.payment.effects import (
     Persist,
     PinCleared,
     Query,
+    Reverse,
     StopWatching,
     Submit,
     Watch,
@@ -126,7 +128,8 @@ def next_deadline(state: State) -> float | None:
             due.append(until_s)
         case _:
             pass
-    return min(due, default=None)
+    soonest = min(due, default=math.inf)
+    return soonest if soonest < math.inf else None
 
 
 # ---- orders and stages ----------------------------------------------------------------------------------------------
@@ -295,6 +298,10 @@ def _persisted(state: State, token: int, now: float) -> Result:
         done = settle.submitted(state.settling[after.submit], now, state.rules.settling)
         state, more = _took(state, done)
         effects += (Submit(*after.submit), *more)
+    for effect in after.effects:
+        if isinstance(effect, Reverse) and (attempt := state.settling.get((effect.order_id, effect.attempt))):
+            attempt = settle.reversal_written(attempt, now, state.rules.settling)
+            state = replace(state, settling=_with(state.settling, attempt))
     if after.show is not None and isinstance(state.stage, Paying) and state.stage.key == after.show_for:
         state = replace(state, stage=replace(after.show, until_s=now + state.rules.show_s))
     return state, effects
@@ -331,7 +338,7 @@ def _link_up(state: State, now: float) -> Result:
                 # A reconnect starts the waiting afresh, so that a flapping link does not use up the schedule.
                 state, more = _took(state, settle.due(replace(attempt, asked=0), now, state.rules.settling))
                 effects += more
-            case Status.REVERSING:
+            case Status.REVERSING if attempt.due_s < math.inf:
                 state, more = _took(state, settle.due(attempt, now, state.rules.settling))
                 effects += more
             case Status.SUBMITTED:

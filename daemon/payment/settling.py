@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from daemon.payment.effects import Query, Reverse
@@ -77,9 +78,8 @@ def due(settling: Settling, now: float, times: SettlingTimes) -> Step:
             asked = _ask(after, now, times)
             return replace(asked, passed=(Status.UNKNOWN, Status.QUERYING), reason="no_answer_in_time")
         case Status.QUERYING if now >= settling.give_up_s:
-            after = replace(
-                settling, status=move(settling.status, Status.REVERSING), asked=0, due_s=now + times.reverse_every_s
-            )
+            # Nothing is due until this is on disk: `reversal_written` starts the schedule.
+            after = replace(settling, status=move(settling.status, Status.REVERSING), asked=0, due_s=math.inf)
             return Step(after, (after.status,), (Reverse(*after.key),), "no_answer_to_queries")
         case Status.QUERYING:
             return _ask(settling, now, times)
@@ -88,6 +88,11 @@ def due(settling: Settling, now: float, times: SettlingTimes) -> Step:
             return Step(after, send=(Reverse(*after.key),))
         case _:
             return Step(replace(settling, due_s=now + times.answer_s))
+
+
+def reversal_written(settling: Settling, now: float, times: SettlingTimes) -> Settling:
+    """REVERSING is on disk, and the first demand goes out: when the next one is due."""
+    return replace(settling, due_s=now + times.reverse_every_s) if settling.status is Status.REVERSING else settling
 
 
 def answered(settling: Settling, answer: Answer, now: float, times: SettlingTimes) -> Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from daemon.payment.effects import Effect
 from daemon.payment.order import Identified, Order
@@ -98,8 +99,8 @@ class After:
     show_for: Key | None = None
 
 
-_NONE: Mapping[Key, Settling] = MappingProxyType({})
-_NOTHING: Mapping[int, After] = MappingProxyType({})
+def _empty() -> Mapping[Any, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class State:
     stage: Stage = field(default_factory=Idle)
     epoch: int = 0
     waiting: tuple[Turn, ...] = ()
-    settling: Mapping[Key, Settling] = _NONE
-    awaiting: Mapping[int, After] = _NOTHING
+    settling: Mapping[Key, Settling] = field(default_factory=_empty)
+    awaiting: Mapping[int, After] = field(default_factory=_empty)
     next_token: int = 1
     counter_taken: bool = False
