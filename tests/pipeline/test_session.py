@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.ImageFilter import GaussianBlur
 
 from hal.virtual.pictures import PictureBook
 from pipeline.decision import Decision, Guidance, Hint, Observation, Reason
@@ -216,7 +218,7 @@ def test_templates_of_another_model_are_refused(
     engine: FaceEngine, thresholds: Thresholds, captures: dict[str, object]
 ) -> None:
     matrix = captures["grace_hopper"].embedding[None]  # type: ignore[attr-defined]
-    with pytest.raises(GalleryRefused, match="another|model"):
+    with pytest.raises(GalleryRefused, match="model"):
         FaceSession(engine, BruteForceMatcher(["grace"], matrix, "0" * 64), thresholds)
 
 
@@ -233,12 +235,12 @@ def test_a_gallery_larger_than_calibrated_is_refused(engine: FaceEngine, thresho
     [
         pytest.param(lambda f: np.clip(f * 0.15, 0, 255).astype(np.uint8), Hint.TOO_DARK, id="dark"),
         pytest.param(lambda f: np.clip(f * 1.0 + 130, 0, 255).astype(np.uint8), Hint.TOO_BRIGHT, id="bright"),
-        pytest.param(
-            lambda f: np.ascontiguousarray(np.kron(f[::8, ::8], np.ones((8, 8, 1), np.uint8))), None, id="coarse"
-        ),
+        pytest.param(lambda f: f[::12, ::12].repeat(12, 0).repeat(12, 1), None, id="coarse"),
+        pytest.param(lambda f: np.asarray(Image.fromarray(f).filter(GaussianBlur(7))), Hint.BLURRED, id="blurred"),
+        pytest.param(lambda f: np.asarray(Image.fromarray(f).rotate(35)), Hint.LOOK_AT_CAMERA, id="tilted"),
     ],
 )
-def test_bad_light_is_said_and_does_not_count(
+def test_a_bad_view_is_said_and_does_not_count(
     session: FaceSession, seen: Seen, change: Callable[[Frame], Frame], hint: Hint | None
 ) -> None:
     observed = session.observe(change(seen("grace_hopper")), 1, 0.0)

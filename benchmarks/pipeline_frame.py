@@ -1,0 +1,211 @@
+"""How near the pipeline is to its own models: one run, one thread, whole frames and bare `session.run` interleaved.
+
+    python benchmarks/pipeline_frame.py                # a table
+    python benchmarks/pipeline_frame.py --json         # the same for a machine
+    python benchmarks/pipeline_frame.py --threads 2 --rounds 300
+
+The ratio is a whole analysed frame over the sum of the bare runs of the models it ran, on the same pictures, medians of
+pairs taken side by side, so that a noisy machine moves both. A second part times a decision of two frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: single thread means all of it
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hal.virtual.samples import pull_samples
+from pipeline.capture import Capture, EnrolmentSession
+from pipeline.decision import Decision, Reason
+from pipeline.engine import FaceEngine
+from pipeline.match import BruteForceMatcher
+from pipeline.models.pull import pull
+from pipeline.session import FaceSession
+from pipeline.thresholds import PROVISIONAL, Thresholds, load_thresholds
+
+REPO = Path(__file__).resolve().parents[1]
+TARGET_RATIO = 1.25
+FRAMINGS = {"grace_hopper": (0.03, 0.10, 0.94), "eileen_collins": (0.18, 0.02, 0.52)}
+GALLERY = 9_998  # others beside the two
+
+
+def main() -> int:
+    arguments = _arguments()
+    locks = REPO / "script" / "locks"
+    pull(arguments.state / "models", npm_lock=locks / "npm.txt")
+    pull_samples(arguments.state / "samples", locks / "samples.txt")
+    engine = FaceEngine.load(arguments.state / "models", threads=arguments.threads)
+    limits = load_thresholds(PROVISIONAL, engine.manifest)
+    people = {name: frames_of(arguments.state / "samples", name) for name in FRAMINGS}
+    frames = [frame for views in people.values() for frame in views]
+    result = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "threads": arguments.threads,
+        "rounds": arguments.rounds,
+        "frame": frame_over_models(engine, limits, gallery(engine, limits, people, 0), frames, arguments.rounds),
+        "decision": decisions(
+            engine, limits, gallery(engine, limits, people, GALLERY), people, max(10, arguments.rounds // 4)
+        ),
+    }
+    print(json.dumps(result, indent=2) if arguments.json else table(result))
+    ratio = result["frame"]["ratio"]  # type: ignore[index]
+    return 0 if not arguments.check or ratio <= TARGET_RATIO else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    state = Path(os.environ.get("KINGFISHER_STATE", REPO / ".kingfisher"))
+    parser.add_argument("--state", type=Path, default=state, help="where models and samples are kept")
+    parser.add_argument("--threads", type=int, default=1, help="threads inside one model (1)")
+    parser.add_argument("--rounds", type=int, default=200, help="measured frames (200)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--check", action="store_true", help=f"fail where the ratio is above {TARGET_RATIO}")
+    return parser.parse_args()
+
+
+def frames_of(folder: Path, name: str) -> list[NDArray[np.uint8]]:
+    """Eight 640x480 views of a portrait, each a few pixels further on."""
+    with Image.open(next(folder.glob(f"{name}.*"))) as file:
+        picture = file.convert("RGB")
+    left, top, width = (part * picture.width for part in FRAMINGS[name])
+    return [
+        np.asarray(
+            picture.resize(
+                (640, 480), Image.Resampling.LANCZOS, box=(left + n, top, left + n + width, top + width * 0.75)
+            )
+        )
+        for n in range(8)
+    ]
+
+
+def gallery(
+    engine: FaceEngine, limits: Thresholds, people: dict[str, list[NDArray[np.uint8]]], others: int
+) -> BruteForceMatcher:
+    """The two people enrolled, and so many random unit vectors."""
+    crowd = np.random.default_rng(7).standard_normal((others, 512), dtype=np.float32)
+    rows = list(crowd / np.linalg.norm(crowd, axis=1, keepdims=True))
+    handles = [f"nobody-{number}" for number in range(others)]
+    for name, views in people.items():
+        session = EnrolmentSession(engine, limits)
+        outcomes = (session.observe(view, number, number * 0.1) for number, view in enumerate(views))
+        capture = next(outcome for outcome in outcomes if isinstance(outcome, Capture))
+        rows.append(capture.embedding)
+        handles.append(name)
+    return BruteForceMatcher(handles, np.array(rows, np.float32), engine.model_hash)
+
+
+def frame_over_models(
+    engine: FaceEngine,
+    limits: Thresholds,
+    matcher: BruteForceMatcher,
+    frames: list[NDArray[np.uint8]],
+    rounds: int,
+) -> dict[str, object]:
+    """One analysed frame of a running session against the bare models, alternating."""
+    bare = {role: bare_run(engine, role) for role in engine.models}
+    endless = limits.model_copy(update={"track": limits.track.model_copy(update={"frames_to_match": 30})})
+    whole_ms: list[float] = []
+    models_ms: list[float] = []
+    each_ms: dict[str, list[float]] = {role: [] for role in bare}
+    stages_ms: dict[str, list[float]] = {}
+    session = FaceSession(engine, matcher, endless)
+    previous: dict[str, float] = {}
+    for number in range(-10, rounds):
+        frame = frames[(number // 20) % 2 * 8 + number % 8]
+        if number % 20 == 0:
+            session, previous = FaceSession(engine, matcher, endless), {}
+        start = time.perf_counter()
+        session.observe(frame, number, number * 0.1)
+        whole = (time.perf_counter() - start) * 1e3
+        now = session.timings_ms
+        if "match" not in now or now["match"] == previous.get("match"):
+            raise SystemExit("a frame was not analysed to the end; the ratio would lie")
+        models = {role: timed_ms(run) for role, run in bare.items()}
+        if number >= 0:
+            whole_ms.append(whole)
+            models_ms.append(sum(models.values()))
+            for role, ms in models.items():
+                each_ms[role].append(ms)
+            for stage, ms in now.items():
+                stages_ms.setdefault(stage, []).append(ms - previous.get(stage, 0.0))
+        previous = now
+    return {
+        "whole_ms": statistics.median(whole_ms),
+        "models_ms": statistics.median(models_ms),
+        "ratio": statistics.median(w / m for w, m in zip(whole_ms, models_ms, strict=True)),
+        "ratio_of_medians": statistics.median(whole_ms) / statistics.median(models_ms),
+        "each_model_ms": {role: statistics.median(values) for role, values in each_ms.items()},
+        "stages_ms": {stage: statistics.median(values) for stage, values in stages_ms.items() if stage != "total"},
+    }
+
+
+def bare_run(engine: FaceEngine, role: str) -> Callable[[], object]:
+    """`session.run` of a model on what it saw last, with nothing of ours around it."""
+    model = engine.models[role]  # type: ignore[index]
+    return lambda: model.session.run(None, {model.declared.input_name: model.input})
+
+
+def timed_ms(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3
+
+
+def decisions(
+    engine: FaceEngine,
+    limits: Thresholds,
+    matcher: BruteForceMatcher,
+    people: dict[str, list[NDArray[np.uint8]]],
+    rounds: int,
+) -> dict[str, object]:
+    """Compute from the first good frame to MATCHED."""
+    spent_ms, frames = [], []
+    for number in range(rounds):
+        name, views = list(people.items())[number % len(people)]
+        session = FaceSession(engine, matcher, limits)
+        start = time.perf_counter()
+        for sequence, view in enumerate(views):
+            outcome = session.observe(view, sequence, sequence * 0.1)
+            if isinstance(outcome, Decision):
+                break
+        spent_ms.append((time.perf_counter() - start) * 1e3)
+        if not isinstance(outcome, Decision) or (outcome.reason, outcome.handle) != (Reason.MATCHED, name):
+            raise SystemExit(f"{name} was not matched: {outcome}")
+        frames.append(outcome.frames)
+    return {"frames": statistics.median(frames), "median_ms": statistics.median(spent_ms), "gallery": len(matcher)}
+
+
+def table(result: dict[str, object]) -> str:
+    frame: dict[str, object] = result["frame"]  # type: ignore[assignment]
+    decision: dict[str, object] = result["decision"]  # type: ignore[assignment]
+    lines = [f"{result['machine']}; {result['threads']} thread(s); medians of {result['rounds']} frames", ""]
+    for title, key in (("stage of a whole frame", "stages_ms"), ("bare session.run", "each_model_ms")):
+        lines += [f"{title:<30}{'ms':>8}"]
+        lines += [f"  {name:<28}{ms:>8.2f}" for name, ms in frame[key].items()]  # type: ignore[attr-defined]
+        lines += [""]
+    lines += [
+        f"{'whole analysed frame':<30}{frame['whole_ms']:>8.2f}",
+        f"{'sum of its bare models':<30}{frame['models_ms']:>8.2f}",
+        f"{'ratio':<30}{frame['ratio']:>8.3f}   (target {TARGET_RATIO})",
+        f"{'decision, ' + str(decision['frames']) + ' frames':<30}{decision['median_ms']:>8.2f}   "
+        f"(match in {decision['gallery']} templates included)",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
