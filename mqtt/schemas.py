@@ -153,9 +153,11 @@ class AttemptRef(Body):
 
 
 class StateBody(Body):
-    """What a box has. `online: false` is its last will: signed, and even so a hint only."""
+    """What a box has. `online: false` is its last will: signed, and even so a hint only. `session` is made up anew
+    for each connection and is the same in its will, so that a late will does not hide a box that is back."""
 
     online: bool
+    session: Id | None = None
     versions: dict[Code, int | Annotated[str, StringConstraints(max_length=64)]] = Field(default_factory=dict)
     unsettled: Annotated[Sequence[AttemptRef], Field(max_length=200)] = ()
     open_orders: Annotated[Sequence[Id], Field(max_length=200)] = ()

@@ -1,0 +1,225 @@
+"""`kingfisher-fleet`: the operator's command line. This page is its grammar; `fleet.actions` does the work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleet import actions
+from fleet.acquirer import FailMode
+from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
+from fleet.state import default_folder
+from mqtt.errors import MqttError
+
+EXIT_CODES = """exit codes:
+  0  done; with --wait: approved, or enrolled
+  1  refused, declined, expired, cancelled, or the ledger does not verify
+  2  the command line is wrong
+  3  no state folder, no gateway, or another one is running
+  4  --wait took too long
+"""
+
+EXAMPLES = """examples:
+  kingfisher-fleet init
+  kingfisher-fleet box add box_public.pem --name counter-1
+  kingfisher-fleet broker --listen 127.0.0.1:1883
+  kingfisher-fleet gateway --broker 127.0.0.1:1883 --http 127.0.0.1:8780
+  kingfisher-fleet enrol --box counter-1 --payer grace --balance 100.00 --purpose pay --wait
+  kingfisher-fleet order --box counter-1 --amount 18.50 --title Latte --wait
+  kingfisher-fleet ledger verify --json
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--state", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="default: $KINGFISHER_STATE/fleet"
+    )
+    shared.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document per line on stdout"
+    )
+    shared.add_argument("--verbose", "-v", action="store_true", default=argparse.SUPPRESS, help="log more to stderr")
+    top = argparse.ArgumentParser(
+        prog="kingfisher-fleet",
+        description="The fleet's end of Kingfisher: keys, boxes, orders, accounts and the payment gateway.",
+        epilog=EXAMPLES + "\n" + EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(
+        name: str,
+        help_text: str,
+        examples: str,
+        within: argparse._SubParsersAction[argparse.ArgumentParser] | None = None,
+    ) -> argparse.ArgumentParser:
+        return (within or commands).add_parser(
+            name,
+            help=help_text,
+            description=help_text,
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[shared],
+        )
+
+    init = command(
+        "init",
+        "Make the fleet's key and tokens; what is there stays.",
+        "  kingfisher-fleet init --state /var/lib/fleet",
+    )
+    init.set_defaults(act=actions.init)
+
+    box = command(
+        "box",
+        "The registry of trusted boxes.",
+        "  kingfisher-fleet box add box_public.pem --name counter-1\n  kingfisher-fleet box list --json",
+    )
+    within = box.add_subparsers(dest="box_command", required=True, metavar="add|list|revoke")
+    add = command(
+        "add", "Trust a box by its public key.", "  kingfisher-fleet box add box_public.pem --name counter-1", within
+    )
+    add.add_argument("public_key", type=Path, metavar="PUBLIC_KEY.pem")
+    add.add_argument("--name", required=True, help="what people call it")
+    add.add_argument("--merchant", default="main", help="whose account its payments go to (default: %(default)s)")
+    add.set_defaults(act=actions.box_add)
+    listing = command("list", "All boxes and what they last said.", "  kingfisher-fleet box list", within)
+    listing.set_defaults(act=actions.box_list)
+    revoke = command("revoke", "Never believe this box's key again.", "  kingfisher-fleet box revoke kf-...", within)
+    revoke.add_argument("box", metavar="BOX")
+    revoke.set_defaults(act=actions.box_revoke)
+
+    broker = command(
+        "broker",
+        "Run the embedded MQTT 5 broker (loopback, for demos and tests).",
+        "  kingfisher-fleet broker --listen 127.0.0.1:1883",
+    )
+    broker.add_argument(
+        "--listen", default="127.0.0.1:1883", metavar="HOST:PORT", help="port 0 takes a free one (default: %(default)s)"
+    )
+    broker.set_defaults(act=actions.broker)
+
+    gateway = command(
+        "gateway", "Run the payment gateway with its simulated acquirer.",
+        "  kingfisher-fleet gateway --broker 127.0.0.1:1883 --http 127.0.0.1:8780\n"
+        "  kingfisher-fleet gateway --broker mqtt.example:8883 --ca ca.pem --cert fleet.pem --key fleet.key\n"
+        "  kingfisher-fleet gateway --delay-s 3 --fail-mode lose-answer --fail-first 1",
+    )  # fmt: skip
+    gateway.add_argument("--broker", default="127.0.0.1:1883", metavar="HOST:PORT", help="default: %(default)s")
+    gateway.add_argument(
+        "--http",
+        default="127.0.0.1:8780",
+        metavar="HOST:PORT",
+        help="loopback only; port 0 takes a free one (default: %(default)s)",
+    )
+    gateway.add_argument("--ca", type=Path, metavar="PEM", help="TLS: who may sign the broker's certificate")
+    gateway.add_argument("--cert", type=Path, metavar="PEM", help="TLS: our certificate, made out to the fleet's id")
+    gateway.add_argument("--key", type=Path, metavar="PEM", help="TLS: its key")
+    gateway.add_argument(
+        "--delay-s", type=_seconds, default=0.0, metavar="S", help="the acquirer answers after this time"
+    )
+    gateway.add_argument(
+        "--fail-mode", choices=[str(mode) for mode in FailMode], default="none", help="how the acquirer fails"
+    )
+    gateway.add_argument("--fail-first", type=_count, metavar="N", help="only the first N charges fail (default: all)")
+    gateway.set_defaults(act=actions.gateway)
+
+    order = command(
+        "order", "Ask a box for a payment.",
+        "  kingfisher-fleet order --box counter-1 --amount 18.50 --title Latte --wait\n"
+        "  kingfisher-fleet order --amount 1200 --currency JPY --json",
+    )  # fmt: skip
+    order.add_argument("--box", help="id or name; may be left out where there is one box")
+    order.add_argument("--amount", required=True, help="exact decimal, like 18.50")
+    order.add_argument("--currency", default="CNY", help="ISO 4217 (default: %(default)s)")
+    order.add_argument("--title", help="what the payer reads, up to 64 characters")
+    order.add_argument("--expires-s", type=_count, default=120, metavar="S", help="default: %(default)s")
+    _add_wait(order, "until it is approved, declined, expired or cancelled")
+    order.set_defaults(act=actions.order)
+
+    enrol = command(
+        "enrol", "Open a payer's account and let a box enrol the face (consent and PIN happen there).",
+        "  kingfisher-fleet enrol --box counter-1 --payer grace --balance 100.00 --purpose pay --wait",
+    )  # fmt: skip
+    enrol.add_argument("--box", help="id or name; may be left out where there is one box")
+    enrol.add_argument("--payer", required=True, metavar="HANDLE", help="opaque name, never a phone number")
+    enrol.add_argument("--balance", default="0", help="opening balance of a new account (default: %(default)s)")
+    enrol.add_argument("--currency", default="CNY", help="ISO 4217 (default: %(default)s)")
+    enrol.add_argument("--purpose", action="append", metavar="PURPOSE", help="may be given again (default: pay)")
+    enrol.add_argument(
+        "--notice-version", default="1", help="version of the consent notice shown (default: %(default)s)"
+    )
+    enrol.add_argument("--expires-s", type=_count, default=600, metavar="S", help="default: %(default)s")
+    _add_wait(enrol, "until the box says how it ended")
+    enrol.set_defaults(act=actions.enrol)
+
+    orders = command("orders", "The newest orders.", "  kingfisher-fleet orders --limit 20")
+    orders.add_argument("--limit", type=_count, default=20, help="default: %(default)s")
+    orders.set_defaults(act=actions.orders)
+
+    accounts = command("accounts", "Every account with its balance.", "  kingfisher-fleet accounts --json")
+    accounts.set_defaults(act=actions.accounts)
+
+    ledger = command(
+        "ledger", "The books.", "  kingfisher-fleet ledger verify\n  kingfisher-fleet ledger show --limit 20"
+    )
+    within = ledger.add_subparsers(dest="ledger_command", required=True, metavar="verify|show")
+    verify = command(
+        "verify", "Check that every cent is where it must be.", "  kingfisher-fleet ledger verify --json", within
+    )
+    verify.set_defaults(act=actions.ledger_verify)
+    show = command("show", "The newest entries.", "  kingfisher-fleet ledger show --limit 20", within)
+    show.add_argument("--limit", type=_count, default=20, help="default: %(default)s")
+    show.set_defaults(act=actions.ledger_show)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    args.state = getattr(args, "state", None) or default_folder()
+    args.json = getattr(args, "json", False)
+    verbose = getattr(args, "verbose", False)
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO if args.command == "gateway" else logging.WARNING,
+        format="%(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        return int(args.act(args))
+    except (FleetError, MqttError) as error:
+        if args.json:
+            code = getattr(error, "code", type(error).__name__)
+            print(json.dumps({"error": {"code": code, "message": str(error)}}, ensure_ascii=False))
+        print(f"kingfisher-fleet: {error}", file=sys.stderr)
+        if isinstance(error, WaitedInVain):
+            return 4
+        return 3 if isinstance(error, GatewayUnreachable | StateMissing | StateInUse) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _add_wait(to: argparse.ArgumentParser, what: str) -> None:
+    to.add_argument("--wait", action="store_true", help=f"follow it {what}")
+    to.add_argument("--timeout-s", type=_seconds, default=300.0, metavar="S", help="of --wait (default: %(default)g)")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError("from 0 to 86400")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

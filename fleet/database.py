@@ -1,0 +1,93 @@
+"""The fleet's one SQLite file. Invariants that must hold whatever the code does are written into the schema."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from mqtt.inbox import Inbox
+from mqtt.outbox import Outbox
+
+SCHEMA_VERSION = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS boxes (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, public_pem BLOB NOT NULL, merchant TEXT NOT NULL, added_at INTEGER NOT NULL,
+  revoked_at INTEGER, online INTEGER NOT NULL DEFAULT 0, seen_at INTEGER, state_iat INTEGER NOT NULL DEFAULT 0,
+  session TEXT, state TEXT
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS accounts (
+  name TEXT PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('payer', 'merchant', 'equity')), opened_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS entries (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL CHECK (kind IN ('opening', 'capture', 'reversal')),
+  order_id TEXT, attempt INTEGER, at INTEGER NOT NULL
+) STRICT;
+-- one capture per order, ever; one reversal per capture
+CREATE UNIQUE INDEX IF NOT EXISTS one_of_each_per_order ON entries (order_id, kind) WHERE order_id IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS postings (
+  entry INTEGER NOT NULL REFERENCES entries (id), account TEXT NOT NULL REFERENCES accounts (name),
+  currency TEXT NOT NULL, amount_minor INTEGER NOT NULL CHECK (amount_minor <> 0), PRIMARY KEY (entry, account)
+) STRICT;
+CREATE INDEX IF NOT EXISTS postings_by_account ON postings (account, currency, amount_minor);
+-- the past is not edited
+CREATE TRIGGER IF NOT EXISTS entries_stay BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER IF NOT EXISTS entries_remain BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER IF NOT EXISTS postings_stay BEFORE UPDATE ON postings BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER IF NOT EXISTS postings_remain BEFORE DELETE ON postings BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+
+CREATE TABLE IF NOT EXISTS orders (
+  order_id TEXT PRIMARY KEY, box TEXT NOT NULL REFERENCES boxes (id), merchant TEXT NOT NULL REFERENCES accounts (name),
+  amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL, title TEXT,
+  created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+  status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'paid', 'reversed', 'cancelled')),
+  outbox_id INTEGER, sent_at INTEGER, on_box_at INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS orders_open ON orders (box, expires_at) WHERE status = 'open';
+CREATE INDEX IF NOT EXISTS orders_by_message ON orders (outbox_id);
+
+CREATE TABLE IF NOT EXISTS attempts (
+  order_id TEXT NOT NULL REFERENCES orders (order_id), attempt INTEGER NOT NULL CHECK (attempt > 0),
+  payer TEXT, factors TEXT, channel TEXT, flow TEXT, received_at INTEGER NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('submitted', 'approved', 'declined', 'reversed')),
+  reason TEXT NOT NULL, reference TEXT, settled_at INTEGER, PRIMARY KEY (order_id, attempt)
+) STRICT;
+-- one live attempt per order
+CREATE UNIQUE INDEX IF NOT EXISTS one_live_attempt ON attempts (order_id) WHERE status IN ('submitted', 'approved');
+
+CREATE TABLE IF NOT EXISTS commands (
+  command_id TEXT PRIMARY KEY, box TEXT NOT NULL REFERENCES boxes (id), command TEXT NOT NULL, args TEXT NOT NULL,
+  created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+  status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done', 'cancelled', 'failed')),
+  reason TEXT, on_box_at INTEGER, ended_at INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS commands_open ON commands (box) WHERE status = 'open';
+"""
+
+OUTBOX = Outbox()
+INBOX = Inbox()
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """WAL and FULL: what is committed survives a power cut. May be used from another thread, by one at a time."""
+    connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+    path.chmod(0o600)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        connection.execute(f"PRAGMA {pragma}")
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"{path} was made by a newer version of this program")
+    db = Database(connection)
+    db.executescript(_TABLES)
+    OUTBOX.create_tables(db)
+    INBOX.create_tables(db)
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.commit()
+    connection.isolation_level = None  # from here on, transactions begin where the code says so
+    connection.row_factory = sqlite3.Row
+    return connection

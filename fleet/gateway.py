@@ -1,0 +1,236 @@
+"""The gateway's mind: one message in, its effect and its answers written in one transaction. No sockets here.
+
+Everything runs inside a transaction of the desk. What is to be sent goes into the outbox of the same transaction,
+so that an answer exists if and only if the postings it speaks of do.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleet import accounts, boxes, commands, orders
+from fleet.acquirer import Acquirer
+from fleet.database import INBOX, OUTBOX
+from fleet.settlement import CAPTURE_WINDOW_S, Settlement, waiting
+from mqtt import topics
+from mqtt.envelope import Claims, Limits, Signer, TrustedKey, Verifier
+from mqtt.errors import EnvelopeRefused, RefusalReason
+from mqtt.outbox import Priority
+from mqtt.schemas import (
+    Body,
+    CommandBody,
+    EventBody,
+    OrderBody,
+    PayAnswerBody,
+    PayQueryBody,
+    PayRequestBody,
+    PayReverseBody,
+    StateBody,
+    TimeBody,
+    TimeRequestBody,
+    parse_body,
+)
+
+log = logging.getLogger("fleet.gateway")
+
+ANSWER_LIFE_S = 24 * 3600
+TIME_LIFE_S = 60
+
+
+@dataclass
+class Gateway:
+    """`settle_later(order_id, attempt)` asks the owner to call `settle` after the acquirer's delay."""
+
+    signer: Signer
+    acquirer: Acquirer
+    now: Callable[[], int]
+    settle_later: Callable[[str, int], None]
+    refused: Counter[str] = field(default_factory=Counter)
+    _settlement: Settlement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._settlement = Settlement(self.acquirer)
+
+    # --- from the boxes -------------------------------------------------------------------------------------------
+
+    def receive(self, tx: sqlite3.Connection, topic: str, payload: bytes, retained: bool) -> None:
+        """One message off the wire. What is refused is counted and has no effect."""
+        try:
+            claims = self._believe(tx, topic, payload, retained)
+            body = parse_body(claims)
+        except EnvelopeRefused as error:
+            self.refused[error.reason] += 1
+            if error.reason is not RefusalReason.REPLAYED:
+                log.warning("event=refused reason=%s", error.reason)
+            return
+        boxes.note_seen(tx, claims.iss, self.now())
+        self._act(tx, claims, body)
+
+    def _believe(self, tx: sqlite3.Connection, topic: str, payload: bytes, retained: bool) -> Claims:
+        def key_of(kid: str) -> TrustedKey | None:
+            return boxes.trusted_key(tx, kid)
+
+        claims = Verifier(key_of, self.signer.issuer, self.now, Limits()).verify(payload, topic, retained=retained)
+        fresh = INBOX.accept(
+            tx, jti=claims.jti, issuer=claims.iss, topic=topic, payload=payload, exp=claims.exp, handled=True
+        )
+        if not fresh:
+            raise EnvelopeRefused(RefusalReason.REPLAYED, claims.jti)
+        return claims
+
+    def _act(self, tx: sqlite3.Connection, claims: Claims, body: Body) -> None:
+        box, now = claims.iss, self.now()
+        match body:
+            case PayRequestBody():
+                answer = self._settlement.request(tx, box, body, now)
+                if answer is not None:
+                    self._answer(tx, box, answer)
+                elif self.acquirer.delay_s <= 0:
+                    self.settle(tx, body.order_id, body.attempt)
+                else:
+                    self.settle_later(body.order_id, body.attempt)
+            case PayQueryBody(order_id=order_id, attempt=attempt):
+                self._answer(tx, box, self._settlement.query(tx, box, order_id, attempt, now))
+            case PayReverseBody(order_id=order_id, attempt=attempt):
+                self._answer(tx, box, self._settlement.reverse(tx, box, order_id, attempt, now))
+            case StateBody():
+                if boxes.note_state(tx, box, body, claims.iat, now) and body.online:
+                    self._send_what_is_missing(tx, box, body)
+            case EventBody():
+                self._note_event(tx, box, body)
+            case TimeRequestBody(nonce=nonce):
+                time_body = TimeBody(nonce=nonce, now=now)
+                self._put(tx, box, "time", time_body, now + TIME_LIFE_S, Priority.CONTROL)
+            case _:
+                log.warning("event=unhandled typ=%s box=%s", claims.typ, box)
+
+    def _note_event(self, tx: sqlite3.Connection, box: str, event: EventBody) -> None:
+        log.info("event=box_event box=%s name=%s", box, event.event)
+        commands.note_event(tx, box, event, self.now())
+        if event.order_id is None:
+            return
+        if event.event == "order.open":
+            orders.note_on_box(tx, event.order_id, box, self.now())
+        elif event.event == "order.cancelled":
+            orders.note_cancelled(tx, event.order_id, box)
+
+    def _send_what_is_missing(self, tx: sqlite3.Connection, box: str, state: StateBody) -> None:
+        now = self.now()
+        for order_id in state.open_orders:
+            orders.note_on_box(tx, order_id, box, now)
+        unsettled = {item.order_id for item in state.unsettled}
+        for order in orders.open_bodies(tx, box, now):
+            if order.order_id not in state.open_orders and order.order_id not in unsettled:
+                self._put_order(tx, box, order)
+        for item in state.unsettled:
+            answer = self._settlement.standing(tx, box, item.order_id, item.attempt)
+            if answer is not None:
+                self._answer(tx, box, answer)
+        for command, expires_at in commands.open_bodies(tx, box, now):
+            if command.command_id not in state.open_commands:
+                self._put(tx, box, "command", command, expires_at, Priority.CONTROL)
+
+    # --- on the gateway's own account -----------------------------------------------------------------------------
+
+    def settle(self, tx: sqlite3.Connection, order_id: str, attempt: int) -> None:
+        """Ask the acquirer about a submitted attempt; its answer, if it gives one, goes out."""
+        answer = self._settlement.settle(tx, order_id, attempt, self.now())
+        if answer is not None:
+            row = tx.execute("SELECT box FROM orders WHERE order_id = ?", (order_id,)).fetchone()
+            self._answer(tx, row["box"], answer)
+
+    def resume(self, tx: sqlite3.Connection) -> None:
+        """After a start: whatever was being asked when the last process ended is asked again."""
+        for order_id, attempt in waiting(tx, received_before=self.now() + 1):
+            self.settle_later(order_id, attempt)
+
+    def sweep(self, tx: sqlite3.Connection) -> None:
+        """Now and then: attempts the acquirer never answered, and what need not be remembered any more."""
+        now = self.now()
+        for order_id, attempt in waiting(tx, received_before=now - CAPTURE_WINDOW_S):
+            self.settle(tx, order_id, attempt)
+        INBOX.prune(tx, now)
+        OUTBOX.prune(tx, now)
+
+    def resend_open(self, tx: sqlite3.Connection) -> None:
+        """After a (re)connect: a broker that keeps no sessions has lost what it had for the boxes."""
+        now = self.now()
+        for row in tx.execute("SELECT id FROM boxes WHERE revoked_at IS NULL").fetchall():
+            for order in orders.open_bodies(tx, row["id"], now):
+                self._put_order(tx, row["id"], order)
+            for command, expires_at in commands.open_bodies(tx, row["id"], now):
+                self._put(tx, row["id"], "command", command, expires_at, Priority.CONTROL)
+
+    # --- for the operator -----------------------------------------------------------------------------------------
+
+    def order(
+        self,
+        tx: sqlite3.Connection,
+        *,
+        box: str | None,
+        amount_minor: int,
+        currency: str,
+        title: str | None,
+        life_s: int,
+    ) -> dict[str, Any]:
+        """A new order, on its way. Raises BoxUnknown, pydantic.ValidationError."""
+        now = self.now()
+        chosen = boxes.choose(tx, box)
+        order = orders.create(
+            tx, box=chosen["id"], merchant=chosen["merchant"], amount_minor=amount_minor, currency=currency,
+            title=title, expires_at=now + life_s, now=now,
+        )  # fmt: skip
+        self._put_order(tx, chosen["id"], order)
+        return orders.view(tx, order.order_id, now)
+
+    def enrol(
+        self,
+        tx: sqlite3.Connection,
+        *,
+        box: str | None,
+        payer: str,
+        balance_minor: int,
+        currency: str,
+        purposes: list[str],
+        notice_version: str,
+        life_s: int,
+    ) -> dict[str, Any]:
+        """An account for the payer (an existing one stays as it is) and the command to the box. Raises as `order`."""
+        now = self.now()
+        chosen = boxes.choose(tx, box)
+        expires_at = now + life_s
+        command = commands.create_enrolment(tx, chosen["id"], payer, purposes, notice_version, expires_at, now)
+        opened = accounts.open_payer(tx, payer, balance_minor, currency, now)
+        self._put(tx, chosen["id"], "command", command, expires_at, Priority.CONTROL)
+        return commands.view(tx, command.command_id, now) | {"account_opened": opened}
+
+    # --- out ------------------------------------------------------------------------------------------------------
+
+    def _put_order(self, tx: sqlite3.Connection, box: str, order: OrderBody) -> None:
+        outbox_id = self._put(tx, box, "order", order, order.expires_at, Priority.MONEY)
+        orders.note_queued(tx, order.order_id, outbox_id)
+
+    def _answer(self, tx: sqlite3.Connection, box: str, answer: PayAnswerBody) -> None:
+        log.info(
+            "event=answer box=%s order=%s attempt=%d status=%s reason=%s",
+            box, answer.order_id, answer.attempt, answer.status, answer.reason,
+        )  # fmt: skip
+        self._put(tx, box, "pay.answer", answer, self.now() + ANSWER_LIFE_S, Priority.MONEY)
+
+    def _put(
+        self,
+        tx: sqlite3.Connection,
+        box: str,
+        typ: str,
+        body: OrderBody | CommandBody | PayAnswerBody | TimeBody,
+        expires_at: int,
+        priority: Priority,
+    ) -> int:
+        sealed = self.signer.seal(typ, box, body.to_json(), min(expires_at - self.now(), ANSWER_LIFE_S))
+        topic = topics.topic_of(typ, box)
+        return OUTBOX.put(tx, topic=topic, payload=sealed.token, kind=typ, priority=priority, expires_at=sealed.exp)

@@ -1,0 +1,129 @@
+"""Orders the fleet issued: made, told to the box, followed. What a payment must match is what stands here."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from typing import Any
+
+from fleet.errors import NotFound
+from fleet.money import format_amount
+from mqtt.schemas import OrderBody
+
+
+def new_id(prefix: str, now: int) -> str:
+    """Sortable by time, unguessable."""
+    return f"{prefix}{now:010d}-{secrets.token_hex(6)}"
+
+
+def create(
+    tx: sqlite3.Connection,
+    *,
+    box: str,
+    merchant: str,
+    amount_minor: int,
+    currency: str,
+    title: str | None,
+    expires_at: int,
+    now: int,
+) -> OrderBody:
+    """Raises pydantic.ValidationError for a title that can't be shown."""
+    order = OrderBody(
+        order_id=new_id("o", now), amount_minor=amount_minor, currency=currency, title=title, expires_at=expires_at
+    )
+    tx.execute(
+        "INSERT INTO orders (order_id, box, merchant, amount_minor, currency, title, created_at, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (order.order_id, box, f"merchant:{merchant}", amount_minor, currency, title, now, expires_at),
+    )
+    return order
+
+
+def open_bodies(tx: sqlite3.Connection, box: str, now: int) -> list[OrderBody]:
+    """What the box should have on its screen or in its queue: open, not expired, nothing under way at the acquirer."""
+    rows = tx.execute(
+        "SELECT order_id, amount_minor, currency, title, expires_at FROM orders o WHERE box = ? AND status = 'open'"
+        " AND expires_at > ? AND NOT EXISTS"
+        " (SELECT 1 FROM attempts a WHERE a.order_id = o.order_id AND a.status = 'submitted') ORDER BY created_at",
+        (box, now),
+    )
+    return [OrderBody(**dict(row)) for row in rows]
+
+
+def note_queued(tx: sqlite3.Connection, order_id: str, outbox_id: int) -> None:
+    tx.execute("UPDATE orders SET outbox_id = ? WHERE order_id = ?", (outbox_id, order_id))
+
+
+def note_sent(tx: sqlite3.Connection, outbox_id: int, now: int) -> None:
+    """The broker has acknowledged this message, if it was an order."""
+    tx.execute("UPDATE orders SET sent_at = coalesce(sent_at, ?) WHERE outbox_id = ?", (now, outbox_id))
+
+
+def note_on_box(tx: sqlite3.Connection, order_id: str, box: str, now: int) -> None:
+    tx.execute(
+        "UPDATE orders SET on_box_at = coalesce(on_box_at, ?), sent_at = coalesce(sent_at, ?)"
+        " WHERE order_id = ? AND box = ?",
+        (now, now, order_id, box),
+    )
+
+
+def note_cancelled(tx: sqlite3.Connection, order_id: str, box: str) -> None:
+    """The box says that this order won't be paid. Never touches one with a payment under way or done."""
+    tx.execute(
+        "UPDATE orders SET status = 'cancelled' WHERE order_id = ? AND box = ? AND status = 'open' AND NOT EXISTS"
+        " (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id AND a.status = 'submitted')",
+        (order_id, box),
+    )
+
+
+def view(tx: sqlite3.Connection, order_id: str, now: int) -> dict[str, Any]:
+    """One order for people and machines; `status` is one of queued, sent, on_box, paying, approved, declined, expired,
+    cancelled, reversed. Raises NotFound."""
+    row = tx.execute("SELECT * FROM orders WHERE order_id = ?", (order_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"order {order_id[:64]}", "never issued")
+    last = tx.execute("SELECT * FROM attempts WHERE order_id = ? ORDER BY attempt DESC LIMIT 1", (order_id,)).fetchone()
+    status = _status(row, last, now)
+    decisive = last
+    if status in ("approved", "reversed") and last["status"] not in ("approved", "reversed"):
+        decisive = tx.execute(
+            "SELECT * FROM attempts WHERE order_id = ? AND status IN ('approved', 'reversed')", (order_id,)
+        ).fetchone()
+    return {
+        "order_id": order_id,
+        "box": row["box"],
+        "amount": format_amount(row["amount_minor"], row["currency"]),
+        "amount_minor": row["amount_minor"],
+        "currency": row["currency"],
+        "title": row["title"],
+        "created_at": row["created_at"],
+        "expires_at": row["expires_at"],
+        "status": status,
+        "final": status in ("approved", "expired", "cancelled", "reversed"),
+        "attempt": decisive["attempt"] if decisive else None,
+        "reason": decisive["reason"] if decisive else None,
+        "reference": decisive["reference"] if decisive else None,
+        "payer": decisive["payer"] if decisive else None,
+    }
+
+
+def recent(tx: sqlite3.Connection, limit: int, now: int) -> list[dict[str, Any]]:
+    rows = tx.execute(
+        "SELECT order_id FROM orders ORDER BY created_at DESC, order_id DESC LIMIT ?", (limit,)
+    ).fetchall()
+    return [view(tx, row[0], now) for row in rows]
+
+
+def _status(order: sqlite3.Row, last: sqlite3.Row | None, now: int) -> str:
+    stored = order["status"]
+    if stored != "open":
+        return {"paid": "approved"}.get(stored, str(stored))
+    if last is not None and last["status"] == "submitted":
+        return "paying"
+    if now > order["expires_at"]:
+        return "expired"
+    if last is not None:
+        return "declined"
+    if order["on_box_at"] is not None:
+        return "on_box"
+    return "sent" if order["sent_at"] is not None else "queued"

@@ -1,0 +1,167 @@
+"""The running gateway: desk, link, courier and HTTP door joined together. Starts in order, stops in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Self
+
+from fleet import orders
+from fleet.acquirer import SimulatedAcquirer
+from fleet.database import OUTBOX, open_database
+from fleet.desk import Desk
+from fleet.door import Door
+from fleet.gateway import Gateway
+from fleet.state import StateFolder
+from mqtt.courier import Courier
+from mqtt.envelope import Signer, now_unix
+from mqtt.identity import fleet_id_from_key
+from mqtt.link import Connected, Link, LinkOptions, Lost, Received, TlsOptions
+from mqtt.topics import gateway_filters
+
+log = logging.getLogger("fleet.service")
+
+SWEEP_EVERY_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    state: StateFolder
+    broker: tuple[str, int]
+    http: tuple[str, int]
+    tls: TlsOptions | None = None
+
+
+class Service:
+    """Link callbacks only put jobs on the desk; everything that decides runs there."""
+
+    def __init__(self, options: ServiceOptions, acquirer: SimulatedAcquirer) -> None:
+        key = options.state.load_key()
+        self.fleet = fleet_id_from_key(key.public_key())
+        self._options, self._acquirer = options, acquirer
+        self.gateway = Gateway(Signer(key, self.fleet, self.fleet), acquirer, now_unix, self._settle_later)
+        self.desk = Desk(open_database(options.state.database_file), self._send)
+        shared, states = gateway_filters()
+        host, port = options.broker
+        self.link = Link(
+            LinkOptions(
+                host, port, self.fleet, (shared,), (states,), options.tls, receive_maximum=100, backoff_cap_s=10
+            ),
+            on_message=self._received,
+            on_connected=self._connected,
+            on_lost=self._lost,
+        )
+        self._courier = Courier(
+            OUTBOX, self.link, on_acked=self._acked, on_refused=_ignore_refusal, retained_kinds=frozenset()
+        )
+
+    def start(self) -> None:
+        self.desk.start()
+        self.desk.run(self.gateway.resume)
+        self._sweep_later()
+        self.link.start()
+
+    def stop(self) -> None:
+        self.link.stop()
+        self.desk.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _received(self, message: Received) -> None:
+        done = self.desk.run(lambda tx: self.gateway.receive(tx, message.topic, message.payload, message.retained))
+        done.add_done_callback(lambda future: self._acknowledge(message, future))
+
+    def _acknowledge(self, message: Received, done: Future[None]) -> None:
+        """Committed: acknowledge. A database in trouble: let the broker bring it again. A fault of ours: count it and
+        let it go; the box asks again, and one bad message must not stop the others."""
+        error = done.exception()
+        if isinstance(error, sqlite3.OperationalError):
+            self.link.drop()
+            return
+        if error is not None:
+            log.error("event=handler_failed topic=%s", message.topic, exc_info=error)
+            self.gateway.refused["handler_failed"] += 1
+        message.ack()
+
+    def _connected(self, connected: Connected) -> None:
+        self._courier.reset()
+        self.desk.run(self.gateway.resend_open)
+
+    def _lost(self, lost: Lost) -> None:
+        log.debug("event=to_be_sent_again messages=%d", len(lost.unacked))
+
+    def _acked(self, message_id: int) -> None:
+        def note(tx: sqlite3.Connection) -> None:
+            orders.note_sent(tx, message_id, self.gateway.now())
+            self._courier.acked(tx, message_id)
+
+        self.desk.run(note)
+
+    def _send(self, connection: sqlite3.Connection) -> None:
+        if self.link.connected:
+            self._courier.send(connection, self.gateway.now())
+
+    def _settle_later(self, order_id: str, attempt: int) -> None:
+        self.desk.run_later(self._acquirer.delay_s, lambda tx: self.gateway.settle(tx, order_id, attempt))
+
+    def _sweep_later(self) -> None:
+        def sweep(tx: sqlite3.Connection) -> None:
+            self._sweep_later()
+            self.gateway.sweep(tx)
+
+        self.desk.run_later(SWEEP_EVERY_S, sweep)
+
+
+def run(options: ServiceOptions, acquirer: SimulatedAcquirer, announce: Callable[[dict[str, Any]], None]) -> None:
+    """Until SIGTERM or SIGINT. `announce` gets the addresses once everything listens. Raises FleetError, MqttError."""
+    with options.state.locked():
+        asyncio.run(_run(options, acquirer, announce))
+
+
+async def _run(
+    options: ServiceOptions, acquirer: SimulatedAcquirer, announce: Callable[[dict[str, Any]], None]
+) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, asked.set)
+    state = options.state
+    with Service(options, acquirer) as service:
+        door = Door(
+            service.desk,
+            service.gateway,
+            lambda: service.link.connected,
+            api_token=state.token(state.api_token_file),
+            till_token=state.token(state.till_token_file),
+        )
+        address = await door.open(*options.http)
+        facts = {
+            "pid": os.getpid(),
+            "fleet": service.fleet,
+            "http": address,
+            "till": f"{address}/till#{state.token(state.till_token_file)}",
+            "broker": f"{options.broker[0]}:{options.broker[1]}",
+            "state": str(state.folder),
+        }
+        state.write_gateway(facts)
+        try:
+            announce(facts)
+            await asked.wait()
+        finally:
+            state.gateway_file.unlink(missing_ok=True)
+            await door.close()
+
+
+def _ignore_refusal(message_id: int, code: int) -> None:
+    """The courier has logged it; the message stays in the outbox until it expires."""
