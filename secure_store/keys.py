@@ -102,8 +102,12 @@ def read_key_file(path: Path) -> bytes:
         key = os.read(descriptor, KEY_BYTES + 1)
     finally:
         os.close(descriptor)
-    if len(key) != KEY_BYTES:
-        raise KeyMissing(
-            str(path), f"a key has {KEY_BYTES} bytes, this file has {'more' if len(key) > KEY_BYTES else len(key)}"
-        )
-    return key
+    return key_of(key, str(path))
+
+
+def key_of(content: bytes, what: str) -> bytes:
+    """Raises KeyMissing when it is not a key's length."""
+    if len(content) != KEY_BYTES:
+        found = "more" if len(content) > KEY_BYTES else str(len(content))
+        raise KeyMissing(what, f"a key has {KEY_BYTES} bytes, this one {found}")
+    return content

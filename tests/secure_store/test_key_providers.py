@@ -1,0 +1,209 @@
+"""Each provider gives its key to its own box and to nobody else; each says plainly what it is worth."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from secure_store import FileKeyProvider
+from secure_store.credential_key import CredentialKeyProvider
+from secure_store.errors import KeyFileExposed, KeyMissing, StoreRolledBack, WrongKey
+from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
+from secure_store.witness import FileWitness, FleetWitness
+
+TOOLS = ("swtpm", "tpm2_nvread", "tpm2_flushcontext", "systemd-creds")
+needs_tpm = pytest.mark.skipif(
+    any(shutil.which(tool) is None for tool in TOOLS), reason="needs swtpm, tpm2-tools and systemd-creds"
+)
+
+
+def test_a_key_file_that_is_missing_short_or_open_to_others_is_not_used(tmp_path) -> None:
+    path = tmp_path / "box.key"
+    with pytest.raises(KeyMissing):
+        FileKeyProvider(path, create=False).load()
+    path.write_bytes(b"short")
+    path.chmod(0o600)
+    with pytest.raises(KeyMissing):
+        FileKeyProvider(path, create=True).load()
+    path.write_bytes(bytes(32))
+    path.chmod(0o644)
+    with pytest.raises(KeyFileExposed):
+        FileKeyProvider(path, create=True).load()
+
+
+def test_a_key_file_is_not_followed_through_a_link(tmp_path) -> None:
+    real = FileKeyProvider(tmp_path / "real.key", create=True)
+    real.load()
+    (tmp_path / "box.key").symlink_to(real.path)
+    with pytest.raises(KeyMissing):
+        FileKeyProvider(tmp_path / "box.key", create=False).load()
+
+
+def test_the_file_provider_says_on_every_start_that_the_key_lies_beside_the_data(store) -> None:
+    assert store.status().conditions[0] == "key_beside_data"
+
+
+def test_a_credential_is_read_from_where_systemd_put_it(reopen, person, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "kingfisher-store").write_bytes(bytes(range(32)))
+    store = reopen(provider=CredentialKeyProvider())
+    store.enrol(person("p-1", 1))
+    assert store.status().key_warning is None
+    assert "key_beside_data" not in store.status().conditions
+    store.rotate()
+    assert reopen(provider=CredentialKeyProvider()).people() == ("p-1",)
+
+
+def test_without_systemd_the_credential_provider_says_what_to_add_to_the_unit(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(KeyMissing, match="LoadCredentialEncrypted"):
+        CredentialKeyProvider().load()
+    with pytest.raises(KeyMissing):
+        CredentialKeyProvider(folder=tmp_path).load()
+
+
+@pytest.mark.parametrize("make", [FileWitness, None])
+def test_an_older_copy_of_the_whole_store_put_back_is_noticed(make, reopen, person, folder, options, tmp_path) -> None:
+    told: list[int] = []
+    witness = FileWitness(tmp_path / "elsewhere") if make else FleetWitness(None, told.append)
+    watched = dataclasses.replace(options, witness=witness)
+    store = reopen(options=watched)
+    store.enrol(person("p-1", 1, pin="1111"))
+    store.close()
+    shutil.copytree(folder, tmp_path / "copy")
+    store = reopen(options=watched)
+    store.erase("p-1")
+    store.close()
+    if make is None:
+        assert told[-1] == 2
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "copy", folder)
+    with pytest.raises(StoreRolledBack, match="counter"):
+        reopen(options=watched)
+    store = reopen(options=dataclasses.replace(watched, accept_present_state=True))
+    assert store.status().counter > 2
+
+
+# -- a real TPM 2.0 in software
+
+
+def both_free(port: int) -> bool:
+    """A software TPM is driven through the port after its own."""
+    with socket.socket() as one, socket.socket() as two:
+        try:
+            one.bind(("127.0.0.1", port))
+            two.bind(("127.0.0.1", port + 1))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture
+def tpm(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """tpm("a") starts a TPM of its own and gives its address; the sessions that systemd-creds leaves open are flushed,
+    as the kernel's resource manager does on a box.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str) -> str:
+        folder = tmp_path / f"tpm-{name}"
+        folder.mkdir()
+        port = next(
+            port for port in range(int.from_bytes(os.urandom(2), "big") % 20000 + 30000, 65000, 2) if both_free(port)
+        )
+        command = [
+            "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init,startup-clear",
+            "--server", f"type=tcp,port={port}", "--ctrl", f"type=tcp,port={port + 1}",
+        ]  # fmt: skip
+        running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        address = f"swtpm:host=127.0.0.1,port={port}"
+        for _ in range(100):
+            asked = subprocess.run(
+                ["tpm2_getcap", f"--tcti={address}", "properties-fixed"], capture_output=True, check=False
+            )
+            if asked.returncode == 0:
+                return address
+            time.sleep(0.05)
+        raise AssertionError("swtpm did not start")
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(10)
+
+
+class ManagedTpm2KeyProvider(Tpm2KeyProvider):
+    """What the kernel's /dev/tpmrm0 does for every process: its sessions are flushed when it is done."""
+
+    def _run(self, verb: str, *arguments: str, given: bytes) -> bytes:
+        try:
+            return super()._run(verb, *arguments, given=given)
+        finally:
+            for what in ("-t", "-l", "-s"):
+                subprocess.run(
+                    ["tpm2_flushcontext", f"--tcti={self._options.device}", what], capture_output=True, check=False
+                )
+
+
+@needs_tpm
+def test_a_key_sealed_to_one_tpm_opens_on_that_box_alone(tpm, tmp_path, reopen, person, face, model) -> None:
+    here, there = tpm("here"), tpm("there")
+    sealed = tmp_path / "box.sealed"
+    provider = ManagedTpm2KeyProvider(sealed, create=True, options=Tpm2Options(here))
+    store = reopen(provider=provider)
+    store.enrol(person("p-1", 1, pin="2468"))
+    store.rotate()
+    assert reopen(provider=provider).check_pin("p-1", "2468", "pay") == "ok"
+    with pytest.raises(KeyMissing):
+        reopen(provider=ManagedTpm2KeyProvider(sealed, create=False, options=Tpm2Options(there)))
+    card = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "tpm-" not in str(path))
+    assert provider.load() not in card
+
+
+@needs_tpm
+def test_a_store_moves_from_a_key_file_to_the_tpm_and_the_file_opens_nothing_more(
+    tpm, tmp_path, reopen, person
+) -> None:
+    store = reopen()
+    store.enrol(person("p-1", 1))
+    provider = ManagedTpm2KeyProvider(tmp_path / "box.sealed", create=True, options=Tpm2Options(tpm("here")))
+    store.rotate(to=provider)
+    assert reopen(provider=provider).people() == ("p-1",)
+    with pytest.raises(WrongKey):
+        reopen()
+
+
+@needs_tpm
+def test_the_tpm_counter_notices_an_older_store_put_back(tpm, tmp_path, reopen, person, folder, options) -> None:
+    address = tpm("here")
+
+    def watched():
+        return dataclasses.replace(options, witness=Tpm2Witness(tcti=address))
+
+    store = reopen(options=watched())
+    store.enrol(person("p-1", 1))
+    store.close()
+    shutil.copytree(folder, tmp_path / "copy")
+    store = reopen(options=watched())
+    store.erase("p-1")
+    store.close()
+    assert reopen(options=watched()).people() == ()
+    reopen(options=watched()).close()
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "copy", folder)
+    with pytest.raises(StoreRolledBack):
+        reopen(options=watched())
+
+
+def test_a_tpm_that_is_not_there_is_said_so_by_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(KeyMissing, match="not installed"):
+        Tpm2KeyProvider(tmp_path / "box.sealed", create=True).load()
