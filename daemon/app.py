@@ -33,6 +33,7 @@ from daemon.payment.state import Rules
 from daemon.screen.views import Condition
 from hal.drivers import Rig, build_camera, build_keypad, open_display, open_lamp, open_voice
 from hal.virtual.box import VirtualBox
+from hal.virtual.display import VirtualDisplayOptions
 from mqtt.identity import load_or_create_private_key, load_public_key
 from mqtt.inbox import Inbox
 from mqtt.link import TlsOptions
@@ -177,12 +178,17 @@ def only_one(state: Path) -> Iterator[None]:
 def _virtual_box(config: Config, parts: ExitStack) -> VirtualBox | None:
     if config.virtual is None:
         return None
-    box = parts.enter_context(VirtualBox.from_options(config.virtual))
+    box = parts.enter_context(VirtualBox.from_options(config.virtual, _display_size(config)))
     handler = ForwardingHandler(box.log)
     logging.getLogger().addHandler(handler)
     parts.callback(logging.getLogger().removeHandler, handler)
     note(log, "virtual_box", url=box.url)
     return box
+
+
+def _display_size(config: Config) -> tuple[int, int]:
+    display = config.devices.display
+    return (display.width, display.height) if isinstance(display, VirtualDisplayOptions) else (800, 480)
 
 
 def _tell(queue: EventQueue[Event], condition: str) -> Callable[[bool, str], None]:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from daemon.cli import config, doctor, init, journal, models, run
+from daemon.cli import config, doctor, init, journal, models, run, samples
 from daemon.errors import DaemonError
 from hal.errors import HalError
 from mqtt.errors import MqttError
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, init, config, models, doctor, journal):
+    for module in (run, init, config, models, samples, doctor, journal):
         module.add(subparsers)
     options = parser.parse_args(arguments)
     try:
