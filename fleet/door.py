@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fleet import accounts, boxes, commands, ledger_check, orders
+from fleet import accounts, boxes, commands, ledger_check, orders, till_font
 from fleet.desk import Desk
 from fleet.errors import AddressRefused, AmountRefused, BoxUnknown, FleetError, NotFound, RequestRefused
 from fleet.gateway import Gateway
@@ -34,6 +34,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
     # the virtual box's page shows the till in a frame, from another loopback port
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " font-src 'self';"
     " img-src 'self' data:; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'self' http://127.0.0.1:* http://localhost:*",
 }
@@ -87,6 +88,7 @@ class Door:
         app.router.add_get("/v1/health", self._get_health)
         for path, name in (("/till", "till.html"), ("/till.css", "till.css"), ("/till.js", "till.js")):
             app.router.add_get(path, _file(name))
+        app.router.add_get("/till-font.otf", _font)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         try:
@@ -120,7 +122,8 @@ class Door:
             response = _error(422, "request_refused", _paths(error))
         except web.HTTPException as error:
             response = _error(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
         return response
 
     def _check_origin(self, request: web.Request) -> None:
@@ -284,6 +287,14 @@ def _file(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         return web.FileResponse(WEB / name)
 
     return serve
+
+
+async def _font(_: web.Request) -> web.Response:
+    path = till_font.installed()
+    if path is None:
+        raise web.HTTPNotFound(text="no Chinese font is installed here")
+    face = await asyncio.to_thread(lambda: till_font.cut(path.read_bytes()))
+    return web.Response(body=face, content_type="font/otf", headers={"Cache-Control": "max-age=86400"})
 
 
 def _status_of(error: FleetError) -> int:
