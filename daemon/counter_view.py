@@ -78,5 +78,5 @@ def _enrolment_view(state: enrolment.State) -> views.View:
             return views.EnrolDone()
         case enrolment.Ended(reason=reason):
             return views.EnrolFailed(reason)
-        case _:
-            return views.EnrolLook(None, 1.0)
+        case enrolment.Storing() | enrolment.Over():
+            return views.EnrolSaving()

@@ -39,6 +39,8 @@ class Storefront:
         if view == self._view:
             return
         before, self._view = self._view, view
+        if type(before) is not type(view):
+            note(log, "screen", view=type(view).__name__)
         self._painter.show(view)
         try:
             if before is None or lamps.lamp(before) != lamps.lamp(view):
@@ -48,8 +50,6 @@ class Storefront:
                 self._voice.say(spoken, self._locale)
         except HalError as error:
             note(log, "lamp_or_voice_failed", logging.WARNING, why=error.why)
-        if type(before) is not type(view):
-            note(log, "screen", view=type(view).__name__)
 
     def _clock_text(self) -> str | None:
         return time.strftime("%H:%M", time.localtime(self._clock.now())) if self._clock.trusted else None

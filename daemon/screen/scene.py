@@ -19,6 +19,7 @@ from daemon.screen.views import (
     EnrolDone,
     EnrolFailed,
     EnrolLook,
+    EnrolSaving,
     EnterAmount,
     EnterPhone,
     EnterPin,
@@ -40,7 +41,9 @@ def scene(
     `at_s`: seconds since any fixed moment; only the turning ring of an `animated` scene needs it. Raises LocaleMissing.
     """
     page = Page(size, wording(locale), theme, at_s)
-    animated = isinstance(view, Processing | Checking) or (isinstance(view, Booting) and view.progress is None)
+    animated = isinstance(view, Processing | Checking | EnrolSaving) or (
+        isinstance(view, Booting) and view.progress is None
+    )
     return Scene(size, _elements(page, view), animated)
 
 
@@ -74,6 +77,8 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
             return standing.trouble(page, view)
         case Consent():
             return enrolling.consent(page, view)
+        case EnrolSaving():
+            return enrolling.enrol_saving(page)
         case EnrolLook():
             return enrolling.enrol_look(page, view)
         case NewPin():

@@ -218,6 +218,11 @@ class NewPin:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrolSaving:
+    """The record is being sealed and written."""
+
+
+@dataclass(frozen=True, slots=True)
 class EnrolDone:
     pass
 
@@ -244,6 +249,7 @@ View = (
     | Consent
     | EnrolLook
     | NewPin
+    | EnrolSaving
     | EnrolDone
     | EnrolFailed
 )

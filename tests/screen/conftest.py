@@ -52,6 +52,7 @@ def every_view() -> dict[str, View]:
         "new pin": v.NewPin("first", 2),
         "new pin, repeat": v.NewPin("repeat", 6),
         "new pin, mismatch": v.NewPin("first", 0, mismatch=True),
+        "enrol saving": v.EnrolSaving(),
         "enrol done": v.EnrolDone(),
     }
     views |= {f"booting, {step}": v.Booting(step, 0.4) for step in v.BootStep} | {"booting": v.Booting()}

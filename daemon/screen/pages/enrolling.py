@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from daemon.screen.elements import Box, Element
 from daemon.screen.pages.paying import beside, mirror
-from daemon.screen.parts import Page, flat, hero, legend, paper, pill, pin_cells, roughly, stack
+from daemon.screen.parts import Page, busy, flat, hero, legend, paper, pill, pin_cells, roughly, stack
 from daemon.screen.views import Consent, EnrolDone, EnrolFailed, EnrolLook, Hint, NewPin
 
 
@@ -72,6 +72,17 @@ def new_pin(page: Page, view: NewPin) -> tuple[Element, ...]:
         pin_cells(page, rows[2], view.typed, view.length),
         pill(page, rows[3], words("newpin.mismatch"), theme.bad, theme.bad_soft) if view.mismatch else (),
         keys,
+    )
+
+
+def enrol_saving(page: Page) -> tuple[Element, ...]:
+    theme, words = page.theme, page.words
+    rows = stack(page.box.inset(page.u(32), page.u(20)), (page.tall(140, 190), page.tall(22, 40), 68, 84), page)
+    return flat(
+        paper(page),
+        page.text(words("saving.headline"), rows[2], 44, theme.ink, "bold"),
+        page.text(words("saving.detail"), rows[3], 28, theme.muted, lines=2),
+        busy(page, rows[0], "lock", theme.brand),
     )
 
 
