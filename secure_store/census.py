@@ -33,6 +33,9 @@ class Census:
     def advanced(self) -> Census:
         return replace(self, counter=self.counter + 1)
 
+    def at_least(self, counter: int) -> Census:
+        return replace(self, counter=max(self.counter, counter))
+
     def in_epoch(self, epoch: int) -> Census:
         return replace(self, epoch=epoch)
 

@@ -132,3 +132,15 @@ class ErasureIncomplete(StoreError):
     """Something of an erased record is still in a file."""
 
     default_hint = "Erase again; if it stays, rotate the keys: then what is left cannot be opened by anybody."
+
+
+class BackupRefused(StoreError):
+    """This backup is not put back; the store that was there is untouched."""
+
+    default_hint = "Try an older backup; `kingfisher store verify` shows what the present store can still give."
+
+
+class TransferRefused(StoreError):
+    """An export from another box is not taken in."""
+
+    default_hint = "Export again on the other box, for this box's public key, and name that box's key as the sender."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,29 +124,40 @@ def _put(database: Database, name: str, generation: int, holder: str, wrapped: b
 # -- a copy beside the database: one flipped bit in the ring must not cost every record
 
 COPY_NAME = "keys.sealed"
+CHECK_BYTES = 9
 
 
 def has_copy(folder: Path) -> bool:
     return (folder / COPY_NAME).exists()
 
 
-def keep_copy(database: Database, folder: Path) -> None:
-    """Writes the copy when it differs. What is in it is wrapped like the ring itself."""
+def keep_copy(database: Database, folder: Path) -> bool:
+    """Writes the copy anew when it differs; True when the one that was there was damaged.
+
+    What is in it is wrapped like the ring itself.
+    """
     rows = database.execute("SELECT name, generation, holder, hex(wrapped) FROM keyring ORDER BY 1, 2, 3").fetchall()
-    content = json.dumps(rows).encode()
+    body = json.dumps(rows).encode()
+    content = _check(body) + body
     path = folder / COPY_NAME
-    if not path.exists() or path.read_bytes() != content:
-        write_durably(path, content)
+    kept = path.read_bytes() if path.exists() else None
+    if kept == content:
+        return False
+    write_durably(path, content)
+    return kept is not None and _check(kept[CHECK_BYTES:]) != kept[:CHECK_BYTES]
 
 
 def take_copy(database: Database, folder: Path) -> None:
     """Puts the copy in the ring's place. Raises StoreDamaged. The caller holds the transaction."""
     try:
-        rows = [
-            (str(n), int(g), str(h), bytes.fromhex(w)) for n, g, h, w in json.loads((folder / COPY_NAME).read_bytes())
-        ]
+        content = (folder / COPY_NAME).read_bytes()
+        rows = [(str(n), int(g), str(h), bytes.fromhex(w)) for n, g, h, w in json.loads(content[CHECK_BYTES:])]
     except (OSError, ValueError, TypeError):
         raise StoreDamaged("key ring", "its copy cannot be read either") from None
     database.execute("DELETE FROM keyring")
     for row in rows:
         _put(database, *row)
+
+
+def _check(body: bytes) -> bytes:
+    return b"%08x " % zlib.crc32(body)

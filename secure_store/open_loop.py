@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from secure_store import erasure, rotation, schema
+from secure_store import backup, erasure, rotation, schema, transfer
 from secure_store.keys import KeyProvider
 from secure_store.records import Profile, Records
 from secure_store.rotation import Rotated
+from secure_store.verify import Verified, verify
 
 Progress = Callable[[int, int, str], None]
 
@@ -86,6 +88,24 @@ class OpenLoopStore:
         Serves meanwhile; cut off anywhere, the next call resumes. Raises StoreDamaged when a record key does not open.
         """
         return rotation.rotate(self._records, to, progress)
+
+    def backup(self, path: Path, progress: Progress = quiet) -> None:
+        """A copy that only this box's key opens, whole or not at all. `backup.restore` puts one back.
+
+        Raises StoreUnwritable.
+        """
+        backup.backup(self._records, path, progress)
+
+    def public_key(self) -> bytes:
+        """What another box seals to so that this one can open it: 32 bytes, no secret."""
+        return transfer.public_key(self._records)
+
+    def verify(self, progress: Progress = quiet) -> Verified:
+        """Holds every page and every record against what was written.
+
+        `verify.examine` does it for a store that does not open.
+        """
+        return verify(self._records, progress)
 
     def crypto_erase(self) -> None:
         """Destroys the keys, then the files, and closes.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from secure_store import factors, keyring, layout, schema, transform
+from secure_store import factors, keyring, layout, page_sums, schema, transform
 from secure_store.census import Census
 from secure_store.errors import (
     PersonUnknown,
@@ -98,6 +98,7 @@ class Records:
         self.census = Census()
         self._mutex = threading.RLock()
         self._closed = False
+        self._wrote = False
         self._rotations: dict[tuple[int, int], NDArray[np.float64]] = {}
         with contextlib.ExitStack() as undo:
             self._lock_file = hold(folder)
@@ -131,6 +132,7 @@ class Records:
                     str(self.path), f"nothing is written while the census is in doubt ({self.census_why})"
                 )
             before = self.census
+            self.will_write()
             try:
                 with self.db.atomic():
                     yield
@@ -141,6 +143,12 @@ class Records:
                 raise
             self._tell_witness()
 
+    def will_write(self) -> None:
+        """Before the first change of the file: the page checksums of the last close count no more."""
+        if not self._wrote:
+            self._wrote = True
+            page_sums.forget_sums(self.path)
+
     def close(self) -> None:
         """May be called twice."""
         with self._mutex:
@@ -150,8 +158,10 @@ class Records:
             for rotation in self._rotations.values():
                 rotation.fill(0.0)
             self._rotations.clear()
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error, OSError):
                 self.empty_log()
+                if page_sums.missing(self.path):
+                    page_sums.write_sums(self.path, self.db.execute("PRAGMA page_size").fetchone()[0])
             self.db.close()
             os.close(self._lock_file)
 
@@ -163,10 +173,10 @@ class Records:
 
     def row(self, handle: str) -> Row:
         """Raises PersonUnknown, StoreDamaged."""
-        found = self.db.execute(
-            "SELECT id, subject, version, counter, generation, wrapped_key, profile FROM people WHERE subject=?",
-            [handle],
-        ).fetchone()
+        columns = "SELECT id, subject, version, counter, generation, wrapped_key, profile FROM people"
+        found = self.db.execute(f"{columns} WHERE subject=?", [handle]).fetchone()
+        if found is None:  # a damaged index must not hide a person
+            found = self.db.execute(f"{columns} NOT INDEXED WHERE subject=?", [handle]).fetchone()
         if found is None:
             raise PersonUnknown(handle, "nobody of this handle is enrolled here")
         identity, subject, version, counter, generation, wrapped, profile = found
@@ -187,14 +197,15 @@ class Records:
         found = self.db.execute(
             "SELECT hash, sealed FROM template_sets JOIN models ON models.id=model WHERE person=?", [row.id]
         ).fetchall()
-        return {
-            model: layout.unpack_set(
-                open_sealed(
-                    row.key, sealed, Label(self.tenant, "templates", row.subject, model, row.version, row.counter)
-                )
-            )
-            for model, sealed in found
-        }
+        return dict(self._open_set(row, model, sealed) for model, sealed in found)
+
+    def _open_set(self, row: Row, model: str, sealed: bytes) -> tuple[str, layout.TemplateSet]:
+        # Should the table of model names be damaged, the census knows them too; only the right one opens the set.
+        for name in (model, *self.census.sets):
+            label = Label(self.tenant, "templates", row.subject, name, row.version, row.counter)
+            with contextlib.suppress(StoreDamaged):
+                return name, layout.unpack_set(open_sealed(row.key, sealed, label))
+        raise StoreDamaged(f"templates of {row.subject}", "they do not open with their key and label")
 
     def known(self, handle: str) -> bool:
         return self.db.execute("SELECT 1 FROM people WHERE subject=?", [handle]).fetchone() is not None
@@ -252,6 +263,10 @@ class Records:
         counter = self.census.counter + 1
         self.db.execute("INSERT OR REPLACE INTO tombstones (handle, counter) VALUES (?,?)", [mark, counter])
 
+    def buried(self, handle: str) -> bool:
+        mark = self.tombstone(handle)
+        return self.db.execute("SELECT 1 FROM tombstones WHERE handle=?", [mark]).fetchone() is not None
+
     def tombstone(self, handle: str) -> bytes:
         return keyed_hash(self.tenant_keys.tombstones, handle.encode())
 
@@ -281,7 +296,8 @@ class Records:
         self.tenant_keys = keyring.TenantKeys.of(tenant_key)
 
     def _open_keys(self, provider_key: bytes) -> None:
-        if not self._anything("keyring") and not self._anything("people") and not keyring.has_copy(self.folder):
+        fresh = not self._anything("keyring") and not self._anything("people") and not keyring.has_copy(self.folder)
+        if fresh:
             counter = self.options.witness.read() or 0
             with self.db.atomic():
                 keyring.create_ring(self.db, provider_key, self.tenant)
@@ -294,7 +310,8 @@ class Records:
             self._open_keys_otherwise(provider_key)
         with self.db.atomic():
             keyring.complete(self.db, self.newest, self.tenant)
-        keyring.keep_copy(self.db, self.folder)
+        if keyring.keep_copy(self.db, self.folder) and not fresh:
+            self.conditions.append("key_ring_copy_repaired")
 
     def _open_keys_otherwise(self, provider_key: bytes) -> None:
         """A renewal that was cut off left the next key in force; a damaged key ring is taken from its copy."""
@@ -311,6 +328,7 @@ class Records:
                 return
         for key in candidates:
             with contextlib.suppress(WrongKey, StoreDamaged), self.db.atomic():
+                self.will_write()
                 keyring.take_copy(self.db, self.folder)
                 self.use_keks(key)
                 self.conditions.append("key_ring_repaired")
@@ -394,6 +412,7 @@ class Records:
         self.census = Census(
             max(reached, highest) + 1, recounted.people, recounted.total, recounted.sets, recounted.epoch
         )
+        self.will_write()
         with self.db.atomic():
             for handle in self.unreadable():
                 self._delete_rows(self.db.execute("SELECT id FROM people WHERE subject=?", [handle]).fetchone()[0])

@@ -97,6 +97,7 @@ def _begin(records: Records, following: bytes) -> bool:
         present = records.provider_key
         keks = keyring.raw_keks(records.db, present, records.tenant)
         resumed = len(keks) > 1
+        records.will_write()
         with records.db.atomic():
             if not resumed:
                 keks[max(keks) + 1] = new_key()

@@ -8,9 +8,11 @@ import os
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from secure_store.errors import StoreDamaged
@@ -90,3 +92,31 @@ def keyed_hash(key: bytes, value: bytes) -> bytes:
     mac = HMAC(key, SHA256())
     mac.update(value)
     return mac.finalize()
+
+
+# -- from box to box: RFC 9180 (HPKE), DHKEM(X25519) with HKDF-SHA256 and AES-256-GCM
+
+_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+
+def public_key(private: bytes) -> bytes:
+    """The 32 bytes that another box, or the fleet, seals to."""
+    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def seal_to(public: bytes, plaintext: bytes, purpose: str) -> bytes:
+    """Only the box with this public key can open it, and only for the same purpose. It does not say who sealed it."""
+    return _SUITE.encrypt(plaintext, X25519PublicKey.from_public_bytes(public), info=purpose.encode())
+
+
+def open_sealed_to(private: bytes, sealed: bytes, purpose: str) -> bytes:
+    """Raises StoreDamaged: sealed to another box, for another purpose, or changed on the way."""
+    try:
+        return _SUITE.decrypt(sealed, X25519PrivateKey.from_private_bytes(private), info=purpose.encode())
+    except (InvalidTag, ValueError):
+        raise StoreDamaged(purpose, "it was sealed to another box, or changed on the way") from None
+
+
+def shared_key(private: bytes, public: bytes) -> bytes:
+    """What only these two boxes can compute (X25519)."""
+    return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))

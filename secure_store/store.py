@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
 
-from secure_store import consent, erasure, factors, layout, rotation, transform
+from secure_store import consent, erasure, factors, layout, rotation, transfer, transform
 from secure_store.enrolment import record_of
 from secure_store.errors import ConsentMissing, PersonExists, StoreRolledBack
 from secure_store.gallery import Gallery
@@ -18,6 +18,7 @@ from secure_store.loading import load_gallery
 from secure_store.open_loop import OpenLoopStore, Progress, quiet
 from secure_store.person import Consent, NewPerson, OwnData, PinResult, Template, TemplateNote
 from secure_store.records import Profile, Records, Refusal, StoreOptions
+from secure_store.transfer import Imported
 
 
 class SecureStore(OpenLoopStore):
@@ -159,6 +160,19 @@ class SecureStore(OpenLoopStore):
     def renew_transform(self, progress: Progress = quiet) -> int:
         """A new epoch of the tenant's transform: templates that leaked before match nobody any more. The new epoch."""
         return rotation.renew_transform(self._records, progress)
+
+    def export_people(
+        self, path: Path, for_box: bytes, handles: Iterable[str] | None = None, progress: Progress = quiet
+    ) -> int:
+        """Writes these people (None: all) sealed for the box with that public key; how many. Raises PersonUnknown."""
+        return transfer.export_people(self._records, path, for_box, handles, progress)
+
+    def import_people(self, path: Path, sender: bytes, progress: Progress = quiet) -> Imported:
+        """Takes in what the box with the public key `sender` exported for this one.
+
+        Raises TransferRefused, TenantMismatch.
+        """
+        return transfer.import_people(self._records, path, sender, progress)
 
     def own_data(self, handle: str) -> OwnData:
         """What is kept about a person, to show to that person. Needs no purpose: it is their right.

@@ -96,7 +96,7 @@ class Tpm2KeyProvider:
 
 
 class Tpm2Witness:
-    """A counter in the TPM's own memory (TPM2_NT_COUNTER): it grows by one and never falls, whatever happens to the card.
+    """A counter in the TPM's own memory (TPM2_NT_COUNTER): it grows by one and never falls, whatever the card does.
 
     Through tpm2-tools; `tcti` as in $TPM2TOOLS_TCTI. Each write to the store costs the TPM one step: enrolments, not
     payments.
