@@ -29,6 +29,6 @@ class Verdict(StrEnum):
 
 def judge(liveness: Liveness, limits: LivenessThresholds) -> Verdict:
     """Any cue can condemn; all must agree to acquit. What is no number condemns."""
-    if liveness.screen_edge >= limits.screen_edge or not liveness.model >= limits.attack:
+    if not (liveness.screen_edge < limits.screen_edge and liveness.model >= limits.attack):
         return Verdict.ATTACK
     return Verdict.LIVE if liveness.model >= limits.live else Verdict.UNSURE

@@ -15,13 +15,12 @@ from pipeline.picture import Box, Pixels
 
 Numbers = NDArray[np.float64]
 
-STEP = 12.0  # gray levels across two pixels: what counts as an edge
+STEP = 12  # gray levels across two pixels: what counts as an edge
 SLOPES = np.linspace(-0.24, 0.24, 25, dtype=np.float32)  # sideways per row: a picture is tilted up to 13 degrees
 NEIGHBOURS = 2  # perspective: the two sides may differ by so many slopes
 NEAR, MIDDLE, FAR = 0.40, 0.75, 1.25  # where a side may be: distance from the face's centre, in face heights
 ABOVE_NEAR, ABOVE_FAR = 0.10, 0.35  # how far beyond the face a side is followed, in face heights
 BELOW_NEAR, BELOW_FAR = 0.20, 0.75
-PARTS = 5  # of a side: above, beside the forehead, beside the cheek, below the chin, further below
 UNBROKEN = 0.95
 MIN_SIDE = 20  # pixels to look at, at least
 PADDING = 20  # columns beside the frame, for lines that leave it
@@ -43,45 +42,41 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
         return 0.0
     ys, xs = _edges(small[top:bottom, left:right, 1])
     ys, xs = ys + top, xs + left
-    bounds = np.clip(
-        [
-            top + 1,
-            box[1] - ABOVE_NEAR * height,
-            box[1] + 0.5 * height,
-            box[3],
-            box[3] + BELOW_NEAR * height,
-            bottom - 1,
-        ],
-        top + 1,
-        bottom - 1,
-    ).astype(np.intp)
-    part = np.clip(np.searchsorted(bounds, ys, side="right") - 1, 0, PARTS - 1)
-    slopes = SLOPES * np.float32(aspect)
-    width = columns + 2 * PADDING
-    where = np.rint(xs - slopes[:, None] * (ys - np.float32(centre_y))).astype(np.intp) + PADDING
-    np.clip(where, 0, width - 1, out=where)
-    where += (np.arange(len(slopes))[:, None] * PARTS + part) * width
-    votes = np.bincount(where.ravel(), minlength=len(slopes) * PARTS * width).reshape(len(slopes), PARTS, width)
-    votes[:, :, 1:-1] = votes[:, :, :-2] + votes[:, :, 1:-1] + votes[:, :, 2:]
-    rows_of = np.diff(bounds) / 2
-    above, forehead, cheek, chin, below = (votes[:, number] for number in range(PARTS))
-    beside = np.minimum(forehead / max(1, rows_of[1]), cheek / max(1, rows_of[2]))
-    near = np.minimum(beside, chin / max(1, rows_of[3]))
-    far = np.minimum(cheek / max(1, rows_of[2]), (above + forehead) / max(1, rows_of[0] + rows_of[1]))
-    far = np.minimum(far, (chin + below) / max(1, rows_of[3] + rows_of[4]))
-    return max(
-        _pair(
+    marks = [top, box[1] - ABOVE_NEAR * height, box[1] + 0.5 * height, box[3], box[3] + BELOW_NEAR * height, bottom]
+    bounds = np.clip(marks, top, bottom).astype(np.intp)
+    above, forehead, cheek, chin, below = (slice(*np.searchsorted(ys, bounds[n : n + 2])) for n in range(5))
+    pairs = np.maximum(np.diff(bounds) / 2, 1)  # rows are taken in pairs
+
+    def votes(part: slice) -> NDArray[np.signedinteger]:
+        """(slopes, columns + 2 * PADDING): how many of a part's edges lie on each line."""
+        shift = np.rint(SLOPES[:, None] * np.float32(aspect) * (ys[part] - np.float32(centre_y))).astype(np.intp)
+        width = columns + 2 * PADDING
+        where = np.clip(xs[part] + PADDING - shift, 0, width - 1)
+        where += np.arange(len(SLOPES))[:, None] * width
+        count = np.bincount(where.ravel(), minlength=len(SLOPES) * width).reshape(len(SLOPES), width)
+        count[:, 1:-1] = count[:, :-2] + count[:, 1:-1] + count[:, 2:]
+        return count
+
+    def sides(lines: Numbers, reach: float) -> float:
+        return _pair(
             _best(lines, centre_x - reach * unit, centre_x - NEAR * unit),
             _best(lines, centre_x + NEAR * unit, centre_x + reach * unit),
         )
-        for lines, reach in ((near, MIDDLE), (far, FAR))
-    )
+
+    beside_cheek = votes(cheek) / pairs[2]
+    if not sides(beside_cheek, FAR):
+        return 0.0  # most live faces end here
+    beside_forehead, below_chin = votes(forehead), votes(chin)
+    near = np.minimum(beside_cheek, np.minimum(beside_forehead / pairs[1], below_chin / pairs[3]))
+    far = np.minimum(beside_cheek, (votes(above) + beside_forehead) / (pairs[0] + pairs[1]))
+    far = np.minimum(far, (below_chin + votes(below)) / (pairs[3] + pairs[4]))
+    return max(sides(near, MIDDLE), sides(far, FAR))
 
 
 def _edges(gray: Pixels) -> tuple[NDArray[np.intp], ...]:
     """Rows and columns of the pixels where brightness changes most along a row; rows are taken in pairs."""
-    luma = gray.astype(np.float32)
-    luma = luma[: len(luma) // 2 * 2].reshape(-1, 2, luma.shape[1]).sum(axis=1)
+    rows = len(gray) // 2 * 2
+    luma = np.add(gray[:rows:2], gray[1:rows:2], dtype=np.int16)
     change = np.abs(luma[:, 2:] - luma[:, :-2])
     middle = change[:, 1:-1]
     found = (middle > 2 * STEP) & (middle >= change[:, :-2]) & (middle > change[:, 2:])

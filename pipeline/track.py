@@ -90,7 +90,7 @@ def look_for_life(engine: FaceEngine, subject: Subject, limits: LivenessThreshol
     """The cheap cue first; the model is not run on what that one has condemned (its probability is 0 then)."""
     with watch.stage("screen_edge"):
         edge = engine.screen_edge(subject.picture, subject.view.face)
-    if edge >= limits.screen_edge:
+    if not edge < limits.screen_edge:
         return Liveness(model=0.0, screen_edge=edge)
     with watch.stage("liveness"):
         return Liveness(model=engine.live(subject.picture, subject.view.face), screen_edge=edge)
