@@ -26,6 +26,7 @@ from daemon.fleet_link import FleetLink
 from daemon.keypad_watch import KeypadWatch
 from daemon.logs import ForwardingHandler, note
 from daemon.members import Members
+from daemon.notify import Notify
 from daemon.painter import Painter
 from daemon.payment.policy import Policy
 from daemon.payment.settling import SettlingTimes
@@ -143,8 +144,8 @@ def run(config: Config) -> int:
         box = Box(
             Parts(
                 queue=queue, db=db, clock=trusted, link=link, members=members, faces=faces, painter=painter, lamp=lamp,
-                voice=voice, rules=_rules(config), shop=config.box.shop, locale=config.box.locale,
-                software=version("kingfisher"),
+                voice=voice, notify=Notify.from_environment(), rules=_rules(config), shop=config.box.shop,
+                locale=config.box.locale, software=version("kingfisher"),
             )
         )  # fmt: skip
         link.start()

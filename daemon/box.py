@@ -27,6 +27,7 @@ from daemon.face_watch import CameraFound, CameraLost, FaceWatch, ForEnrolment, 
 from daemon.fleet_link import FleetLink, LinkState, Message
 from daemon.logs import note
 from daemon.members import Members
+from daemon.notify import Notify
 from daemon.painter import Painter
 from daemon.payment import core
 from daemon.payment import effects as fx
@@ -100,6 +101,7 @@ class Parts:
     painter: Painter
     lamp: Lamp
     voice: Voice
+    notify: Notify
     rules: Rules
     shop: str
     locale: str
@@ -130,12 +132,15 @@ class Box:
     def run(self) -> str | None:
         """The loop. Its first act is to take up what a power cut left open."""
         self._recover()
+        self._p.notify.ready()
         stop: Stop | None = None
         while stop is None:
+            self._p.notify.ping()
             self._keep_time()
             self._show()
             event = self._p.queue.get(self._next_deadline())
             stop = self._handle(event) if event is not None else self._tick()
+        self._p.notify.stopping()
         self._errands.finish()
         self._reader.close()
         if stop.fault:
@@ -201,6 +206,8 @@ class Box:
         core_due = core.next_deadline(self._state)
         enrol_due = enrolment.next_deadline(self._enrolling) if self._enrolling is not None else None
         due += [d for d in (core_due, enrol_due) if d is not None]
+        if self._p.notify.ping_every_s is not None:
+            due.append(time.monotonic() + self._p.notify.ping_every_s)
         if self._front.counts_down:
             due.append(time.monotonic() + REDRAW_S)
         return min(due)
@@ -482,6 +489,7 @@ class Box:
     def _show(self) -> None:
         shown = tuple(sorted(self._conditions))
         self._front.show(lambda idle: view_of(self._state, self._enrolling, idle, time.monotonic()), shown)
+        self._p.notify.status(", ".join(shown) or "all is well")
 
     def _condition(self, name: str, why: str | None) -> None:
         if why is None:
