@@ -74,6 +74,7 @@ def broker(args: Namespace) -> int:
     embedded = EmbeddedBroker(args.state, host, port)
     embedded.start()
     address = f"{embedded.host}:{embedded.port}"
+    StateFolder(args.state).write_broker(address)
     _say(args, {"event": "ready", "broker": address}, f"broker ready on {address} (MQTT 5, loopback; Ctrl+C stops it)")
     try:
         return 0 if run_until_signal(embedded) else 1
@@ -87,11 +88,13 @@ def gateway(args: Namespace) -> int:
         if args.ca is None or (args.cert is None) != (args.key is None):
             raise RequestRefused("TLS options", "--ca, and --cert with --key, belong together")
         tls = TlsOptions(args.ca, args.cert, args.key)
+    state = StateFolder(args.state)
+    host, port = parse_address(args.broker, loopback_only=False, default_port=8883 if tls else 1883)
+    group = args.group
+    if group is None and not state.is_embedded_broker(f"{host}:{port}"):
+        group = "gateway"
     options = service.ServiceOptions(
-        StateFolder(args.state),
-        parse_address(args.broker, loopback_only=False, default_port=8883 if tls else 1883),
-        parse_address(args.http, loopback_only=True, default_port=8780),
-        tls,
+        state, (host, port), parse_address(args.http, loopback_only=True, default_port=8780), tls, group or None
     )
     acquirer = SimulatedAcquirer(args.delay_s, FailMode(args.fail_mode), args.fail_first)
     service.run(options, acquirer, lambda facts: _announce(args, facts))

@@ -1,4 +1,9 @@
-"""The embedded MQTT 5 broker (rumqttd through iotcore) for demos and tests: loopback only, no TLS, no access rules."""
+"""The embedded MQTT 5 broker (rumqttd through iotcore) for demos and tests: loopback only, no TLS, no access rules.
+
+Known fault of rumqttd 0.20: its router panics, and from then on serves nobody, when the last member of a shared
+subscription goes with messages unacknowledged and a session kept (routing.rs, "group must exists"). A gateway that is
+killed does just that, so on this broker it subscribes alone, without a group.
+"""
 
 from __future__ import annotations
 

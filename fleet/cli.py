@@ -116,6 +116,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="loopback only; port 0 takes a free one (default: %(default)s)",
     )
+    gateway.add_argument(
+        "--group",
+        metavar="NAME",
+        help="share the boxes' messages with other gateways of this name; '' is alone"
+        " (default: 'gateway', and '' on the embedded broker, see fleet/broker.py)",
+    )
     gateway.add_argument("--ca", type=Path, metavar="PEM", help="TLS: who may sign the broker's certificate")
     gateway.add_argument("--cert", type=Path, metavar="PEM", help="TLS: our certificate, made out to the fleet's id")
     gateway.add_argument("--key", type=Path, metavar="PEM", help="TLS: its key")

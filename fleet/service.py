@@ -23,7 +23,7 @@ from mqtt.courier import Courier
 from mqtt.envelope import Signer, now_unix
 from mqtt.identity import fleet_id_from_key
 from mqtt.link import Connected, Link, LinkOptions, Lost, Received, TlsOptions
-from mqtt.topics import gateway_filters
+from mqtt.topics import gateway_subscriptions
 
 log = logging.getLogger("fleet.service")
 
@@ -36,6 +36,7 @@ class ServiceOptions:
     broker: tuple[str, int]
     http: tuple[str, int]
     tls: TlsOptions | None = None
+    group: str | None = "gateway"
 
 
 class Service:
@@ -47,12 +48,10 @@ class Service:
         self._options, self._acquirer = options, acquirer
         self.gateway = Gateway(Signer(key, self.fleet, self.fleet), acquirer, now_unix, self._settle_later)
         self.desk = Desk(open_database(options.state.database_file), self._send)
-        shared, states = gateway_filters()
+        plain, retained = gateway_subscriptions(options.group)
         host, port = options.broker
         self.link = Link(
-            LinkOptions(
-                host, port, self.fleet, (shared,), (states,), options.tls, receive_maximum=100, backoff_cap_s=10
-            ),
+            LinkOptions(host, port, self.fleet, plain, retained, options.tls, receive_maximum=100, backoff_cap_s=10),
             on_message=self._received,
             on_connected=self._connected,
             on_lost=self._lost,

@@ -55,6 +55,11 @@ class StateFolder:
         """Where the running gateway listens."""
         return self.folder / "gateway.json"
 
+    @property
+    def broker_file(self) -> Path:
+        """Where the embedded broker of this folder listens."""
+        return self.folder / "broker.json"
+
     def init(self) -> str:
         """Make what is not there yet; never replaces anything. The fleet's id."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +96,17 @@ class StateFolder:
         except (OSError, ValueError):
             return None
         return facts if isinstance(facts, dict) else None
+
+    def write_broker(self, address: str) -> None:
+        write_file(self.broker_file, json.dumps({"address": address}).encode() + b"\n", mode=0o600)
+
+    def is_embedded_broker(self, address: str) -> bool:
+        """Whether this folder's embedded broker was the last to listen there."""
+        try:
+            facts = json.loads(self.broker_file.read_bytes())
+        except (OSError, ValueError):
+            return False
+        return isinstance(facts, dict) and facts.get("address") == address
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -141,6 +141,26 @@ class Verifier:
             self._check_times(claims)
         return claims
 
+    def verify_carried(self, token: bytes, typ: str, *, also_to: Collection[str] = (), timed: bool = True) -> Claims:
+        """The same for an envelope that a person carried, so that no topic says what it is: it must be a `typ`, to
+        this audience or to one of `also_to`. `timed=False` is for a receiver without a clock whose sender checks the
+        times in the end. Raises EnvelopeRefused and nothing else."""
+        if len(token) > self.limits.token_bytes:
+            _refuse(RefusalReason.TOO_LARGE, f"{len(token)} bytes")
+        head, payload, _ = _split(token)
+        trusted = self._key(_object(head, self.limits, "header"))
+        _check_signature(token, trusted.public)
+        claims = self._claims(_object(payload, self.limits, "payload"))
+        if claims.iss != trusted.issuer:
+            _refuse(RefusalReason.WRONG_ISSUER, "not who the key says")
+        if claims.typ != typ:
+            _refuse(RefusalReason.BAD_CLAIMS, f"it is a {claims.typ}, not a {typ}")
+        if claims.aud != self.audience and claims.aud not in also_to:
+            _refuse(RefusalReason.WRONG_AUDIENCE, f"it is for {claims.aud}")
+        if timed:
+            self._check_times(claims)
+        return claims
+
     def _key(self, header: dict[str, Any]) -> TrustedKey:
         if header.get("alg") != ALGORITHM:
             _refuse(RefusalReason.BAD_ALGORITHM, f"only {ALGORITHM}")
@@ -189,6 +209,15 @@ class Verifier:
             _refuse(RefusalReason.NOT_YET_VALID, f"issued {claims.iat - now} s from now")
         if claims.exp <= now - skew:
             _refuse(RefusalReason.EXPIRED, f"{now - claims.exp} s ago")
+
+
+def read_unverified(token: bytes, limits: Limits | None = None) -> dict[str, Any]:
+    """The payload as it stands, for the one case in which the key to verify with is in the message: first contact. The
+    caller verifies with it afterwards and lets a person decide. Raises EnvelopeRefused."""
+    limits = limits or Limits()
+    if len(token) > limits.token_bytes:
+        _refuse(RefusalReason.TOO_LARGE, f"{len(token)} bytes")
+    return _object(_split(token)[1], limits, "payload")
 
 
 def _split(token: bytes) -> tuple[bytes, bytes, bytes]:

@@ -76,10 +76,15 @@ def box_filter(box: str) -> str:
     return f"{ROOT}/{box}/down/+"
 
 
-def gateway_filters(group: str = "gateway") -> tuple[str, str]:
-    """What a gateway subscribes to: its share of all traffic, and the states once more, because a shared
-    subscription gets no retained messages (MQTT 5, 4.8.2). The second copy is dropped by its `jti`."""
-    return (f"$share/{group}/{ROOT}/+/up/+", f"{ROOT}/+/up/state")
+def gateway_subscriptions(group: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a gateway subscribes to: (without retained messages, with them).
+
+    In a group: its share of all traffic, and the states once more, because a shared subscription gets no retained
+    messages (MQTT 5, 4.8.2); the second copy is dropped by its `jti`. Alone: everything, once.
+    """
+    if group is None:
+        return (), (f"{ROOT}/+/up/+",)
+    return (f"$share/{group}/{ROOT}/+/up/+",), (f"{ROOT}/+/up/state",)
 
 
 def _checked(box: str, direction: Direction, kind: str) -> Topic:

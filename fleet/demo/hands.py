@@ -96,6 +96,11 @@ class Hands:
         with self._changed:
             return self._glass.copy()
 
+    def wait_picture(self, looks_right: Callable[[Image.Image], bool], timeout_s: float = 5.0) -> Image.Image:
+        """The display's pixels once `looks_right` says so: they come some ms after the event. Raises NotSeen."""
+        self._wait(lambda: looks_right(self._glass), timeout_s, "such picture on the display")
+        return self.picture()
+
     def _wait(self, true: Callable[[], bool], timeout_s: float, what: str) -> None:
         with self._changed:
             if not self._changed.wait_for(true, timeout_s):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import json
 import os
 import shutil
@@ -22,6 +25,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fleet.broker import EmbeddedBroker
+from fleet.cli import main
+from fleet.state import StateFolder
 from mqtt import topics
 from mqtt.envelope import Claims, Sealed, Signer, TrustedKey, Verifier, now_unix
 from mqtt.identity import box_id_from_key, fleet_id_from_key, load_public_key, public_pem, write_file
@@ -32,7 +37,7 @@ MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None | bool], timeout_s: float = 15.0, what: str = "") -> T:
+def eventually(look: Callable[[], T | bool | None], timeout_s: float = 15.0, what: str = "") -> T:
     """The first truthy value of `look`."""
     deadline_s = time.monotonic() + timeout_s
     while True:
@@ -91,16 +96,6 @@ def need_mosquitto() -> None:
         pytest.skip("Debian's mosquitto is not installed (apt-get install mosquitto)")
 
 
-@pytest.fixture(params=["rumqttd", "mosquitto"])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BrokerDouble]:
-    if request.param == "mosquitto":
-        need_mosquitto()
-    double = BrokerDouble(request.param, tmp_path, free_port())
-    double.start()
-    yield double
-    double.stop()
-
-
 @dataclass
 class FleetProcess:
     """`kingfisher-fleet` as an operator runs it; the gateway is a process that can be killed."""
@@ -111,15 +106,14 @@ class FleetProcess:
     facts: dict[str, Any] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
 
-    def cli(self, *args: str, check: bool = True, timeout_s: float = 60) -> tuple[int, Any, str]:
+    def cli(self, *args: str, check: bool = True) -> tuple[int, Any, str]:
         """Exit code, the last JSON line of stdout (None if there is none), stderr."""
-        done = subprocess.run(
-            [sys.executable, "-m", "fleet.cli", "--state", str(self.state), "--json", *args],
-            capture_output=True, text=True, timeout=timeout_s, check=False,
-        )  # fmt: skip
-        assert not check or done.returncode == 0, done.stderr
-        lines = done.stdout.strip().splitlines()
-        return done.returncode, json.loads(lines[-1]) if lines else None, done.stderr
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(["--state", str(self.state), "--json", *args])
+        assert not check or code == 0, err.getvalue()
+        lines = out.getvalue().strip().splitlines()
+        return code, json.loads(lines[-1]) if lines else None, err.getvalue()
 
     def start(self, *knobs: str) -> None:
         with (self.state / "gateway.log").open("ab") as log:
@@ -149,7 +143,13 @@ class FleetProcess:
         return self.process.wait(20)
 
     def http(
-        self, method: str, path: str, body: Any = None, *, token: str | None = "api_token", headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = "api_token",
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         given = dict(headers or {})
         if token is not None:
@@ -177,6 +177,17 @@ class FleetProcess:
         rows = self.cli("accounts")[1]
         return sum(row["balance_minor"] for row in rows if row["account"] == account and row["currency"] == currency)
 
+    def entries(self, order_id: str) -> list[str]:
+        """The kinds of this order's entries, oldest first."""
+        return [
+            row["kind"]
+            for row in reversed(self.cli("ledger", "show", "--limit", "1000")[1])
+            if row["order_id"] == order_id
+        ]
+
+    def refusals(self, reason: str) -> int:
+        return int(self.http("GET", "/v1/health")[1]["refused"].get(reason, 0))
+
     def verified(self) -> dict[str, Any]:
         code, report, _ = self.cli("ledger", "verify", check=False)
         assert code == 0, report
@@ -186,7 +197,11 @@ class FleetProcess:
 class BoxDouble:
     """A box without a face: the wire protocol and nothing else. It remembers every body it was sent and believed."""
 
-    def __init__(self, fleet_public: Path, port: int, key: Ed25519PrivateKey | None = None, tls: TlsOptions | None = None) -> None:
+    payer = "grace"
+
+    def __init__(
+        self, fleet_public: Path, port: int, key: Ed25519PrivateKey | None = None, tls: TlsOptions | None = None
+    ) -> None:
         self.key = key or Ed25519PrivateKey.generate()
         self.id = box_id_from_key(self.key.public_key())
         public = load_public_key(fleet_public)
@@ -203,7 +218,15 @@ class BoxDouble:
         self._sessions = 0
         self.online = threading.Event()
         self.link = Link(
-            LinkOptions("127.0.0.1", port, self.id, (topics.box_filter(self.id),), tls=tls, backoff_base_s=0.1, backoff_cap_s=0.5),
+            LinkOptions(
+                "127.0.0.1",
+                port,
+                self.id,
+                (topics.box_filter(self.id),),
+                tls=tls,
+                backoff_base_s=0.1,
+                backoff_cap_s=0.5,
+            ),
             on_message=self._message,
             on_connected=self._connected,
             on_lost=self._lost,
@@ -232,7 +255,7 @@ class BoxDouble:
         """The body of a payment request for an order as the gateway shows it."""
         return {
             "order_id": order["order_id"], "attempt": attempt, "amount_minor": order["amount_minor"],
-            "currency": order["currency"], "payer": "grace", "factors": ["face", "pin"], "channel": "simulated",
+            "currency": order["currency"], "payer": self.payer, "factors": ["face", "pin"], "channel": "simulated",
             "decided_at": now_unix(), "flow": "face_first",
         } | changes  # fmt: skip
 
@@ -276,13 +299,23 @@ class BoxDouble:
         message.ack()
 
 
+_NUMBERS = itertools.count(1)
+
+
 @dataclass
 class Scene:
-    """A fleet with one box and one payer, grace, who has 100.00."""
+    """A fleet, a box of a merchant of its own, and a payer who has 100.00."""
 
     broker: BrokerDouble
     fleet: FleetProcess
     box: BoxDouble
+    folder: Path
+    merchant: str
+    others: list[BoxDouble] = field(default_factory=list)
+
+    @property
+    def payer(self) -> str:
+        return self.box.payer
 
     def new_order(self, amount: str = "18.50", **more: Any) -> dict[str, Any]:
         order = self.fleet.order(self.box.id, amount, **more)
@@ -294,36 +327,93 @@ class Scene:
         self.box.send("pay.request", self.box.request(order, attempt, **changes))
         return self.box.answer(order["order_id"], before + 1)
 
+    def another_box(self, tls: TlsOptions | None = None) -> BoxDouble:
+        box = new_box(self.fleet, self.folder, self.merchant, tls)
+        box.payer = self.payer
+        self.others.append(box)
+        return box
 
-def new_fleet(folder: Path, broker_port: int) -> FleetProcess:
-    fleet = FleetProcess(folder / "fleet", broker_port)
+    def payer_has(self) -> int:
+        return self.fleet.balance(f"payer:{self.payer}")
+
+    def merchant_has(self) -> int:
+        return self.fleet.balance(f"merchant:{self.merchant}")
+
+
+def new_fleet(folder: Path, broker: BrokerDouble) -> FleetProcess:
+    fleet = FleetProcess(folder / "fleet", broker.port)
     fleet.cli("init")
+    if broker.kind == "rumqttd":
+        StateFolder(fleet.state).write_broker(f"127.0.0.1:{broker.port}")
     return fleet
 
 
-def new_box(fleet: FleetProcess, folder: Path, name: str = "counter-1", tls: TlsOptions | None = None) -> BoxDouble:
+def new_box(fleet: FleetProcess, folder: Path, merchant: str = "main", tls: TlsOptions | None = None) -> BoxDouble:
     box = BoxDouble(fleet.state / "fleet_public.pem", fleet.broker_port, tls=tls)
-    file = folder / f"{name}.pem"
+    file = folder / f"{box.id}.pem"
     write_file(file, public_pem(box.key.public_key()), mode=0o644)
-    assert fleet.cli("box", "add", str(file), "--name", name)[1]["id"] == box.id
+    assert fleet.cli("box", "add", str(file), "--name", f"counter-{box.id}", "--merchant", merchant)[1]["id"] == box.id
     return box
 
 
-@pytest.fixture
-def scene(broker: BrokerDouble, tmp_path: Path) -> Iterator[Scene]:
-    fleet = new_fleet(tmp_path, broker.port)
-    box = new_box(fleet, tmp_path)
-    fleet.start()
+def new_broker(kind: str, folder: Path, config: str = "", port: int | None = None) -> BrokerDouble:
+    if kind == "mosquitto" and not Path(MOSQUITTO).exists():
+        pytest.skip("Debian's mosquitto is not installed (apt-get install mosquitto)")
+    double = BrokerDouble(kind, folder, port or free_port(), config)
+    double.start()
+    return double
+
+
+@contextlib.contextmanager
+def playing(broker: BrokerDouble, fleet: FleetProcess, folder: Path, tls: TlsOptions | None = None) -> Iterator[Scene]:
+    number = next(_NUMBERS)
+    box = new_box(fleet, folder, f"shop-{number}", tls)
+    box.payer = f"grace-{number}"
+    scene = Scene(broker, fleet, box, folder, f"shop-{number}")
     box.connect()
-    fleet.cli("enrol", "--payer", "grace", "--balance", "100.00")
-    yield Scene(broker, fleet, box)
-    box.disconnect()
-    fleet.stop()
+    status, said = fleet.http(
+        "POST", "/v1/enrolments", {"box": box.id, "payer": box.payer, "balance": "100.00", "purposes": ["pay"]}
+    )
+    assert status == 201, said
+    try:
+        yield scene
+    finally:
+        for one in [box, *scene.others]:
+            one.disconnect()
+
+
+@pytest.fixture(scope="module", params=["rumqttd", "mosquitto"])
+def backend(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[BrokerDouble, FleetProcess]]:
+    folder = tmp_path_factory.mktemp("backend")
+    broker = new_broker(request.param, folder)
+    fleet = new_fleet(folder, broker)
+    fleet.start()
+    yield broker, fleet
+    assert fleet.stop() == 0
+    broker.stop()
 
 
 @pytest.fixture
-def make_box(tmp_path: Path) -> Callable[..., BoxDouble]:
-    return lambda fleet, name, tls=None: new_box(fleet, tmp_path, name, tls)
+def scene(backend: tuple[BrokerDouble, FleetProcess], tmp_path: Path) -> Iterator[Scene]:
+    """On a gateway and a broker that other scenes use too: nothing of them is stopped here."""
+    with playing(*backend, tmp_path) as scene:
+        yield scene
+    backend[1].verified()
+
+
+@pytest.fixture(params=["rumqttd", "mosquitto"])
+def own_scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    """With a gateway and a broker of its own, to be killed."""
+    broker = new_broker(request.param, tmp_path)
+    fleet = new_fleet(tmp_path, broker)
+    fleet.start()
+    with playing(broker, fleet, tmp_path) as scene:
+        yield scene
+        fleet.verified()
+    fleet.stop()
+    broker.stop()
 
 
 @pytest.fixture
