@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from hal.camera import Camera
+from hal.camera_child import Recipe
+from hal.camera_picamera2 import Picamera2Camera, Picamera2Options
+from hal.camera_process import CameraProcess
+from hal.camera_replay import ReplayCamera, ReplayOptions
+from hal.camera_v4l2 import V4l2Camera, V4l2Options
 from hal.display import Display
+from hal.display_framebuffer import FramebufferDisplay, FramebufferOptions
 from hal.errors import UnsuitableDevice
 from hal.keypad import Keypad
+from hal.keypad_evdev import EvdevKeypad, EvdevOptions
 from hal.lamp import Lamp
 from hal.null import NullCamera, NullDisplay, NullDisplayOptions, NullKeypad, NullLamp, NullOptions, NullVoice
-from hal.virtual.box import VirtualBox
 from hal.virtual.camera import VirtualCameraOptions
 from hal.virtual.display import VirtualDisplayOptions
 from hal.virtual.keypad import VirtualKeypadOptions
 from hal.virtual.lamp_and_voice import VirtualLampOptions, VirtualVoiceOptions
 from hal.voice import Voice
 
-CameraOptions = Annotated[VirtualCameraOptions | NullOptions, Field(discriminator="type")]
-KeypadOptions = Annotated[VirtualKeypadOptions | NullOptions, Field(discriminator="type")]
-DisplayOptions = Annotated[VirtualDisplayOptions | NullDisplayOptions, Field(discriminator="type")]
+if TYPE_CHECKING:
+    from hal.virtual.box import VirtualBox  # brings a web server along, which a real box need not load
+
+CameraOptions = Annotated[
+    VirtualCameraOptions | NullOptions | V4l2Options | Picamera2Options | ReplayOptions, Field(discriminator="type")
+]
+KeypadOptions = Annotated[VirtualKeypadOptions | NullOptions | EvdevOptions, Field(discriminator="type")]
+DisplayOptions = Annotated[VirtualDisplayOptions | NullDisplayOptions | FramebufferOptions, Field(discriminator="type")]
 LampOptions = Annotated[VirtualLampOptions | NullOptions, Field(discriminator="type")]
 VoiceOptions = Annotated[VirtualVoiceOptions | NullOptions, Field(discriminator="type")]
 
@@ -82,6 +93,21 @@ def build_camera(options: CameraOptions, rig: Rig) -> Camera:
             return rig.box().camera
         case NullOptions():
             return NullCamera()
+        case V4l2Options():
+            camera: Camera = V4l2Camera(options)
+        case Picamera2Options():
+            camera = Picamera2Camera(options)
+        case ReplayOptions():
+            camera = ReplayCamera(options)
+    return in_own_process(camera, options) if options.own_process else camera
+
+
+def in_own_process(camera: Camera, options: V4l2Options | Picamera2Options | ReplayOptions) -> CameraProcess:
+    """The same driver in a child process; it may give a larger picture than it was asked for, up to 1080p."""
+    kind = type(camera)
+    frame_bytes = max(options.width * options.height, 1920 * 1080) * 3
+    recipe = Recipe(kind.__module__, kind.__name__, type(options).__name__, options.model_dump_json(), frame_bytes)
+    return CameraProcess(camera.name, recipe)
 
 
 def build_keypad(options: KeypadOptions, rig: Rig) -> Keypad:
@@ -91,6 +117,8 @@ def build_keypad(options: KeypadOptions, rig: Rig) -> Keypad:
             return rig.box().keypad
         case NullOptions():
             return NullKeypad()
+        case EvdevOptions():
+            return EvdevKeypad(options)
 
 
 def build_display(options: DisplayOptions, rig: Rig) -> Display:
@@ -100,6 +128,8 @@ def build_display(options: DisplayOptions, rig: Rig) -> Display:
             return rig.box().display
         case NullDisplayOptions():
             return NullDisplay(options)
+        case FramebufferOptions():
+            return FramebufferDisplay(options)
 
 
 def build_lamp(options: LampOptions, rig: Rig) -> Lamp:
