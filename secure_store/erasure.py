@@ -81,9 +81,9 @@ def crypto_erase(folder: Path, provider: KeyProvider) -> None:
     """
     lock = hold(folder)
     try:
-        shred(folder / COPY_NAME)
         if isinstance(provider, RenewableKeyProvider):
             provider.destroy()
+        shred(folder / COPY_NAME)
         for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", f"{FILE_NAME}.sums"):
             shred(folder / name)
         fsync_folder(folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -107,11 +108,17 @@ class Records:
             self.db: Database = schema.connect(self.path, options.page_bytes)
             undo.callback(self.db.close)
             with named(self.path):
+                self._finish_what_was_cut_off()
                 self._open_keys(provider_key)
                 self._open_census()
             if profile == "open-loop" and self._count() > 0:
                 raise ProfileRefused(str(folder), f"the box is open-loop, yet {self._count()} people are enrolled here")
             undo.pop_all()
+
+    def _finish_what_was_cut_off(self) -> None:
+        """An erasure that was committed leaves nothing in the log either; a restore that was cut off leaves no copy."""
+        shutil.rmtree(self.folder / "restore", ignore_errors=True)
+        self.empty_log()
 
     # -- taking turns
 

@@ -74,7 +74,8 @@ def connect(path: Path, page_bytes: int = PAGE_BYTES) -> Database:
 def _set_up(database: Database, path: Path, page_bytes: int) -> None:
     pragma = _pragmas(database)
     version, application = pragma("user_version"), pragma("application_id")
-    empty = pragma("page_count") == 0
+    # A first start that was cut off leaves a file with a header and no tables.
+    empty = pragma("page_count") == 0 or database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     if not empty and application != APPLICATION_ID:
         raise NotAStore(str(path), "it is an SQLite file of something else")
     if version > NEWEST:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,14 @@ from secure_store.factors import Argon2Cost
 
 MODEL = "ab" * 32
 CHEAP = StoreOptions(argon2=Argon2Cost(memory_kib=64, iterations=1, lanes=1), now=lambda: 1_800_000_000)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory where there is such a place: these tests fsync thousands of times."""
+    shm = Path("/", "dev", "shm")
+    with tempfile.TemporaryDirectory(prefix="secure-store-", dir=shm if os.access(shm, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
