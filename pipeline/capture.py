@@ -42,11 +42,11 @@ class Capture:
 class EnrolmentSession:
     """Same subject, same gate and same liveness as a payment, over more frames; two people never mix."""
 
-    def __init__(self, engine: FaceEngine, thresholds: Thresholds) -> None:
-        """Raises ThresholdsRefused."""
+    def __init__(self, engine: FaceEngine, thresholds: Thresholds, *, max_gap_s: float | None = None) -> None:
+        """`max_gap_s` as in FaceSession. Raises ThresholdsRefused."""
         self._limits = thresholds.bound_to(engine.manifest)
         self._engine = engine
-        self._track = Track(engine, thresholds)
+        self._track = Track(engine, thresholds, max_gap_s)
         self._number = self._track.number
         self._frames: list[CapturedTemplate] = []
         self._spoofs: list[float] = []

@@ -30,8 +30,12 @@ class Evidence:
 class FaceSession:
     """The subject is fixed by its track and by its embedding; N agreeing frames in a row decide; doubt starts over."""
 
-    def __init__(self, engine: FaceEngine, matcher: Matcher, thresholds: Thresholds) -> None:
-        """Raises ThresholdsRefused (other models, gallery too large), GalleryRefused (templates of another model)."""
+    def __init__(
+        self, engine: FaceEngine, matcher: Matcher, thresholds: Thresholds, *, max_gap_s: float | None = None
+    ) -> None:
+        """`max_gap_s` replaces the thresholds' own on a machine that needs longer for one frame.
+
+        Raises ThresholdsRefused (other models, gallery too large), GalleryRefused (templates of another model)."""
         thresholds.bound_to(engine.manifest)
         if matcher.model_hash != engine.model_hash:
             raise GalleryRefused(
@@ -43,7 +47,7 @@ class FaceSession:
         self._engine = engine
         self._matcher = matcher
         self._limits = thresholds
-        self._track = Track(engine, thresholds)
+        self._track = Track(engine, thresholds, max_gap_s)
         self._watch = Stopwatch()
         self._agreeing: list[Evidence] = []
         self._number = self._track.number

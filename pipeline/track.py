@@ -28,10 +28,11 @@ class Subject:
 class Track:
     """Follows the largest face. `number` grows whenever it starts over: evidence of an older number is void."""
 
-    def __init__(self, engine: FaceEngine, thresholds: Thresholds) -> None:
+    def __init__(self, engine: FaceEngine, thresholds: Thresholds, max_gap_s: float | None) -> None:
         self.number = 0
         self._engine = engine
         self._limits = thresholds
+        self._max_gap_s = max_gap_s or thresholds.track.max_gap_s
         self._box: Box | None = None
         self._seen_s = -math.inf
         self._sequence: int | None = None
@@ -59,7 +60,7 @@ class Track:
         self._box = None
 
     def _follow(self, picture: Picture, faces: list[Face], now_s: float, watch: Stopwatch) -> Subject | Guidance:
-        if self._box is not None and not now_s - self._seen_s <= self._limits.track.max_gap_s:
+        if self._box is not None and not now_s - self._seen_s <= self._max_gap_s:
             self.start_over()
         if not faces:
             self.start_over()

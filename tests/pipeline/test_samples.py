@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ def test_both_portraits_are_declared_with_their_rights() -> None:
     assert all("public domain" in sample.rights for sample in SAMPLES)
 
 
+@pytest.mark.skipif("KINGFISHER_OFFLINE" in os.environ, reason="fetches from a registry; KINGFISHER_OFFLINE is set")
 def test_they_are_fetched_once_and_then_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[tuple[int, int, str]] = []
     pull_samples(tmp_path, LOCK, progress=lambda done, total, label: steps.append((done, total, label)))

@@ -157,6 +157,13 @@ def test_a_long_gap_between_frames_breaks_the_track(session: FaceSession, seen: 
     assert not any(isinstance(observed, Decision) for observed in observations)
 
 
+def test_a_slow_machine_may_allow_a_longer_gap(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Gallery, seen: Seen
+) -> None:
+    session = FaceSession(engine, gallery("grace_hopper"), thresholds, max_gap_s=5.0)
+    assert decision_of(watch(session, [seen("grace_hopper")] * 2, every_s=3.0)).reason is Reason.MATCHED
+
+
 def test_a_face_that_jumps_across_the_picture_is_another_track(session: FaceSession, seen: Seen) -> None:
     small = seen("grace_hopper")[::2, ::2]
     left, right = (np.full((480, 640, 3), 120, np.uint8) for _ in range(2))
