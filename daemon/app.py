@@ -42,7 +42,8 @@ from mqtt.outbox import Outbox
 from pipeline.engine import FaceEngine
 from pipeline.models.manifest import load_manifest
 from pipeline.thresholds import PROVISIONAL, load_thresholds
-from secure_store.keys import FileKeyProvider
+from secure_store.credential_key import CredentialKeyProvider
+from secure_store.keys import FileKeyProvider, KeyProvider
 from secure_store.store import SecureStore
 
 log = logging.getLogger("daemon.app")
@@ -94,7 +95,7 @@ def run(config: Config) -> int:
             engine = FaceEngine.load(config.face.models, manifest, threads=config.face.threads)
             thresholds = load_thresholds(config.face.thresholds or PROVISIONAL, manifest)
         with start.part("store"):
-            provider = FileKeyProvider(state / "store.key", create=True)
+            provider = _key_provider(config)
             store = SecureStore.open(
                 state / "store", provider, tenant=config.box.tenant, profile=config.box.profile
             )  # fmt: skip
@@ -174,6 +175,12 @@ def only_one(state: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _key_provider(config: Config) -> KeyProvider:
+    if config.store.key_provider == "credential":
+        return CredentialKeyProvider()
+    return FileKeyProvider(config.box.state / "store.key", create=True)
 
 
 def _virtual_box(config: Config, parts: ExitStack) -> VirtualBox | None:

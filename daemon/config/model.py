@@ -85,9 +85,11 @@ class FaceSection(Section):
 
 
 class StoreSection(Section):
-    """Where the key that opens the templates comes from. `file` is for development: it lies beside the data."""
+    """Where the key that opens the templates comes from. `credential`: systemd hands it over (see systemd/).
+    `file` is for development: it lies beside the data.
+    """
 
-    key_provider: Literal["file"] = "file"
+    key_provider: Literal["credential", "file"] = "file"
 
 
 class PolicySection(Section):
