@@ -185,8 +185,9 @@ class Connection:
         """Say goodbye and wait for the end. `with_will`: the broker shall publish the will all the same."""
         name = "Disconnect with will message" if with_will else "Normal disconnection"
         self._reason = self._reason or "stopped"
-        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, name))
-        self.ended.wait(timeout_s)
+        if self.ready:
+            self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, name))
+            self.ended.wait(timeout_s)
         self.abandon("stopped")
 
     def abandon(self, reason: str) -> None:

@@ -1,8 +1,8 @@
-"""What fleet and box say to each other before they can talk: ticket, signing request, answer; and log-in tickets. No I/O.
+"""What fleet and box say to each other before they can talk: ticket, signing request, answer, log-in ticket. No I/O.
 
-A ticket and an answer are envelopes of the fleet, carried by a technician. A new box trusts nobody: the fleet's key comes
-in the ticket itself, and the technician compares its fingerprint. The signing request (PKCS#10) shows that its maker
-holds the box's key, and, by a keyed hash, that it holds the ticket.
+A ticket and an answer are envelopes of the fleet, carried by a technician. A new box trusts nobody: the fleet's key
+comes in the ticket itself, and the technician compares its fingerprint. The signing request (PKCS#10) shows that its
+maker holds the box's key, and, by a keyed hash, that it holds the ticket.
 """
 
 from __future__ import annotations

@@ -1,0 +1,295 @@
+"""Durable, in order of importance, bounded where it may be, and once in effect."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from sqlite_utils import Database
+
+from mqtt.connection import PubAck
+from mqtt.courier import Courier
+from mqtt.errors import LinkDown, LinkLost, PublishRefused
+from mqtt.inbox import Inbox
+from mqtt.outbox import Outbox, Priority
+
+
+def database(path: Path | str = ":memory:") -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    db = Database(connection)
+    Outbox().create_tables(db)
+    Inbox().create_tables(db)
+    connection.commit()
+    return connection
+
+
+def put(tx: sqlite3.Connection, kind: str, priority: Priority, outbox: Outbox = Outbox(), size: int = 1) -> int:  # noqa: B008
+    return outbox.put(tx, topic=f"t/{kind}", payload=b"x" * size, kind=kind, priority=priority, expires_at=1000)
+
+
+def test_money_leaves_before_control_before_telemetry() -> None:
+    tx = database()
+    for kind, priority in (("play", Priority.TELEMETRY), ("event", Priority.CONTROL), ("pay", Priority.MONEY)):
+        put(tx, kind, priority)
+    put(tx, "pay2", Priority.MONEY)
+    assert [row.kind for row in Outbox().pending(tx, 10)] == ["pay", "pay2", "event", "play"]
+    assert [row.kind for row in Outbox().pending(tx, 1)] == ["pay"]
+
+
+def test_nothing_counts_before_the_caller_commits_and_everything_after(tmp_path: Path) -> None:
+    file = tmp_path / "box.db"
+    tx = database(file)
+    put(tx, "pay", Priority.MONEY)
+    assert Outbox().count(sqlite3.connect(file)) == 0
+    tx.commit()
+    assert Outbox().count(sqlite3.connect(file)) == 1
+    put(tx, "pay", Priority.MONEY)
+    assert Inbox().accept(tx, jti="j", topic="t", payload=b"", exp=5)
+    tx.rollback()
+    assert Outbox().count(tx) == 1
+    assert Inbox().accept(tx, jti="j", topic="t", payload=b"", exp=5)
+
+
+def test_an_id_is_never_used_twice_even_when_its_row_is_gone() -> None:
+    tx = database()
+    first = put(tx, "pay", Priority.MONEY)
+    Outbox().mark_acked(tx, first)
+    Outbox().mark_acked(tx, first)
+    assert put(tx, "pay", Priority.MONEY) > first
+
+
+def test_only_telemetry_is_ever_dropped_and_the_oldest_first() -> None:
+    tx, outbox = database(), Outbox(max_telemetry_rows=3)
+    money = [put(tx, "pay", Priority.MONEY, outbox) for _ in range(10)]
+    telemetry = [put(tx, "play", Priority.TELEMETRY, outbox) for _ in range(10)]
+    assert [row.id for row in outbox.pending(tx, 100)] == money + telemetry[-3:]
+
+
+def test_telemetry_is_bounded_in_bytes_too() -> None:
+    tx, outbox = database(), Outbox(max_telemetry_bytes=250)
+    rows = [put(tx, "play", Priority.TELEMETRY, outbox, size=100) for _ in range(5)]
+    assert [row.id for row in outbox.pending(tx, 100)] == rows[-2:]
+
+
+def test_what_expired_is_taken_out_and_named_so_that_money_is_asked_about() -> None:
+    tx = database()
+    put(tx, "pay", Priority.MONEY)
+    assert Outbox().prune(tx, 999) == []
+    assert [row.kind for row in Outbox().prune(tx, 1000)] == ["pay"]
+    assert Outbox().count(tx) == 0
+
+
+def test_a_jti_is_accepted_once_until_it_could_not_be_replayed_any_more() -> None:
+    tx, inbox = database(), Inbox(skew_s=60)
+    assert inbox.accept(tx, jti="j", topic="t", payload=b"p", exp=100, handled=True)
+    assert not inbox.accept(tx, jti="j", topic="t", payload=b"p", exp=100)
+    inbox.prune(tx, 160)
+    assert not inbox.accept(tx, jti="j", topic="t", payload=b"p", exp=100)
+    assert inbox.prune(tx, 161) == 1
+    assert inbox.accept(tx, jti="j", topic="t", payload=b"p", exp=100)
+
+
+def test_two_issuers_may_happen_on_the_same_jti() -> None:
+    tx = database()
+    assert Inbox().accept(tx, jti="j", issuer="a", topic="t", payload=b"", exp=1)
+    assert Inbox().accept(tx, jti="j", issuer="b", topic="t", payload=b"", exp=1)
+
+
+def test_what_was_accepted_but_not_handled_is_still_there_after_a_restart(tmp_path: Path) -> None:
+    file, inbox = tmp_path / "box.db", Inbox()
+    tx = database(file)
+    for jti in ("first", "second"):
+        inbox.accept(tx, jti=jti, topic="t", payload=jti.encode(), exp=5)
+    tx.commit()
+    tx.close()
+    tx = database(file)
+    assert inbox.prune(tx, 10**9) == 0
+    assert [row.payload for row in inbox.waiting(tx, 10)] == [b"first", b"second"]
+    inbox.mark_handled(tx, jti="first")
+    assert [row.jti for row in inbox.waiting(tx, 10)] == ["second"]
+    assert not inbox.accept(tx, jti="first", topic="t", payload=b"", exp=5)
+    assert tx.execute("SELECT payload FROM inbox WHERE jti = 'first'").fetchone() == (b"",)
+
+
+class FakeLink:
+    """A publisher whose fate the test decides: it stands for the wire, which is not ours."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.sent: list[tuple[int, Future[PubAck]]] = []
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        expires_in_s: int | None = None,
+        reference: int | None = None,
+    ) -> Future[PubAck]:
+        future: Future[PubAck] = Future()
+        if not self.up:
+            future.set_exception(LinkDown("publish", "not connected"))
+        else:
+            assert reference is not None
+            self.sent.append((reference, future))
+        return future
+
+
+def courier(link: FakeLink, acked: list[int], window: int = 3) -> Courier:
+    return Courier(Outbox(), link, on_acked=acked.append, on_refused=lambda *_: None, window=window)
+
+
+def test_the_courier_keeps_a_window_under_way_and_goes_on_with_each_acknowledgement() -> None:
+    tx, link, acked = database(), FakeLink(), list[int]()
+    ids = [put(tx, "pay", Priority.MONEY) for _ in range(5)]
+    carrier = courier(link, acked)
+    assert carrier.send(tx, 0) == 3
+    assert carrier.send(tx, 0) == 0
+    link.sent[0][1].set_result(PubAck(True))
+    assert acked == ids[:1]
+    assert [reference for reference, _ in link.sent] == ids[:3]
+    carrier.acked(tx, ids[0])
+    carrier.send(tx, 0)
+    assert [reference for reference, _ in link.sent] == ids[:4]
+    assert Outbox().count(tx) == 4
+
+
+def test_an_acknowledged_row_is_not_sent_again_before_it_is_deleted() -> None:
+    tx, link, acked = database(), FakeLink(), list[int]()
+    put(tx, "pay", Priority.MONEY)
+    carrier = courier(link, acked)
+    carrier.send(tx, 0)
+    link.sent[0][1].set_result(PubAck(True))
+    carrier.reset()
+    assert carrier.send(tx, 0) == 0
+
+
+def test_what_was_lost_on_the_way_is_sent_again_after_the_reconnect() -> None:
+    tx, link, acked = database(), FakeLink(), list[int]()
+    first = put(tx, "pay", Priority.MONEY)
+    carrier = courier(link, acked)
+    carrier.send(tx, 0)
+    link.sent[0][1].set_exception(LinkLost("publish", "cut"))
+    carrier.reset()
+    carrier.send(tx, 0)
+    assert [reference for reference, _ in link.sent] == [first, first]
+    assert acked == []
+
+
+def test_a_link_that_is_down_leaves_everything_in_the_outbox() -> None:
+    tx, link, acked = database(), FakeLink(), list[int]()
+    put(tx, "pay", Priority.MONEY)
+    link.up = False
+    carrier = courier(link, acked)
+    assert carrier.send(tx, 0) == 0
+    link.up = True
+    assert carrier.send(tx, 0) == 1
+
+
+def test_a_row_the_broker_refuses_does_not_stop_the_others_and_is_tried_after_a_reconnect() -> None:
+    tx, link, acked = database(), FakeLink(), list[int]()
+    ids = [put(tx, "pay", Priority.MONEY) for _ in range(2)]
+    carrier = courier(link, acked, window=1)
+    carrier.send(tx, 0)
+    link.sent[0][1].set_exception(PublishRefused("t", 0x87, "not authorized"))
+    carrier.send(tx, 0)
+    assert [reference for reference, _ in link.sent] == ids
+    link.sent[1][1].set_result(PubAck(True))
+    carrier.acked(tx, ids[1])
+    assert carrier.send(tx, 0) == 0
+    carrier.reset()
+    assert carrier.send(tx, 0) == 1
+
+
+def test_expired_rows_are_not_sent() -> None:
+    tx, link = database(), FakeLink()
+    put(tx, "pay", Priority.MONEY)
+    assert courier(link, []).send(tx, 1000) == 0
+
+
+class Wire(RuleBasedStateMachine):
+    """Any mix of puts, sends, acknowledgements, losses and failed commits: what leaves the outbox was acknowledged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tx, self.link, self.acked_calls = database(), FakeLink(), list[int]()
+        self.courier = courier(self.link, self.acked_calls, window=4)
+        self.put_ids: set[int] = set()
+        self.reached: set[int] = set()
+        self.open: list[tuple[int, Future[PubAck]]] = []
+
+    @rule(priority=st.sampled_from([Priority.MONEY, Priority.CONTROL]), commits=st.booleans())
+    def put_one(self, priority: Priority, commits: bool) -> None:
+        message_id = put(self.tx, "m", priority)
+        if commits:
+            self.tx.commit()
+            self.put_ids.add(message_id)
+        else:
+            self.tx.rollback()
+
+    @rule()
+    def send(self) -> None:
+        before = len(self.link.sent)
+        self.courier.send(self.tx, 0)
+        self.open += self.link.sent[before:]
+
+    @rule(pick=st.integers(0, 10))
+    def acknowledge(self, pick: int) -> None:
+        if self.open:
+            message_id, future = self.open.pop(pick % len(self.open))
+            self.reached.add(message_id)
+            future.set_result(PubAck(True))
+
+    @rule(commits=st.booleans())
+    def settle(self, commits: bool) -> None:
+        for message_id in self.acked_calls:
+            self.courier.acked(self.tx, message_id)
+        if commits:
+            self.tx.commit()
+        else:
+            self.tx.rollback()
+        self.acked_calls.clear()
+
+    @rule()
+    def lose(self) -> None:
+        for _, future in self.open:
+            future.set_exception(LinkLost("publish", "cut"))
+        self.open.clear()
+        self.courier.reset()
+
+    @invariant()
+    def nothing_leaves_unacknowledged(self) -> None:
+        left = {row.id for row in Outbox().pending(self.tx, 10_000)}
+        assert self.put_ids - left <= self.reached
+        assert len(self.open) <= 4
+
+
+TestWire = Wire.TestCase
+TestWire.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+
+
+def test_a_telemetry_flood_never_touches_money() -> None:
+    tx, outbox = database(), Outbox(max_telemetry_rows=5)
+    money = put(tx, "pay", Priority.MONEY, outbox)
+    for _ in range(200):
+        put(tx, "play", Priority.TELEMETRY, outbox)
+    assert outbox.pending(tx, 1)[0].id == money
+    assert outbox.count(tx) == 6
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_pending_goes_on_where_it_was_told(limit: int) -> None:
+    tx = database()
+    ids = [put(tx, "pay", Priority.MONEY), put(tx, "event", Priority.CONTROL), put(tx, "play", Priority.TELEMETRY)]
+    seen: list[int] = []
+    after = (-1, 0)
+    while rows := Outbox().pending(tx, limit, after=after):
+        seen += [row.id for row in rows]
+        after = (rows[-1].priority, rows[-1].id)
+    assert seen == ids
