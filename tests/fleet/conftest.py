@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -35,6 +36,7 @@ from mqtt.schemas import AttemptRef, Body, OrderBody, PayAnswerBody, StateBody, 
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 T = TypeVar("T")
+TlsMaker = Callable[[str], TlsOptions]  # from the box's id
 
 
 def eventually(look: Callable[[], T | bool | None], timeout_s: float = 15.0, what: str = "") -> T:
@@ -200,7 +202,7 @@ class BoxDouble:
     payer = "grace"
 
     def __init__(
-        self, fleet_public: Path, port: int, key: Ed25519PrivateKey | None = None, tls: TlsOptions | None = None
+        self, fleet_public: Path, port: int, key: Ed25519PrivateKey | None = None, tls: TlsMaker | None = None
     ) -> None:
         self.key = key or Ed25519PrivateKey.generate()
         self.id = box_id_from_key(self.key.public_key())
@@ -223,7 +225,7 @@ class BoxDouble:
                 port,
                 self.id,
                 (topics.box_filter(self.id),),
-                tls=tls,
+                tls=tls(self.id) if tls else None,
                 backoff_base_s=0.1,
                 backoff_cap_s=0.5,
             ),
@@ -327,7 +329,7 @@ class Scene:
         self.box.send("pay.request", self.box.request(order, attempt, **changes))
         return self.box.answer(order["order_id"], before + 1)
 
-    def another_box(self, tls: TlsOptions | None = None) -> BoxDouble:
+    def another_box(self, tls: TlsMaker | None = None) -> BoxDouble:
         box = new_box(self.fleet, self.folder, self.merchant, tls)
         box.payer = self.payer
         self.others.append(box)
@@ -348,7 +350,7 @@ def new_fleet(folder: Path, broker: BrokerDouble) -> FleetProcess:
     return fleet
 
 
-def new_box(fleet: FleetProcess, folder: Path, merchant: str = "main", tls: TlsOptions | None = None) -> BoxDouble:
+def new_box(fleet: FleetProcess, folder: Path, merchant: str = "main", tls: TlsMaker | None = None) -> BoxDouble:
     box = BoxDouble(fleet.state / "fleet_public.pem", fleet.broker_port, tls=tls)
     file = folder / f"{box.id}.pem"
     write_file(file, public_pem(box.key.public_key()), mode=0o644)
@@ -365,7 +367,7 @@ def new_broker(kind: str, folder: Path, config: str = "", port: int | None = Non
 
 
 @contextlib.contextmanager
-def playing(broker: BrokerDouble, fleet: FleetProcess, folder: Path, tls: TlsOptions | None = None) -> Iterator[Scene]:
+def playing(broker: BrokerDouble, fleet: FleetProcess, folder: Path, tls: TlsMaker | None = None) -> Iterator[Scene]:
     number = next(_NUMBERS)
     box = new_box(fleet, folder, f"shop-{number}", tls)
     box.payer = f"grace-{number}"
@@ -414,6 +416,27 @@ def own_scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]
         fleet.verified()
     fleet.stop()
     broker.stop()
+
+
+def listen(
+    options: LinkOptions,
+    on_message: Callable[[Received], None] | None,
+    on_lost: Callable[[Lost], None] = lambda _: None,
+) -> Link:
+    """A bare link; waits for its connection when it is to hear something."""
+    ready = threading.Event()
+    link = Link(options, on_message=on_message or (lambda _: None), on_connected=lambda _: ready.set(), on_lost=on_lost)
+    link.start()
+    assert on_message is None or ready.wait(15)
+    return link
+
+
+@pytest.fixture
+def build() -> Any:
+    """This file's parts, for tests that put a scene together themselves."""
+    return SimpleNamespace(
+        free_port=free_port, FleetProcess=FleetProcess, new_broker=new_broker, playing=playing, listen=listen
+    )
 
 
 @pytest.fixture
