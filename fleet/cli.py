@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleet import actions
+from fleet import actions, technician_cli
 from fleet.acquirer import FailMode
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
 from fleet.state import default_folder
@@ -181,6 +181,8 @@ def parser() -> argparse.ArgumentParser:
     show = command("show", "The newest entries.", "  kingfisher-fleet ledger show --limit 20", within)
     show.add_argument("--limit", type=_count, default=20, help="default: %(default)s")
     show.set_defaults(act=actions.ledger_show)
+
+    technician_cli.add(command)
     return top
 
 

@@ -67,6 +67,12 @@ CREATE TABLE IF NOT EXISTS commands (
   reason TEXT, on_box_at INTEGER, ended_at INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS commands_open ON commands (box) WHERE status = 'open';
+
+CREATE TABLE IF NOT EXISTS tickets (
+  id TEXT PRIMARY KEY, secret TEXT NOT NULL, box_name TEXT NOT NULL, merchant TEXT NOT NULL, for_box TEXT,
+  created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+  used_by TEXT, used_at INTEGER, answer TEXT, CHECK ((used_by IS NULL) = (answer IS NULL))
+) STRICT;
 """
 
 OUTBOX = Outbox()

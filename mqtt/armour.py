@@ -6,11 +6,11 @@ That the END line is missing tells a cut-off paste from a forged one.
 from __future__ import annotations
 
 import re
-import textwrap
 
 from mqtt.errors import MqttError
 
 MAX_CHARACTERS = 16 * 1024
+COLUMNS = 64
 _LINE = "-----{} KINGFISHER {}-----"
 _BEGIN = re.compile(r"-----BEGIN KINGFISHER ([A-Z ]+)-----")
 _BARE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -22,7 +22,8 @@ class ArmourRefused(MqttError):
 
 def armour(kind: str, token: str) -> str:
     """`token` as a block of a few lines, without a newline at the end."""
-    return "\n".join([_LINE.format("BEGIN", kind), *textwrap.wrap(token, 64), _LINE.format("END", kind)])
+    lines = [token[at : at + COLUMNS] for at in range(0, len(token), COLUMNS)]
+    return "\n".join([_LINE.format("BEGIN", kind), *lines, _LINE.format("END", kind)])
 
 
 def is_complete(text: str) -> bool:

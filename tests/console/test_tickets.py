@@ -1,0 +1,207 @@
+"""The fleet's end of provisioning: a ticket is used once, in time, by whoever holds it, and by nobody else."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fleet import boxes, tickets
+from fleet.authority import Authority
+from fleet.database import open_database
+from fleet.state import StateFolder
+from fleet.tickets import TicketRefused, TicketWanted
+from mqtt import provisioning
+from mqtt.armour import ArmourRefused, armour, is_complete, unarmour
+from mqtt.envelope import now_unix
+from mqtt.errors import EnvelopeRefused, RefusalReason
+from mqtt.identity import box_id_from_key
+from mqtt.provisioning import ProvisioningRefused, Ticket
+
+WANTED = TicketWanted("counter-2", "main", "canteen", ("broker.example", 8883), 3600)
+NOW = now_unix()
+
+
+class Office:
+    """A fleet's state folder, opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = StateFolder(folder)
+        self.state.init()
+        self.key = self.state.load_key()
+        self.authority = Authority.open_or_create(self.state)
+        self.db: sqlite3.Connection = open_database(self.state.database_file)
+
+    def ticket(self, wanted: TicketWanted = WANTED, at: int = NOW) -> bytes:
+        return tickets.make(self.db, self.key, self.authority, wanted, at)[1].encode()
+
+    def sign(self, request: bytes, ticket_id: str | None = None, at: int = NOW) -> tickets.Signed:
+        return tickets.sign(self.db, self.key, self.authority, request, ticket_id, at)
+
+
+class NewBox:
+    def __init__(self) -> None:
+        self.key = Ed25519PrivateKey.generate()
+        self.id = box_id_from_key(self.key.public_key())
+
+    def open(self, token: bytes, at: int = NOW) -> Ticket:
+        return provisioning.open_ticket(token, self.id, lambda: at)
+
+    def request(self, ticket: Ticket) -> bytes:
+        return provisioning.make_signing_request(self.key, ticket)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path / "fleet")
+
+
+@pytest.fixture
+def box() -> NewBox:
+    return NewBox()
+
+
+def refused(reason: RefusalReason, act: Callable[[], object]) -> str:
+    with pytest.raises(EnvelopeRefused) as caught:
+        act()
+    assert caught.value.reason is reason
+    return caught.value.detail
+
+
+def test_a_ticket_becomes_a_certificate_and_a_trusted_box(office: Office, box: NewBox) -> None:
+    ticket = box.open(office.ticket())
+    signed = office.sign(box.request(ticket), ticket.id)
+    answer = provisioning.open_answer(signed.answer.encode(), ticket, box.id, lambda: NOW)
+    provisioning.check_certificate(answer.certificate, ticket.body.ca, box.key.public_key(), NOW)
+    assert boxes.trusted_key(office.db, box.id) is not None
+    assert signed.pin is not None
+    assert answer.pin is not None
+    assert provisioning.pin_fits(signed.pin, answer.pin)
+    assert not provisioning.pin_fits("00000000" if signed.pin != "00000000" else "11111111", answer.pin)
+    assert tickets.listing(office.db, NOW)[0]["status"] == "used"
+
+
+def test_the_same_box_asking_again_gets_the_same_answer_and_no_second_pin(office: Office, box: NewBox) -> None:
+    ticket = box.open(office.ticket())
+    first, again = office.sign(box.request(ticket)), office.sign(box.request(ticket))
+    assert again.answer == first.answer
+    assert again.pin is None
+
+
+def test_a_ticket_is_used_once(office: Office, box: NewBox) -> None:
+    token = office.ticket()
+    office.sign(box.request(box.open(token)))
+    other = NewBox()
+    with pytest.raises(TicketRefused, match="was used by " + box.id):
+        office.sign(other.request(other.open(token)))
+
+
+def test_an_expired_ticket_is_refused_by_the_box_and_by_the_fleet(office: Office, box: NewBox) -> None:
+    token = office.ticket()
+    refused(RefusalReason.EXPIRED, lambda: box.open(token, NOW + 3700))
+    ticket = provisioning.open_ticket(token, box.id, None)  # a box without a clock believes it for now
+    with pytest.raises(TicketRefused, match="expired"):
+        office.sign(box.request(ticket), at=NOW + 3700)
+
+
+def test_a_ticket_for_another_box_is_refused_on_both_sides(office: Office, box: NewBox) -> None:
+    other = NewBox()
+    token = office.ticket(replace(WANTED, for_box=other.id))
+    refused(RefusalReason.WRONG_AUDIENCE, lambda: box.open(token))
+    with pytest.raises(TicketRefused, match="is for " + other.id):
+        office.sign(box.request(other.open(token)))
+
+
+def test_a_changed_ticket_is_refused(office: Office, box: NewBox) -> None:
+    head, payload, signature = office.ticket().split(b".")
+    flipped = b"A" if signature[5:6] != b"A" else b"B"
+    refused(
+        RefusalReason.BAD_SIGNATURE,
+        lambda: box.open(b".".join([head, payload, signature[:5] + flipped + signature[6:]])),
+    )
+
+
+def test_a_ticket_signed_by_another_key_than_the_one_it_brings_is_refused(office: Office, box: NewBox) -> None:
+    ticket = box.open(office.ticket())
+    stranger = Ed25519PrivateKey.generate()
+    forged = provisioning.seal(stranger, provisioning.TICKET, provisioning.ANY_BOX, ticket.id, NOW, 3600, ticket.body)
+    refused(RefusalReason.UNKNOWN_KEY, lambda: box.open(forged.encode()))
+
+
+def test_a_login_ticket_is_no_provisioning_ticket_and_the_other_way_round(office: Office, box: NewBox) -> None:
+    login = tickets.make_login(office.key, box.id, "wei", 600, NOW).encode()
+    refused(RefusalReason.BAD_BODY, lambda: box.open(login))
+    public = office.key.public_key()
+    refused(RefusalReason.BAD_CLAIMS, lambda: provisioning.open_login(office.ticket(), public, box.id, lambda: NOW))
+    assert provisioning.open_login(login, public, box.id, lambda: NOW)[1] == "wei"
+    refused(RefusalReason.WRONG_AUDIENCE, lambda: provisioning.open_login(login, public, NewBox().id, lambda: NOW))
+    refused(RefusalReason.EXPIRED, lambda: provisioning.open_login(login, public, box.id, lambda: NOW + 700))
+
+
+def test_a_request_by_someone_who_never_held_the_ticket_is_refused(office: Office, box: NewBox) -> None:
+    ticket = box.open(office.ticket())
+    guessed = replace(ticket, body=ticket.body.model_copy(update={"secret": "x" * 32}))
+    with pytest.raises(TicketRefused, match="does not hold the ticket"):
+        office.sign(box.request(guessed))
+
+
+def test_a_request_with_another_ticket_than_the_operator_says_is_refused(office: Office, box: NewBox) -> None:
+    first, second = box.open(office.ticket()), box.open(office.ticket())
+    with pytest.raises(TicketRefused, match=f"was made with ticket {first.id}"):
+        office.sign(box.request(first), second.id)
+    assert {row["status"] for row in tickets.listing(office.db, NOW)} == {"open"}
+
+
+@pytest.mark.parametrize(
+    ("harm", "what"),
+    [
+        (lambda pem: pem[:-40], "no whole CERTIFICATE REQUEST"),
+        (lambda pem: pem.replace(b"MII", b"MIX", 1).replace(b"MIG", b"MIX", 1).replace(b"MIH", b"MIX", 1), "changed"),
+        (lambda pem: b"", "no whole CERTIFICATE REQUEST"),
+    ],
+)
+def test_a_damaged_request_is_refused_by_name(
+    office: Office, box: NewBox, harm: Callable[[bytes], bytes], what: str
+) -> None:
+    request = box.request(box.open(office.ticket()))
+    with pytest.raises(ProvisioningRefused, match=what):
+        office.sign(harm(request))
+
+
+def test_a_request_survives_prompts_and_carriage_returns_around_it(office: Office, box: NewBox) -> None:
+    request = box.request(box.open(office.ticket()))
+    office.sign(b"kf> provision\r\n  " + request.replace(b"\n", b"\r\n") + b"\r\nPaste the answer:\r\n")
+
+
+def test_a_certificate_for_another_key_or_by_another_authority_is_refused(
+    office: Office, box: NewBox, tmp_path: Path
+) -> None:
+    public, other = box.key.public_key(), NewBox().key.public_key()
+    with pytest.raises(ProvisioningRefused, match="another key"):
+        provisioning.check_certificate(office.authority.certify_box(other), office.authority.pem, public, NOW)
+    elsewhere = Office(tmp_path / "elsewhere").authority
+    with pytest.raises(ProvisioningRefused, match="not by the authority"):
+        provisioning.check_certificate(elsewhere.certify_box(public), office.authority.pem, public, NOW)
+    with pytest.raises(ProvisioningRefused, match="not valid at this time"):
+        provisioning.check_certificate(office.authority.certify_box(public), office.authority.pem, public, 1_000_000)
+
+
+def test_armour_survives_a_terminal_and_names_what_is_wrong(office: Office) -> None:
+    token = office.ticket().decode()
+    block = armour("TICKET", token)
+    assert max(map(len, block.splitlines())) <= 64
+    assert unarmour("TICKET", "$ cat it\r\n" + block.replace("\n", "\r\n") + "\r\n$ ") == token.encode()
+    assert unarmour("TICKET", token) == token.encode()
+    assert is_complete(block)
+    assert is_complete(token)
+    assert not is_complete(block[:-3])
+    with pytest.raises(ArmourRefused, match="cut off"):
+        unarmour("TICKET", block[:400])
+    with pytest.raises(ArmourRefused, match="this is a ticket"):
+        unarmour("ANSWER", block)
+    with pytest.raises(ArmourRefused, match="lost or changed"):
+        unarmour("TICKET", block.replace("\n", "\n~", 3))
