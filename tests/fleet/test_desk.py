@@ -1,0 +1,85 @@
+"""The desk: one writer, jobs together in one commit, each of them whole or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet.desk import Desk
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    connection = sqlite3.connect(tmp_path / "x.db")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)")
+    return tmp_path / "x.db"
+
+
+@pytest.fixture
+def desk(file: Path) -> Iterator[Desk]:
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    made = Desk(connection, lambda _: None)
+    made.start()
+    yield made
+    made.stop()
+
+
+def insert(number: int) -> object:
+    return lambda tx: tx.execute("INSERT INTO t VALUES (?)", (number,)).lastrowid
+
+
+def test_a_result_is_told_only_after_it_is_on_disk(desk: Desk, file: Path) -> None:
+    other = sqlite3.connect(file)
+    for number in range(20):
+        desk.run(insert(number)).result(5)  # type: ignore[arg-type]
+        assert other.execute("SELECT count(*) FROM t WHERE n = ?", (number,)).fetchone() == (1,)
+
+
+def test_a_job_that_fails_leaves_nothing_and_harms_no_other_in_its_batch(desk: Desk, file: Path) -> None:
+    gate = threading.Event()
+    desk.run(lambda _: gate.wait(5))  # the following wait together
+
+    def broken(tx: sqlite3.Connection) -> None:
+        tx.execute("INSERT INTO t VALUES (99)")
+        raise KeyError("mine")
+
+    first, second, third = desk.run(insert(1)), desk.run(broken), desk.run(insert(2))  # type: ignore[arg-type]
+    gate.set()
+    assert (first.result(5), third.result(5)) == (1, 2)
+    with pytest.raises(KeyError):
+        second.result(5)
+    assert sqlite3.connect(file).execute("SELECT n FROM t ORDER BY n").fetchall() == [(1,), (2,)]
+
+
+def test_later_jobs_come_in_the_order_of_their_time(desk: Desk) -> None:
+    seen: list[str] = []
+    desk.run_later(0.2, lambda _: seen.append("second"))
+    desk.run_later(0.05, lambda _: seen.append("first"))
+    time.sleep(0.1)
+    assert seen == ["first"]
+    time.sleep(0.25)
+    assert seen == ["first", "second"]
+
+
+def test_what_was_asked_before_stop_is_done(desk: Desk, file: Path) -> None:
+    futures = [desk.run(insert(number)) for number in range(200)]  # type: ignore[arg-type]
+    desk.stop()
+    desk.stop()
+    assert all(future.done() for future in futures)
+    assert sqlite3.connect(file).execute("SELECT count(*) FROM t").fetchone() == (200,)
+
+
+def test_a_database_that_can_not_be_written_fails_every_job_and_the_desk_goes_on(desk: Desk, file: Path) -> None:
+    blocker = sqlite3.connect(file, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    desk._connection.execute("PRAGMA busy_timeout=50")
+    with pytest.raises(sqlite3.OperationalError):
+        desk.run(insert(1)).result(5)  # type: ignore[arg-type]
+    blocker.execute("ROLLBACK")
+    assert desk.run(insert(1)).result(5) == 1  # type: ignore[arg-type]
