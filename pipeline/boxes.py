@@ -33,7 +33,7 @@ def suppress(boxes: Floats, scores: Floats, overlap: float) -> list[int]:
     """
     sizes = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
     order = np.argsort(-scores, kind="stable")
-    order = order[sizes[order] > 0]
+    order = order[(sizes[order] > 0) & np.isfinite(sizes[order])]
     keep: list[int] = []
     while order.size:
         best, rest = int(order[0]), order[1:]

@@ -18,9 +18,9 @@ Numbers = NDArray[np.float64]
 STEP = 12  # gray levels across two pixels: what counts as an edge
 SLOPES = np.linspace(-0.24, 0.24, 25, dtype=np.float32)  # sideways per row: a picture is tilted up to 13 degrees
 NEIGHBOURS = 2  # perspective: the two sides may differ by so many slopes
-NEAR, MIDDLE, FAR = 0.40, 0.75, 1.25  # where a side may be: distance from the face's centre, in face heights
+NEAR, MIDDLE, FAR = 0.40, 0.75, 1.50  # where a side may be: distance from the face's centre, in face heights
 ABOVE_NEAR, ABOVE_FAR = 0.10, 0.35  # how far beyond the face a side is followed, in face heights
-BELOW_NEAR, BELOW_FAR = 0.20, 0.75
+BELOW_NEAR, BELOW_FAR, BELOW_MORE = 0.20, 0.75, 1.00
 UNBROKEN = 0.95
 MIN_SIDE = 20  # pixels to look at, at least
 PADDING = 20  # columns beside the frame, for lines that leave it
@@ -36,15 +36,17 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
     height = box[3] - box[1]
     centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     unit = height * aspect  # a face height in columns
-    top, bottom = max(0, int(box[1] - ABOVE_FAR * height)), min(rows, int(box[3] + BELOW_FAR * height))
+    top, bottom = max(0, int(box[1] - ABOVE_FAR * height)), min(rows, int(box[3] + BELOW_MORE * height))
     left, right = max(0, int(centre_x - FAR * unit) - 4), min(columns, int(centre_x + FAR * unit) + 4)
     if min(bottom - top, right - left) < MIN_SIDE:
         return 0.0
     ys, xs = _edges(small[top:bottom, left:right, 1])
     ys, xs = ys + top, xs + left
-    marks = [top, box[1] - ABOVE_NEAR * height, box[1] + 0.5 * height, box[3], box[3] + BELOW_NEAR * height, bottom]
+    starts = [box[1] - ABOVE_NEAR * height, box[1] + 0.5 * height]
+    ends = [box[3] + below * height for below in (0.0, BELOW_NEAR, BELOW_FAR)]
+    marks = [top, *starts, *ends, bottom]
     bounds = np.clip(marks, top, bottom).astype(np.intp)
-    above, forehead, cheek, chin, below = (slice(*np.searchsorted(ys, bounds[n : n + 2])) for n in range(5))
+    parts = [slice(*np.searchsorted(ys, bounds[n : n + 2])) for n in range(6)]
     pairs = np.maximum(np.diff(bounds) / 2, 1)  # rows are taken in pairs
 
     def votes(part: slice) -> NDArray[np.signedinteger]:
@@ -63,14 +65,16 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
             _best(lines, centre_x + NEAR * unit, centre_x + reach * unit),
         )
 
-    beside_cheek = votes(cheek) / pairs[2]
-    if not sides(beside_cheek, FAR):
+    cheek = votes(parts[2]) / pairs[2]
+    if not sides(cheek, FAR):
         return 0.0  # most live faces end here
-    beside_forehead, below_chin = votes(forehead), votes(chin)
-    near = np.minimum(beside_cheek, np.minimum(beside_forehead / pairs[1], below_chin / pairs[3]))
-    far = np.minimum(beside_cheek, (votes(above) + beside_forehead) / (pairs[0] + pairs[1]))
-    far = np.minimum(far, (below_chin + votes(below)) / (pairs[3] + pairs[4]))
-    return max(sides(near, MIDDLE), sides(far, FAR))
+    above, forehead, chin, below, more = (votes(parts[number]) for number in (0, 1, 3, 4, 5))
+    near = np.minimum(cheek, np.minimum(forehead / pairs[1], chin / pairs[3]))
+    upper = np.minimum(cheek, (above + forehead) / (pairs[0] + pairs[1]))
+    far = np.minimum(upper, (chin + below) / (pairs[3] + pairs[4]))
+    # A device may end soon after, or go on below the fingers that hold it.
+    longer = np.minimum(upper, (chin + below + more) / (pairs[3] + pairs[4] + pairs[5]))
+    return max(sides(near, MIDDLE), sides(far, FAR), sides(longer, FAR))
 
 
 def _edges(gray: Pixels) -> tuple[NDArray[np.intp], ...]:
