@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from hal.changes import changes
 from hal.display import require_pixels
 from hal.errors import DeviceGone, UnsuitableDevice
-from hal.framebuffer_pixels import BitField, FramebufferGeometry, changes, pack, turned
+from hal.framebuffer_pixels import BitField, FramebufferGeometry, pack, turned
 
 # linux/fb.h
 FBIOGET_VSCREENINFO, FBIOGET_FSCREENINFO, FBIOBLANK, FB_BLANK_UNBLANK = 0x4600, 0x4602, 0x4611, 0
@@ -103,9 +104,7 @@ class FramebufferDisplay:
         if geometry is None or memory is None:
             raise DeviceGone(self.name, "it was not opened", "open it")
         require_pixels(self.name, self._size, pixels)
-        picture = turned(pixels, self._options.rotation)
-        if self._shown is not None and np.array_equal(self._shown, picture):
-            return
+        picture = turned(pixels, self._options.rotation).copy()
         for x, y, width, height in changes(self._shown, picture):
             packed = pack(picture[y : y + height, x : x + width], geometry)
             row_bytes = packed.shape[1]
@@ -113,7 +112,7 @@ class FramebufferDisplay:
             for row in packed:
                 memory[place : place + row_bytes] = row.tobytes()
                 place += geometry.line_length
-        self._shown = picture.copy()
+        self._shown = picture
 
     def close(self) -> None:
         """The last picture stays on the panel."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from hal.changes import bounding_box
 from hal.display import require_pixels
 from hal.errors import DeviceGone
 
@@ -90,20 +91,9 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def changed_box(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
-    """The smallest (x, y, width, height) that holds every pixel that differs; None when none does."""
-    differs = (before != after).any(axis=2)
-    rows = np.flatnonzero(differs.any(axis=1))
-    if rows.size == 0:
-        return None
-    columns = np.flatnonzero(differs.any(axis=0))
-    x, y = int(columns[0]), int(rows[0])
-    return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
-
-
 def update(before: NDArray[np.uint8] | None, after: NDArray[np.uint8]) -> bytes | None:
     """Header and PNG of what changed since `before` (everything for None), or None when nothing did."""
-    box = (0, 0, after.shape[1], after.shape[0]) if before is None else changed_box(before, after)
+    box = bounding_box(before, after)
     if box is None:
         return None
     x, y, width, height = box

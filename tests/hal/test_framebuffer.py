@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hal.changes import changes
 from hal.display_framebuffer import FIXED, VARIABLE, FramebufferDisplay, FramebufferOptions
 from hal.errors import DeviceGone, UnsuitableDevice
-from hal.framebuffer_pixels import ROTATIONS, BitField, FramebufferGeometry, changes, pack, turned
+from hal.framebuffer_pixels import ROTATIONS, BitField, FramebufferGeometry, pack, turned
 
 RGB565 = (16, BitField(11, 5), BitField(5, 6), BitField(0, 5), BitField(0, 0))
 BGR565 = (16, BitField(0, 5), BitField(5, 6), BitField(11, 5), BitField(0, 0))

@@ -20,13 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hal.changes import bounding_box
 from hal.display import Display
 from hal.errors import DeviceGone, UnsuitableDevice
 from hal.keypad import Key
 from hal.lamp import LampColour
 from hal.virtual import webfont
 from hal.virtual.box import VirtualBox
-from hal.virtual.display import changed_box, update
+from hal.virtual.display import update
 from hal.virtual.messages import BadMessage, ChoosePicture, MakeFault, PressKey, parse
 
 Json = dict[str, Any]
@@ -208,7 +209,7 @@ def test_an_update_always_turns_the_old_picture_into_the_new_one(data: st.DataOb
     x, y, width, height = struct.unpack(">HHHH", change[:8])
     before[y : y + height, x : x + width] = np.asarray(Image.open(io.BytesIO(change[8:])))
     np.testing.assert_array_equal(before, after)
-    assert changed_box(before, after) is None
+    assert bounding_box(before, after) is None
 
 
 def test_the_display_refuses_a_picture_of_another_size(box: VirtualBox, picture: Any) -> None:
