@@ -10,7 +10,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
 
 from hal.errors import DeviceGone
 from hal.virtual.camera import VirtualCamera
@@ -18,19 +17,12 @@ from hal.virtual.display import VirtualDisplay
 from hal.virtual.keypad import VirtualKeypad
 from hal.virtual.lamp_and_voice import VirtualLamp, VirtualVoice
 from hal.virtual.messages import ChoosePicture, MakeFault, PressKey, parse
+from hal.virtual.options import VirtualBoxOptions
 from hal.virtual.server import PageServer
 
+__all__ = ["VirtualBox", "VirtualBoxOptions"]
+
 KEPT_LOG_LINES = 300
-
-
-class VirtualBoxOptions(BaseModel):
-    """Where the virtual box's page is, and what stands behind it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    host: str = "127.0.0.1"
-    port: int = Field(default=8700, ge=0, le=65535, description="0 takes any free port")
-    pictures: Path = Field(description="folder of portraits for the virtual camera")
-    till_url: str | None = Field(default=None, pattern=r"^https?://", description="page shown beside the box")
 
 
 class VirtualBox:

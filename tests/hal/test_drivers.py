@@ -18,7 +18,8 @@ from hal.camera_process import CameraProcess
 from hal.errors import DeviceGone, UnsuitableDevice
 from hal.lamp import LampColour
 from hal.null import NullCamera, NullDisplay, NullKeypad, NullLamp, NullVoice
-from hal.virtual.box import VirtualBox, VirtualBoxOptions
+from hal.virtual.box import VirtualBox
+from hal.virtual.options import VirtualBoxOptions
 
 KINDS: dict[str, Any] = {
     "camera": drivers.CameraOptions,
@@ -106,6 +107,8 @@ def test_a_config_describes_the_virtual_box(portraits: Path) -> None:
 
 def test_a_real_box_loads_no_web_server_and_no_driver_library() -> None:
     heavy = "aiohttp", "evdev", "av", "picamera2", "serial"
-    program = f"import sys, hal.drivers; print([name for name in {heavy!r} if name in sys.modules])"
+    program = (
+        f"import sys, hal.drivers, hal.virtual.options; print([name for name in {heavy!r} if name in sys.modules])"
+    )
     said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert said.strip() == "[]"

@@ -1,0 +1,17 @@
+"""Where the virtual box is and what stands behind it. Apart from the box itself, so that a config loads no web server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class VirtualBoxOptions(BaseModel):
+    """Where the virtual box's page is, and what stands behind it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8700, ge=0, le=65535, description="0 takes any free port")
+    pictures: Path = Field(description="folder of portraits for the virtual camera")
+    till_url: str | None = Field(default=None, pattern=r"^https?://", description="page shown beside the box")
