@@ -19,7 +19,7 @@ from typing import Any
 from fleet import boxes, door, ledger_check, service
 from fleet import orders as order_book
 from fleet.acquirer import FailMode, SimulatedAcquirer
-from fleet.broker import EmbeddedBroker, parse_address, run_until_signal
+from fleet.broker import EmbeddedBroker, parse_address, run_until, stop_signals
 from fleet.client import GatewayClient
 from fleet.database import open_database
 from fleet.errors import RequestRefused, StateMissing
@@ -71,13 +71,14 @@ def box_list(args: Namespace) -> int:
 def broker(args: Namespace) -> int:
     host, port = parse_address(args.listen, loopback_only=True, default_port=1883)
     args.state.mkdir(parents=True, exist_ok=True)
+    asked = stop_signals()
     embedded = EmbeddedBroker(args.state, host, port)
     embedded.start()
     address = f"{embedded.host}:{embedded.port}"
     StateFolder(args.state).write_broker(address)
     _say(args, {"event": "ready", "broker": address}, f"broker ready on {address} (MQTT 5, loopback; Ctrl+C stops it)")
     try:
-        return 0 if run_until_signal(embedded) else 1
+        return 0 if run_until(asked, embedded) else 1
     finally:
         embedded.stop()
 

@@ -85,8 +85,8 @@ class EmbeddedBroker:
         self._broker.stop()
 
 
-def run_until_signal(broker: EmbeddedBroker) -> bool:
-    """Blocks until SIGTERM or SIGINT (True) or until the broker died (False)."""
+def stop_signals() -> threading.Event:
+    """Set by SIGTERM or SIGINT from now on. Ask before anything is announced, so that no signal is missed."""
     asked = threading.Event()
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -94,6 +94,11 @@ def run_until_signal(broker: EmbeddedBroker) -> bool:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    return asked
+
+
+def run_until(asked: threading.Event, broker: EmbeddedBroker) -> bool:
+    """Blocks until it is asked to stop (True) or the broker died (False)."""
     while broker.running and not asked.wait(0.5):
         pass
     return asked.is_set()

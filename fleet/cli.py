@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,6 +207,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, WaitedInVain):
             return 4
         return 3 if isinstance(error, GatewayUnreachable | StateMissing | StateInUse) else 1
+    except (sqlite3.Error, OSError) as error:
+        print(f"kingfisher-fleet: {args.state}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -110,7 +110,8 @@ class StateFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One gateway per folder; the lock goes with the process. Raises StateInUse."""
+        """One gateway per folder; the lock goes with the process. Raises StateMissing, StateInUse."""
+        self.load_key()
         with (self.folder / "gateway.lock").open("ab") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
