@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS orders (
   amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL, title TEXT,
   created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
   status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'paid', 'reversed', 'cancelled')),
-  outbox_id INTEGER, sent_at INTEGER, on_box_at INTEGER
+  closed_reason TEXT, outbox_id INTEGER, sent_at INTEGER, on_box_at INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS orders_open ON orders (box, expires_at) WHERE status = 'open';
 CREATE INDEX IF NOT EXISTS orders_by_message ON orders (outbox_id);

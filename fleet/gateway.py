@@ -117,7 +117,7 @@ class Gateway:
         if event.event == "order.open":
             orders.note_on_box(tx, event.order_id, box, self.now())
         elif event.event == "order.cancelled":
-            orders.note_cancelled(tx, event.order_id, box)
+            orders.note_cancelled(tx, event.order_id, box, event.reason)
 
     def _send_what_is_missing(self, tx: sqlite3.Connection, box: str, state: StateBody) -> None:
         now = self.now()

@@ -67,12 +67,13 @@ def note_on_box(tx: sqlite3.Connection, order_id: str, box: str, now: int) -> No
     )
 
 
-def note_cancelled(tx: sqlite3.Connection, order_id: str, box: str) -> None:
+def note_cancelled(tx: sqlite3.Connection, order_id: str, box: str, reason: str | None) -> None:
     """The box says that this order won't be paid. Never touches one with a payment under way or done."""
     tx.execute(
-        "UPDATE orders SET status = 'cancelled' WHERE order_id = ? AND box = ? AND status = 'open' AND NOT EXISTS"
+        "UPDATE orders SET status = 'cancelled', closed_reason = ? WHERE order_id = ? AND box = ? AND status = 'open'"
+        " AND NOT EXISTS"
         " (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id AND a.status = 'submitted')",
-        (order_id, box),
+        (reason, order_id, box),
     )
 
 
@@ -101,7 +102,7 @@ def view(tx: sqlite3.Connection, order_id: str, now: int) -> dict[str, Any]:
         "status": status,
         "final": status in ("approved", "expired", "cancelled", "reversed"),
         "attempt": decisive["attempt"] if decisive else None,
-        "reason": decisive["reason"] if decisive else None,
+        "reason": row["closed_reason"] or (decisive["reason"] if decisive else None),
         "reference": decisive["reference"] if decisive else None,
         "payer": decisive["payer"] if decisive else None,
     }

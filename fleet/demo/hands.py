@@ -91,6 +91,11 @@ class Hands:
         self._cursor = found[0] + 1
         return self.lines[found[0]]
 
+    def look_up(self) -> None:
+        """From now on `wait_event` means what happens from now on."""
+        with self._changed:
+            self._cursor = len(self.lines)
+
     def picture(self) -> Image.Image:
         """The display's pixels now."""
         with self._changed:

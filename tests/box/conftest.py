@@ -58,6 +58,7 @@ class Shop:
 
     def order(self, amount: str = "18.50", *, title: str = "Latte", expires_s: int = 90) -> str:
         """Asks for a payment and says its order id; does not wait for it."""
+        self.hands.look_up()
         view = self.town.fleet_json(
             "order", "--box", BOX_NAME, "--amount", amount, "--title", title, "--expires-s", str(expires_s)
         )
@@ -73,7 +74,7 @@ class Shop:
     def type_pin(self, pin: str) -> None:
         self.hands.press(*pin, "ok")
 
-    def outcome(self, order_id: str, *, not_yet: tuple[str, ...] = ("new", "sent", "open", "on_box", "paying"), within_s: float = 20) -> dict[str, Any]:
+    def outcome(self, order_id: str, *, within_s: float = 20) -> dict[str, Any]:
         """The gateway's view of an order once it is final."""
         until_s = time.monotonic() + within_s
         while True:
@@ -92,7 +93,11 @@ class Shop:
 
     def charges(self, order_id: str) -> int:
         """How often the ledger took money for this order."""
-        return sum(1 for e in self.town.fleet_json("ledger", "show", "--limit", "1000") if e["order_id"] == order_id and e["kind"] == "capture")
+        return sum(
+            1
+            for e in self.town.fleet_json("ledger", "show", "--limit", "1000")
+            if e["order_id"] == order_id and e["kind"] == "capture"
+        )
 
     def books_agree(self) -> None:
         self.town.kingfisher("journal", "verify", "--db", str(self.town.box_db))
@@ -156,6 +161,7 @@ def forge(shop: Shop) -> Iterator[Callable[..., None]]:
         retain: bool = False, at: int | None = None, times: int = 1,
     ) -> None:  # fmt: skip
         signer = signer or Signer(key, fleet, fleet, (lambda: at) if at is not None else lambda: int(time.time()))
+        shop.hands.look_up()
         sealed = signer.seal("order", audience or shop.town.box_id, body, life_s)
         for _ in range(times):
             link.publish(topics.down(shop.town.box_id, "order"), sealed.token, retain=retain).result(10)

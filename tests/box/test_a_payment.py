@@ -68,9 +68,9 @@ def test_a_cancelled_order_is_over_for_the_till_too(shop):
 def test_an_order_that_nobody_pays_expires(shop):
     shop.hands.wait_screen("Idle")
     shop.hands.choose("grace_hopper")
-    order_id = shop.order(expires_s=3)
+    order_id = shop.order(expires_s=6)
     shop.hands.wait_screen("EnterPin")
-    shop.hands.wait_screen("Declined", timeout_s=10)
+    shop.hands.wait_screen("Declined", timeout_s=15)
     assert shop.outcome(order_id)["status"] == "expired"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter as Tally
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -320,7 +320,7 @@ class Life(RuleBasedStateMachine):
 
 STEPS = int(os.environ.get("KINGFISHER_MODEL_STEPS", "20000"))
 Life.TestCase.settings = settings(
-    max_examples=max(1, STEPS // 50), stateful_step_count=50, deadline=None, suppress_health_check=list(__import__("hypothesis").HealthCheck)
+    max_examples=max(1, STEPS // 50), stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
 TestLife = Life.TestCase
 
