@@ -1,0 +1,125 @@
+"""The published examples of the protocol page are what the code makes and believes. To make them anew after a change
+of the contract: `python tests/mqtt/test_vectors.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from mqtt import topics
+from mqtt.envelope import Claims, TrustedKey, Verifier, sign
+from mqtt.errors import EnvelopeRefused
+from mqtt.identity import box_id_from_key, fleet_id_from_key, public_pem
+from mqtt.schemas import BODY_OF_TYP, parse_body
+
+FILE = Path(__file__).parents[2] / "docs" / "protocol" / "vectors.json"
+NOW = 1_800_000_000
+FLEET_KEY = Ed25519PrivateKey.from_private_bytes(b"fleet key of the example only 00")
+BOX_KEY = Ed25519PrivateKey.from_private_bytes(b"box key of the example, not real")
+FLEET, BOX = fleet_id_from_key(FLEET_KEY.public_key()), box_id_from_key(BOX_KEY.public_key())
+ORDER = "o1800000000-5f2c81a09be4"
+ENROL = {"handle": "grace", "purposes": ["pay"], "notice_version": "1", "expires_at": NOW + 600}
+BODIES: dict[str, dict[str, Any]] = {
+    "order": {
+        "order_id": ORDER, "amount_minor": 1850, "currency": "CNY", "title": "拿铁 Latte", "expires_at": NOW + 120,
+    },
+    "pay.request": {
+        "order_id": ORDER, "attempt": 1, "amount_minor": 1850, "currency": "CNY", "payer": "grace",
+        "factors": ["face", "pin"], "channel": "simulated", "decided_at": NOW + 9, "flow": "face_first",
+    },
+    "pay.query": {"order_id": ORDER, "attempt": 1},
+    "pay.reverse": {"order_id": ORDER, "attempt": 1},
+    "pay.answer": {
+        "order_id": ORDER, "attempt": 1, "status": "approved", "reason": "ok", "amount_minor": 1850, "currency": "CNY",
+        "reference": "R0000000002",
+    },
+    "command": {"command_id": "c1800000000-0d9a3c77e1f2", "command": "enrol", "args": ENROL},
+    "event": {
+        "event": "enrol.done", "at": NOW + 40, "order_id": None, "command_id": "c1800000000-0d9a3c77e1f2",
+        "handle": "grace", "reason": None, "data": {},
+    },
+    "state": {
+        "online": True, "session": "7Q2f", "versions": {"config": 3, "software": "0.1.0"},
+        "unsettled": [{"order_id": ORDER, "attempt": 1}], "open_orders": [], "open_commands": [],
+    },
+    "time.request": {"nonce": "kX3vQ0m7"},
+    "time": {"nonce": "kX3vQ0m7", "now": NOW},
+}  # fmt: skip
+
+
+def vector(typ: str, name: str | None = None, reason: str | None = None, **changes: Any) -> dict[str, Any]:
+    down = topics.PLACE_OF_TYP[typ][0] is topics.Direction.DOWN
+    values: dict[str, Any] = {
+        "iss": FLEET if down else BOX, "aud": BOX if down else FLEET, "jti": f"example-{typ.replace('.', '-')}-0001",
+        "iat": NOW, "exp": NOW + 120, "typ": typ, "body": BODIES[typ],
+    }  # fmt: skip
+    topic = changes.pop("topic", topics.topic_of(typ, BOX))
+    retained = changes.pop("retained", False)
+    at = changes.pop("now", NOW)
+    claims = Claims(**(values | changes))
+    key, kid = (FLEET_KEY, FLEET) if down else (BOX_KEY, BOX)
+    return {
+        "name": name or typ, "topic": topic, "retained": retained, "now": at, "refused": reason,
+        "claims": {k: getattr(claims, k) for k in ("iss", "aud", "jti", "iat", "exp", "typ", "body")},
+        "token": sign(claims, key, kid),
+    }  # fmt: skip
+
+
+def party(name: str, key: Ed25519PrivateKey) -> dict[str, str]:
+    public = public_pem(key.public_key()).decode()
+    return {"id": name, "private_hex": key.private_bytes_raw().hex(), "public_pem": public}
+
+
+def vectors() -> dict[str, Any]:
+    return {
+        "about": "Examples of the MQTT contract. The keys are examples: trust them nowhere.",
+        "fleet": party(FLEET, FLEET_KEY),
+        "box": party(BOX, BOX_KEY),
+        "vectors": [vector(typ) for typ in BODIES] + [
+            vector("order", "an order that expired", "expired", now=NOW + 180),
+            vector("order", "an order from the future", "not_yet_valid", now=NOW - 61),
+            vector("order", "an order that lives too long", "lifetime_too_long", exp=NOW + 86_401),
+            vector("order", "an order kept by the broker", "retained", retained=True),
+            vector("order", "an order for another box", "wrong_audience", aud="kf-" + "x" * 16),
+            vector("order", "an order on the payments topic", "wrong_topic", topic=topics.down(BOX, "pay")),
+            vector("order", "a negative amount", "bad_body", body=BODIES["order"] | {"amount_minor": -1850}),
+            vector("order", "a fractional amount", "bad_body", body=BODIES["order"] | {"amount_minor": 18.5}),
+            vector("order", "a member nobody knows", "bad_body", body=BODIES["order"] | {"tip": 1}),
+        ],
+    }  # fmt: skip
+
+
+def published() -> list[dict[str, Any]]:
+    return list(json.loads(FILE.read_text(encoding="utf-8"))["vectors"])
+
+
+def test_the_published_file_is_what_the_code_makes() -> None:
+    assert json.loads(FILE.read_text(encoding="utf-8")) == vectors()
+
+
+def test_every_type_of_message_has_an_example() -> None:
+    assert {v["claims"]["typ"] for v in published()} == set(BODY_OF_TYP)
+
+
+@pytest.mark.parametrize("example", published() if FILE.exists() else [], ids=lambda v: str(v["name"]))
+def test_every_example_is_believed_or_refused_as_it_says(example: dict[str, Any]) -> None:
+    keys = {FLEET: TrustedKey(FLEET, FLEET_KEY.public_key()), BOX: TrustedKey(BOX, BOX_KEY.public_key())}
+    audience = BOX if "/down/" in example["topic"] else FLEET
+    verifier = Verifier(keys.get, audience, lambda: int(example["now"]))
+    token, topic, retained = example["token"].encode(), example["topic"], example["retained"]
+    if example["refused"] is None:
+        assert parse_body(verifier.verify(token, topic, retained=retained)).to_json() == example["claims"]["body"]
+        return
+    with pytest.raises(EnvelopeRefused) as refused:
+        parse_body(verifier.verify(token, topic, retained=retained))
+    assert refused.value.reason == example["refused"]
+
+
+if __name__ == "__main__":
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(json.dumps(vectors(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
