@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,11 @@ from daemon.box import BoxEvent as Event
 from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
 from daemon.config.model import BrokerSection, Config
+from daemon.console.control import ControlSocket
+from daemon.console.desk import Desk
+from daemon.console.lending import Lending
+from daemon.console.recent_logs import RecentLogs
+from daemon.console.snapshot import Board
 from daemon.errors import AlreadyRunning
 from daemon.event_queue import EventQueue
 from daemon.face_watch import Faces, FaceWatch
@@ -48,6 +54,8 @@ from secure_store.store import SecureStore
 
 log = logging.getLogger("daemon.app")
 
+RESTART = 75  # exit status of `run` when the box was asked to begin anew (EX_TEMPFAIL)
+
 SCHEMA = (
     payments.create_schema, journal.create_schema, pin_tries.create_schema, commands.create_schema,
     clock.create_schema, Outbox().create_tables, Inbox().create_tables,
@@ -68,15 +76,17 @@ class StartUp:
 
 
 def run(config: Config) -> int:
-    """Runs the box until SIGTERM or SIGINT. The exit status: 0 when asked to stop, 1 after a fault.
+    """Runs the box until SIGTERM or SIGINT. The exit status: 0 when asked to stop, 1 after a fault, RESTART.
 
     Raises:
         DaemonError, HalError, MqttError, PipelineError, StoreError: when a part that can't be done without won't start.
     """
-    start = StartUp()
+    start, logs, board = StartUp(), RecentLogs(), Board()
+    again = threading.Event()
     state = config.box.state
     queue: EventQueue[Event] = EventQueue(newest_only)
     with ExitStack() as parts:
+        parts.enter_context(_listening(logs))
         with start.part("state"):
             parts.enter_context(only_one(state))
             db = BoxDb(state / "box.db", SCHEMA)
@@ -142,19 +152,31 @@ def run(config: Config) -> int:
             queue.put(ConditionChanged(Condition.DEVELOPMENT_KEYS, True, provider.warning))
         if not trusted.trusted:
             queue.put(ConditionChanged(Condition.NO_CLOCK, True, "the system clock is behind the last trusted time"))
+        with start.part("console"):
+            desk = Desk(
+                config=config, board=board, db=db, clock=trusted, link=link, members=members, logs=logs,
+                display_size=display.size, tls=_tls(config.broker), model_hash=engine.model_hash,
+                software=version("kingfisher"), send=queue.put, restart=lambda: _begin_anew(again, queue),
+                began_s=time.monotonic(),
+            )  # fmt: skip
+            control = ControlSocket(state, desk.answer)
+            parts.callback(control.stop)
         box = Box(
             Parts(
                 queue=queue, db=db, clock=trusted, link=link, members=members, faces=faces, painter=painter, lamp=lamp,
                 voice=voice, notify=Notify.from_environment(), rules=_rules(config), shop=config.box.shop,
-                locale=config.box.locale, software=version("kingfisher"),
+                locale=config.box.locale, software=version("kingfisher"), board=board,
+                lending=Lending(faces, painter),
             )
         )  # fmt: skip
         link.start()
+        control.start()
         _stop_on_signals(queue)
         total = sum(start.took_ms.values())
         breakdown = ",".join(f"{name}:{ms:.1f}" for name, ms in start.took_ms.items())
         note(log, "ready", box=link.box_id, payers=len(members), total_ms=round(total, 1), parts_ms=breakdown)
-        return 1 if box.run() else 0
+        fault = box.run()
+        return 1 if fault else RESTART if again.is_set() else 0
 
 
 @contextmanager
@@ -181,6 +203,20 @@ def _key_provider(config: Config) -> KeyProvider:
     if config.store.key_provider == "credential":
         return CredentialKeyProvider()
     return FileKeyProvider(config.box.state / "store.key", create=True)
+
+
+@contextmanager
+def _listening(logs: RecentLogs) -> Iterator[None]:
+    logging.getLogger().addHandler(logs)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(logs)
+
+
+def _begin_anew(again: threading.Event, queue: EventQueue[Event]) -> None:
+    again.set()
+    queue.put_front(Stop())
 
 
 def _virtual_box(config: Config, parts: ExitStack) -> VirtualBox | None:

@@ -19,6 +19,8 @@ from daemon import commands, contract, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
+from daemon.console.lending import Borrow, GiveBack, Lending
+from daemon.console.snapshot import Board, Snapshot
 from daemon.counter_view import view_of
 from daemon.enrolment import machine as enrolment
 from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PinAnswer
@@ -79,7 +81,7 @@ class Stop:
 
 BoxEvent = (
     KeypadKey | Seen | CameraLost | CameraFound | Message | LinkState | Written | PinAnswer | EnrolAnswer
-    | EraseAnswer | ConditionChanged | Stop
+    | EraseAnswer | ConditionChanged | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 
@@ -102,6 +104,8 @@ class Parts:
     lamp: Lamp
     voice: Voice
     notify: Notify
+    board: Board
+    lending: Lending
     rules: Rules
     shop: str
     locale: str
@@ -159,6 +163,8 @@ class Box:
     def _handle(self, event: BoxEvent) -> Stop | None:
         match event:
             case KeypadKey(key):
+                if self._p.lending.took(key):
+                    return None
                 if self._enrolling is not None:
                     return self._enrol_step(enrolment.Key(key))
                 return self._step(ev.KeyPressed(key))
@@ -183,6 +189,10 @@ class Box:
                 self._report_command(request.command_id, request.handle, name, reason)
             case ConditionChanged(name, present, why):
                 self._condition(name, why if present else None)
+            case Borrow(loan):
+                self._p.lending.lend(loan, busy=self._busy)
+            case GiveBack(loan):
+                self._p.lending.give_back(loan)
             case Stop():
                 return event
             case _:
@@ -486,7 +496,21 @@ class Box:
 
     # ---- what is seen and heard -------------------------------------------------------------------------------------
 
+    @property
+    def _busy(self) -> bool:
+        """Whether a payer may be there, or is about to be."""
+        idle = isinstance(self._state.stage, Idle) and not self._state.waiting and self._enrolling is None
+        return not idle
+
     def _show(self) -> None:
+        if self._busy:
+            self._p.lending.recall()
+        self._p.board.publish(
+            Snapshot(
+                type(self._state.stage).__name__, self._busy, len(self._state.waiting),
+                tuple(sorted(self._conditions.items())), tuple(self._state.settling),
+            )
+        )  # fmt: skip
         shown = tuple(sorted(self._conditions))
         self._front.show(lambda idle: view_of(self._state, self._enrolling, idle, time.monotonic()), shown)
         self._p.notify.status(", ".join(shown) or "all is well")

@@ -94,6 +94,7 @@ class FaceWatch:
         self._report, self._preview = report, preview
         self._changed = threading.Condition()
         self._wanted: Wanted | None = None
+        self._peeks: list[Callable[[NDArray[np.uint8] | None, str], None]] = []
         self._stopping = False
         self._open = False
         self._thread = threading.Thread(target=self._run, name="face-watch", daemon=True)
@@ -112,6 +113,12 @@ class FaceWatch:
             self._wanted = None
             self._changed.notify()
 
+    def peek(self, answer: Callable[[NDArray[np.uint8] | None, str], None]) -> None:
+        """One picture for a technician, (H, W, 3) RGB, or None and why; none once a payment wants the camera."""
+        with self._changed:
+            self._peeks.append(answer)
+            self._changed.notify()
+
     def stop(self) -> None:
         """May be called twice."""
         with self._changed:
@@ -125,11 +132,15 @@ class FaceWatch:
         self._ensure_open(None)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._wanted is not None or self._stopping)
-                wanted = self._wanted
-            if self._stopping or wanted is None:
+                self._changed.wait_for(lambda: self._wanted is not None or self._peeks or self._stopping)
+                wanted, peeks, self._peeks = self._wanted, self._peeks, []
+            if self._stopping:
                 return
-            if self._ensure_open(wanted):
+            for answer in peeks:
+                self._take_a_look(answer)
+            if peeks and not self._open:
+                self._ensure_open(wanted)
+            if wanted is not None and self._ensure_open(wanted):
                 self._look_for(wanted)
 
     def _look_for(self, wanted: Wanted) -> None:
@@ -166,6 +177,23 @@ class FaceWatch:
                 continue
             self._settle(wanted, observation)
             return
+
+    def _take_a_look(self, answer: Callable[[NDArray[np.uint8] | None, str], None]) -> None:
+        try:
+            if not self._open:
+                self._camera.open()
+                self._open = True
+                self._report(CameraFound())
+            image = self._camera.read(self._frame_timeout_s).image
+        except HalError as error:
+            if not isinstance(error, DeadlineExceeded):
+                self._camera.close()
+                self._open = False
+            answer(None, error.why)
+            return
+        with self._changed:
+            wanted = self._wanted
+        answer(None, "order_open") if wanted is not None else answer(image, "")
 
     def _observe(self, session: FaceSession | EnrolmentSession, frame: Frame) -> Guidance | Decision | Capture | None:
         try:
@@ -219,7 +247,11 @@ class FaceWatch:
                     with self._changed:
                         self._wanted = None if self._wanted == wanted else self._wanted
                 with self._changed:
-                    self._changed.wait_for(lambda: self._wanted is not None or self._stopping, wait_s)
+                    self._changed.wait_for(
+                        lambda: self._wanted is not None or self._peeks or self._stopping, wait_s
+                    )  # fmt: skip
+                    if self._peeks:
+                        return False
                     wanted = self._wanted
                 wait_s = min(wait_s * 2, REOPEN_LONGEST_S)
         return self._open

@@ -37,6 +37,7 @@ class Painter:
         self._changed = threading.Condition()
         self._view: View | None = None
         self._preview: Pixels | None = None
+        self._held: Pixels | None = None
         self._dirty = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
@@ -63,6 +64,12 @@ class Painter:
         with self._changed:
             self._preview = None
 
+    def hold(self, pixels: Pixels | None) -> None:
+        """Shows `pixels` (H, W, 3) RGB whatever the view is, until it is called with None."""
+        with self._changed:
+            self._held, self._dirty = pixels, self._view is not None
+            self._changed.notify()
+
     def stop(self) -> None:
         """Paints what is still due, then ends. May be called twice."""
         with self._changed:
@@ -78,11 +85,11 @@ class Painter:
                 self._changed.wait_for(lambda: self._dirty or self._stopping, ANIMATION_S if animated else None)
                 if self._stopping and not self._dirty:
                     return
-                view, preview, self._dirty = self._view, self._preview, False
+                view, preview, held, self._dirty = self._view, self._preview, self._held, False
             assert view is not None
             drawn = scene(view, self._locale, self._theme, self._display.size, time.monotonic())
             animated = drawn.animated
-            pixels = self._renderer.render(drawn, preview)
+            pixels = held if held is not None else self._renderer.render(drawn, preview)
             try:
                 self._display.show(pixels)
                 if not working:

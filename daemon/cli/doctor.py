@@ -9,6 +9,9 @@ from typing import Any
 
 from daemon.cli.output import add_json, print_json
 from daemon.config.load import load
+from daemon.console import pages
+from daemon.console.errors import NoDaemon
+from daemon.console.wire import ControlClient
 
 
 def add(subparsers: Any) -> None:
@@ -20,14 +23,15 @@ def add(subparsers: Any) -> None:
 
 def call(options: argparse.Namespace) -> int:
     config = load(options.config)
-    from daemon.health.checks import examine
+    findings: list[dict[str, Any]]
+    try:
+        findings = ControlClient(config.box.state).ask("doctor")  # a running daemon knows its devices and its link
+    except NoDaemon:
+        from daemon.health.checks import examine
 
-    findings = examine(config)
+        findings = [asdict(finding) for finding in examine(config)]
     if options.json:
-        print_json([asdict(finding) for finding in findings])
+        print_json(findings)
     else:
-        for finding in findings:
-            print(f"{'well' if finding.well else 'ILL '}  {finding.check:11} {finding.detail}")
-            if finding.suggestion:
-                print(f"      {'':11} -> {finding.suggestion}")
-    return 0 if all(finding.well for finding in findings) else 1
+        print("\n".join(pages.doctor(findings)))
+    return 0 if all(finding["well"] for finding in findings) else 1

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from daemon.cli import config, doctor, init, journal, models, run, samples
+from daemon.cli import config, doctor, init, journal, live, models, run, samples
 from daemon.errors import DaemonError
 from hal.errors import HalError
 from mqtt.errors import MqttError
@@ -20,6 +20,7 @@ EXAMPLES = """examples:
                                                   a box of one's own, to be seen in the browser
   kingfisher run --config box/box.toml            the daemon
   kingfisher doctor --config box/box.toml         what works and what doesn't, and what to do
+  kingfisher status --config box/box.toml         what the running box does
 """
 
 
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, init, config, models, samples, doctor, journal):
+    for module in (run, init, config, models, samples, doctor, journal, live):
         module.add(subparsers)
     options = parser.parse_args(arguments)
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,10 @@ def add(subparsers: Any) -> None:
 def call(options: argparse.Namespace) -> int:
     set_up(options.log_level)
     config = load(options.config)
-    from daemon.app import run  # onnxruntime takes its time: a config with errors is refused before it
+    from daemon.app import RESTART, run  # onnxruntime takes its time: a config with errors is refused before it
 
-    return run(config)
+    status = run(config)
+    if status == RESTART:
+        # The same process begins anew: it keeps its id and its supervisor, and reads everything again.
+        os.execv(sys.executable, sys.orig_argv)
+    return status

@@ -1,4 +1,9 @@
-"""Reads `box.toml`: bytes in, a `Config` out, or one error that lists everything wrong with it."""
+"""Reads `box.toml`: bytes in, a `Config` out, or one error that lists everything wrong with it.
+
+On a box whose root is read-only, what provisioning decides can't be written into `box.toml`. It stands in
+`<state>/provisioned.toml` and goes over `box.toml`, setting by setting; nothing else may be set there (`PROVISIONED`).
+Relative paths in it are taken from the state folder.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,8 @@ from daemon.config.model import Config
 from daemon.errors import DaemonError
 
 MAX_BYTES = 256 * 1024
+PROVISIONED_FILE = "provisioned.toml"
+PROVISIONED = {"box": ("tenant",), "fleet": ("key",), "broker": ("host", "port", "tls"), "console": ("pin",)}
 
 
 class ConfigRefused(DaemonError):
@@ -29,11 +36,61 @@ class ConfigRefused(DaemonError):
 
 
 def load(path: Path) -> Config:
-    """The config at `path`.
+    """The config at `path`, with what provisioning added.
 
     Raises:
         ConfigRefused: with every error, each with its path in the file.
     """
+    return parse(read_values(path), str(path), path.resolve().parent)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What `load` checks: the values of `path`, those of `provisioned.toml` over them. Raises ConfigRefused."""
+    values = _toml(path)
+    overlay = _state_of(values, path) / PROVISIONED_FILE
+    return merge(values, _toml(overlay), overlay) if overlay.exists() else values
+
+
+def locate_state(path: Path) -> Path:
+    """The state folder, also of a box whose config has errors. Raises ConfigRefused where not even that can be read."""
+    return _state_of(_toml(path), path)
+
+
+def merge(values: dict[str, Any], over: dict[str, Any], origin: Path) -> dict[str, Any]:
+    """`over`, read from `origin`, over `values`. Raises ConfigRefused for a setting that has no place there."""
+    known = {(section, name) for section, names in PROVISIONED.items() for name in names}
+    given = [(section, name) for section, settings in over.items() for name in _table(settings)]
+    wrong = [f"{section}.{name}: is not set here" for section, name in given if (section, name) not in known]
+    wrong += [f"{section}: is not a section" for section, settings in over.items() if not isinstance(settings, dict)]
+    if wrong:
+        raise ConfigRefused(str(origin), wrong)
+    folder = origin.resolve().parent
+    merged = dict(values)
+    for section, settings in over.items():
+        merged[section] = {**_table(values.get(section)), **_placed(section, settings, folder)}
+    return merged
+
+
+def _placed(section: str, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    placed = dict(settings)
+    for name in ("key", "pin") if section in ("fleet", "console") else ():
+        if isinstance(placed.get(name), str):
+            placed[name] = str(folder / placed[name])
+    if isinstance(placed.get("tls"), dict):
+        placed["tls"] = {k: str(folder / v) if isinstance(v, str) else v for k, v in placed["tls"].items()}
+    return placed
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _state_of(values: dict[str, Any], path: Path) -> Path:
+    state = _table(values.get("box")).get("state", "state")
+    return path.resolve().parent / (state if isinstance(state, str) else "state")
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -41,10 +98,9 @@ def load(path: Path) -> Config:
     if len(raw) > MAX_BYTES:
         raise ConfigRefused(str(path), [f"is {len(raw)} bytes long; a config has at most {MAX_BYTES}"])
     try:
-        values = tomllib.loads(raw.decode("utf-8"))
+        return tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigRefused(str(path), [f"is not TOML: {error}"]) from error
-    return parse(values, str(path), path.resolve().parent)
 
 
 def parse(values: dict[str, Any], origin: str, folder: Path) -> Config:

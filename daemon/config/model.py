@@ -75,6 +75,13 @@ class FleetSection(Section):
     key: Path
 
 
+class ConsoleSection(Section):
+    """The technician's console. `pin` is a file with the argon2id hash of the offline PIN, set by provisioning."""
+
+    pin: Path | None = None
+    idle_s: Seconds = 600.0
+
+
 class FaceSection(Section):
     """Models and thresholds; `threads` is onnxruntime's intra-op count."""
 
@@ -122,6 +129,7 @@ class Config(Section):
     broker: BrokerSection = BrokerSection()
     devices: Devices = Devices()
     virtual: VirtualBoxOptions | None = None
+    console: ConsoleSection = ConsoleSection()
     face: FaceSection = FaceSection()
     store: StoreSection = StoreSection()
     policy: PolicySection = PolicySection()

@@ -1,0 +1,221 @@
+"""Answers the control socket's commands from what the main loop published, the database and the devices' own threads.
+
+Called on the socket's threads. Nothing here reaches into the loop: it reads the snapshot, or it sends an event.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import queue
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from daemon import journal
+from daemon.box_db import BoxDb
+from daemon.clock import TrustedClock
+from daemon.config.model import Config
+from daemon.console import lending, requests
+from daemon.console.errors import Refused
+from daemon.console.lending import Borrow, GiveBack, Loan, Thing
+from daemon.console.network import network
+from daemon.console.preview import ascii_preview, brightness
+from daemon.console.reboot import ask_for_reboot
+from daemon.console.recent_logs import RecentLogs
+from daemon.console.snapshot import Board
+from daemon.console.test_card import test_card
+from daemon.fleet_link import FleetLink, counts
+from daemon.health.suggestions import suggestion
+from daemon.logs import note
+from daemon.members import Members
+from mqtt.link import TlsOptions
+
+log = logging.getLogger("daemon.console")
+
+Say = Callable[[Any], None]
+LEND_S = 5.0
+
+_WHY = {
+    "order_open": ("an order or an enrolment is open: a payer may be there", "wait until the box is idle"),
+    "lent_already": ("another test is using it", "wait until that one ends"),
+}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """`send` puts an event on the main loop's queue; `restart` ends the loop so that the process begins anew."""
+
+    config: Config
+    board: Board
+    db: BoxDb
+    clock: TrustedClock
+    link: FleetLink
+    members: Members
+    logs: RecentLogs
+    display_size: tuple[int, int]
+    tls: TlsOptions | None
+    model_hash: str
+    software: str
+    send: Callable[[Borrow | GiveBack], None]
+    restart: Callable[[], None]
+    began_s: float
+
+    def answer(self, command: str, args: Any, say: Say) -> Any:
+        """The end of the answer; `say` sends a part before it. Raises Refused."""
+        told = requests.parse_args(command, args)
+        match command, told:
+            case "status", _:
+                return self._status()
+            case "doctor", _:
+                return self._doctor()
+            case "journal", requests.LastArgs(last=last):
+                return self._journal(last)
+            case "logs", requests.LastArgs(last=last):
+                return self.logs.last(last)
+            case "config", _:
+                return self.config.model_dump(mode="json")
+            case "net", _:
+                return network(self.config.broker.host, self.config.broker.port, self.tls)
+            case "camera", _:
+                return self._camera()
+            case "keypad", requests.TestArgs(seconds=seconds):
+                return self._keypad(seconds, say)
+            case "display", requests.TestArgs(seconds=seconds):
+                return self._display(seconds, say)
+            case "restart", requests.ForceArgs(force=force):
+                self._only_idle(force)
+                note(log, "restart_asked")
+                self.restart()
+                return {"restarting": True}
+            case "reboot", requests.ForceArgs(force=force):
+                self._only_idle(force)
+                note(log, "reboot_asked")
+                return {"asked": str(ask_for_reboot())}
+            case "typed", requests.TypedArgs() as typed:
+                return self._typed(typed)
+            case _:
+                raise Refused("unknown_command", f"{command} is not answered here")
+
+    def _status(self) -> dict[str, Any]:
+        now = self.board.snapshot
+        broker = self.config.broker
+        return {
+            "box": self.link.box_id,
+            "fleet": self.link.fleet_id,
+            "shop": self.config.box.shop,
+            "tenant": self.config.box.tenant,
+            "stage": now.stage,
+            "busy": now.busy,
+            "uptime_s": round(time.monotonic() - self.began_s),
+            "link": {"connected": self.link.connected, "broker": f"{broker.host}:{broker.port}", "tls": bool(self.tls)},
+            "clock": {"trusted": self.clock.trusted, "now": self.clock.now()},
+            "conditions": [
+                {"name": name, "why": why, "suggestion": suggestion(name)} for name, why in now.conditions
+            ],
+            "unsettled": [{"order_id": order, "attempt": attempt} for order, attempt in now.unsettled],
+            "waiting_orders": now.waiting,
+            "payers": len(self.members),
+            "versions": {
+                "kingfisher": self.software, "python": platform.python_version(), "face_model": self.model_hash[:12],
+            },
+            "refused_messages": counts(self.link.refused),
+        }  # fmt: skip
+
+    def _doctor(self) -> list[dict[str, Any]]:
+        from daemon.health.live import examine_live  # the checks know the wiring, and the wiring knows this desk
+
+        conditions = dict(self.board.snapshot.conditions)
+        return [asdict(finding) for finding in examine_live(self.config, conditions, self.link.connected)]
+
+    def _journal(self, last: int) -> list[dict[str, Any]]:
+        with closing(self.db.reader()) as reader:
+            return [
+                {"seq": e.seq, "at": e.at, "name": e.name, "facts": dict(e.facts), "hash": e.hash}
+                for e in journal.entries(reader, last)
+            ]
+
+    def _camera(self) -> dict[str, Any]:
+        """One picture, 64 x 24 characters; see `preview`."""
+        loan = Loan(Thing.CAMERA)
+        try:
+            self._lend(loan)
+            wait_s = self.config.face.frame_timeout_s * 2 + LEND_S
+            match self._next(loan, time.monotonic() + wait_s):
+                case lending.Photo(image):
+                    height, width = image.shape[:2]
+                    return {"size": [width, height], "light": brightness(image), "rows": ascii_preview(image)}
+                case lending.Over(reason):
+                    raise _over(reason)
+                case _:
+                    raise Refused("no_picture", f"no picture within {wait_s:.0f} s", "check the camera's cable")
+        finally:
+            self.send(GiveBack(loan))
+
+    def _keypad(self, seconds: float, say: Say) -> dict[str, Any]:
+        """Each key as it is pressed, for some seconds."""
+        loan = Loan(Thing.KEYPAD)
+        keys = 0
+        until_s = time.monotonic() + seconds
+        try:
+            self._lend(loan)
+            while True:
+                match self._next(loan, until_s):
+                    case lending.Pressed(key):
+                        keys += 1
+                        say({"key": key})
+                    case lending.Over(reason):
+                        raise _over(reason)
+                    case None:
+                        return {"keys": keys}
+                    case _:
+                        continue
+        finally:
+            self.send(GiveBack(loan))
+
+    def _display(self, seconds: float, say: Say) -> dict[str, Any]:
+        """The test card for some seconds."""
+        loan = Loan(Thing.DISPLAY, test_card(self.display_size))
+        try:
+            self._lend(loan)
+            say({"size": list(self.display_size)})
+            match self._next(loan, time.monotonic() + seconds):
+                case lending.Over(reason):
+                    raise _over(reason)
+                case _:
+                    return {"shown_s": seconds}
+        finally:
+            self.send(GiveBack(loan))
+
+    def _typed(self, typed: requests.TypedArgs) -> dict[str, Any]:
+        facts = {"session": typed.session, "who": typed.who, "line": typed.line}
+        self.db.run(lambda tx: journal.append(tx, "console_typed", facts, typed.at))
+        return {"journaled": True}
+
+    def _only_idle(self, force: bool) -> None:
+        if self.board.snapshot.busy and not force:
+            raise Refused("order_open", *_WHY["order_open"])
+
+    def _lend(self, loan: Loan) -> None:
+        self.send(Borrow(loan))
+        match self._next(loan, time.monotonic() + LEND_S):
+            case lending.Lent():
+                return
+            case lending.Over(reason):
+                raise _over(reason)
+            case _:
+                raise Refused("no_answer", "the main loop does not answer", "see `logs`")
+
+    @staticmethod
+    def _next(loan: Loan, until_s: float) -> lending.News | None:
+        try:
+            return loan.news.get(timeout=max(0.0, until_s - time.monotonic()))
+        except queue.Empty:
+            return None
+
+
+def _over(reason: str) -> Refused:
+    why, hint = _WHY.get(reason, (reason, "see `doctor`"))
+    return Refused(reason if reason in _WHY else "device", why, hint)

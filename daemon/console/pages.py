@@ -1,0 +1,150 @@
+"""Answers as lines of text for a person: 80 columns, the same on the console and in a shell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+WIDTH = 79
+
+
+def status(answer: Mapping[str, Any]) -> Iterator[str]:
+    link, clock, versions = answer["link"], answer["clock"], answer["versions"]
+    up = "connected to" if link["connected"] else "NOT connected to"
+    yield _row("box", answer["box"])
+    yield _row("shop", f"{answer['shop']} (tenant {answer['tenant']}, {answer['fleet']})")
+    yield _row("doing", answer["stage"] + (f", {answer['waiting_orders']} waiting" if answer["waiting_orders"] else ""))
+    yield _row("up for", _duration(answer["uptime_s"]))
+    yield _row("link", f"{up} {link['broker']}{' over TLS' if link['tls'] else ', not encrypted'}")
+    yield _row("clock", _moment(clock["now"]) + ("" if clock["trusted"] else "  NOT TRUSTED"))
+    yield _row("payers", str(answer["payers"]))
+    yield _row("unsettled", ", ".join(f"{u['order_id']}/{u['attempt']}" for u in answer["unsettled"]) or "none")
+    refused = ", ".join(f"{reason} {count}" for reason, count in answer["refused_messages"].items())
+    yield _row("refused", refused or "no messages")
+    yield _row("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    conditions = answer["conditions"]
+    if not conditions:
+        yield _row("conditions", "none, all is well")
+    for condition in conditions:
+        yield _row("condition", f"{condition['name']}: {condition['why'] or condition['name'].replace('_', ' ')}")
+        yield _row("", f"-> {condition['suggestion']}")
+
+
+def doctor(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for finding in findings:
+        yield f"{'well' if finding['well'] else 'ILL '}  {finding['check']:12} {finding['detail']}"
+        if finding["suggestion"]:
+            yield f"      {'':12} -> {finding['suggestion']}"
+
+
+def journal(entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for entry in entries:
+        facts = " ".join(f"{key}={value}" for key, value in entry["facts"].items() if value != "")
+        yield f"{entry['seq']:6} {_moment(entry['at'])} {entry['name']:16} {facts}"
+
+
+def logs(lines: Iterable[str]) -> Iterator[str]:
+    yield from lines
+
+
+def config(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from config(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} = {value!r}"
+
+
+def net(answer: Mapping[str, Any]) -> Iterator[str]:
+    for interface in answer["interfaces"]:
+        addresses = ", ".join(interface["addresses"]) or "no address"
+        yield _row(interface["name"], f"{interface['state']}  {addresses}  ({interface['mac']})")
+    if not answer["interfaces"]:
+        yield _row("interfaces", "none but the loopback")
+    route = answer["route"]
+    yield _row(
+        "route", f"by {route['gateway']} on {route['interface']}" if route else "none: no way out of this network"
+    )
+    yield _row("names", ", ".join(answer["name_servers"]) or "no name server")
+    broker = answer["broker"]
+    if broker is None:
+        yield _row("broker", "none is configured: the box is not provisioned")
+        return
+    where = f"{broker['host']}:{broker['port']}"
+    how = broker.get("version") or ("TLS" if broker["tls"] else "not encrypted")
+    yield _row(
+        "broker", f"{where} answers in {broker['ms']} ms ({how})" if broker["well"] else f"{where}: {broker['why']}"
+    )
+
+
+def camera(answer: Mapping[str, Any]) -> Iterator[str]:
+    width, height = answer["size"]
+    edge = "+" + "-" * len(answer["rows"][0]) + "+"
+    yield edge
+    yield from (f"|{row}|" for row in answer["rows"])
+    yield edge
+    yield f"{width} x {height}, light: {answer['light']}"
+
+
+def part(command: str, said: Mapping[str, Any]) -> str:
+    """What comes before the end of `keypad` and `display`."""
+    if command == "keypad":
+        return f"  key {said['key']}"
+    return f"  the display ({said['size'][0]} x {said['size'][1]}) shows eight colours, sixteen greys, a white frame"
+
+
+def end(command: str, answer: Any) -> Iterator[str]:
+    """The last lines of a command, whichever it is."""
+    match command:
+        case "status":
+            return status(answer)
+        case "doctor":
+            return doctor(answer)
+        case "journal":
+            return journal(answer)
+        case "logs":
+            return logs(answer)
+        case "config":
+            return config(answer)
+        case "net":
+            return net(answer)
+        case "camera":
+            return camera(answer)
+        case "keypad":
+            return iter([f"{answer['keys']} keys" if answer["keys"] else "no key was pressed: check the cable"])
+        case "display":
+            return iter(["the screen is back"])
+        case "restart":
+            return iter(["the daemon begins anew; it is back in a few seconds"])
+        case "reboot":
+            return iter(["the box reboots"])
+        case _:
+            return iter([str(answer)])
+
+
+def fold(line: str, width: int = WIDTH) -> Iterator[str]:
+    """A long line as several, the later ones indented."""
+    while len(line) > width:
+        cut = line.rfind(" ", width // 2, width)
+        cut = cut if cut > 0 else width
+        yield line[:cut].rstrip()
+        line = "      " + line[cut:].lstrip()
+    yield line
+
+
+def _row(name: str, value: str) -> str:
+    return f"{name:11} {value}"
+
+
+def _moment(at: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _duration(seconds: int) -> str:
+    days, rest = divmod(seconds, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, seconds = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -1,0 +1,24 @@
+"""What to do about each named condition of the box: one sentence for the person who stands before it."""
+
+from __future__ import annotations
+
+SUGGESTIONS = {
+    "offline": "see `net`: cable, address, broker; payments wait for the network meanwhile",
+    "no_camera": "check the camera's cable, then `camera`",
+    "no_keypad": "plug the keypad in again, then `keypad`",
+    "no_display": "check the display's cable, then `display`",
+    "no_clock": "let the box reach its fleet or an NTP server; orders are refused until it knows the time",
+    "no_models": "the models are missing or damaged: `doctor` names the file; reinstall them",
+    "no_payers": "nobody is enrolled yet: `kingfisher-fleet enrol`",
+    "no_gallery": "the templates can't be read: `doctor` says why",
+    "store_locked": "the store's key is not there: see docs/secure-store.md",
+    "disk_full": "box.db can't be written: make room on the data partition, then `restart`",
+    "development_keys": "the store's key lies beside the data: right for a desk, wrong for a shop",
+    "config_refused": "`kingfisher config check` lists every error in box.toml",
+    "unsettled": "payments are being settled with the gateway; the box goes on by itself",
+    "too_hot": "give the box air",
+}
+
+
+def suggestion(condition: str) -> str:
+    return SUGGESTIONS.get(condition, "see `doctor` and `logs`")
