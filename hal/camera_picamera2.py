@@ -12,25 +12,24 @@ import threading
 import time
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hal.camera import Frame, frozen
+from hal.camera_options import OwnProcessOptions
 from hal.errors import DeadlineExceeded, DeviceGone, DriverMissing
 
 BUFFERS = 4
 
 
-class Picamera2Options(BaseModel):
+class Picamera2Options(OwnProcessOptions):
     """A camera on the Pi's ribbon cable. `turned` is for a camera that is mounted upside down."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     type: Literal["picamera2"] = "picamera2"
     number: int = Field(default=0, ge=0, le=7)
     width: int = Field(default=640, ge=160, le=3840)
     height: int = Field(default=480, ge=120, le=2160)
     frames_per_s: int = Field(default=15, ge=1, le=120)
     turned: bool = False
-    own_process: bool = Field(default=True, description="a driver that hangs or dies is then started again")
 
 
 class Picamera2Camera:

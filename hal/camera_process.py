@@ -24,7 +24,7 @@ STEP_S = 0.1
 class Patience:
     """How long the parent waits for what, in seconds. An open that powers a sensor up may take long; a read may not."""
 
-    start_s: float = 15.0
+    start_s: float = 30.0
     hang_s: float = 3.0
     stop_s: float = 1.5
     first_restart_s: float = 0.5

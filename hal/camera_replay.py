@@ -16,25 +16,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hal.camera import Frame, frozen
+from hal.camera_options import OwnProcessOptions
 from hal.errors import DeadlineExceeded, DeviceGone, DriverMissing, UnsuitableDevice
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
-class ReplayOptions(BaseModel):
+class ReplayOptions(OwnProcessOptions):
     """A folder of pictures, played in the order of their names, or one video file (needs PyAV)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     type: Literal["replay"] = "replay"
     path: Path
     width: int = Field(default=640, ge=160, le=3840)
     height: int = Field(default=480, ge=120, le=2160)
     frames_per_s: float = Field(default=15, gt=0, le=120)
     repeat: bool = True
-    own_process: bool = Field(default=True, description="a driver that hangs or dies is then started again")
 
 
 class ReplayCamera:

@@ -12,20 +12,20 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hal import v4l2
 from hal.camera import Frame, frozen
+from hal.camera_options import OwnProcessOptions
 from hal.errors import DeadlineExceeded, DeviceGone, UnsuitableDevice
 from hal.pixel_formats import CONVERTERS, Layout, converter
 
 BUFFERS = 4
 
 
-class V4l2Options(BaseModel):
+class V4l2Options(OwnProcessOptions):
     """A capture device. The first of the wanted formats that it has is taken; YUYV costs the least to unpack."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     type: Literal["v4l2"] = "v4l2"
     path: Path = Path("/dev/video0")
     width: int = Field(default=640, ge=160, le=3840)
@@ -38,7 +38,6 @@ class V4l2Options(BaseModel):
         "RGB3",
         "BGR3",
     )
-    own_process: bool = Field(default=True, description="a driver that hangs or dies is then started again")
 
 
 class V4l2Camera:

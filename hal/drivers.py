@@ -10,7 +10,7 @@ from pydantic import Field
 from hal.camera import Camera
 from hal.camera_child import Recipe
 from hal.camera_picamera2 import Picamera2Camera, Picamera2Options
-from hal.camera_process import CameraProcess
+from hal.camera_process import CameraProcess, Patience
 from hal.camera_replay import ReplayCamera, ReplayOptions
 from hal.camera_v4l2 import V4l2Camera, V4l2Options
 from hal.display import Display
@@ -107,7 +107,8 @@ def in_own_process(camera: Camera, options: V4l2Options | Picamera2Options | Rep
     kind = type(camera)
     frame_bytes = max(options.width * options.height, 1920 * 1080) * 3
     recipe = Recipe(kind.__module__, kind.__name__, type(options).__name__, options.model_dump_json(), frame_bytes)
-    return CameraProcess(camera.name, recipe)
+    patience = Patience(start_s=options.start_within_s, hang_s=options.hang_after_s)
+    return CameraProcess(camera.name, recipe, patience)
 
 
 def build_keypad(options: KeypadOptions, rig: Rig) -> Keypad:

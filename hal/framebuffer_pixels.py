@@ -74,7 +74,7 @@ def pack(pixels: Bytes, geometry: FramebufferGeometry) -> Bytes:
     packed |= _table(geometry.blue, kind)[pixels[..., 2]]
     packed |= kind.type(((1 << geometry.transparency.length) - 1) << geometry.transparency.offset)
     height, width = pixels.shape[:2]
-    octets = packed.view(np.uint8).reshape(height, width, kind.itemsize)
+    octets = np.ascontiguousarray(packed).view(np.uint8).reshape(height, width, kind.itemsize)
     return octets[..., : geometry.bytes_per_pixel].reshape(height, width * geometry.bytes_per_pixel)
 
 

@@ -1,4 +1,4 @@
-"""Where the virtual box is and what stands behind it. Apart from the box itself, so that a config loads no web server."""
+"""Where the virtual box is and what stands behind it; apart from the box, so that a config loads no web server."""
 
 from __future__ import annotations
 

@@ -230,3 +230,12 @@ def test_the_structures_are_as_long_as_the_kernels(tmp_path: Path) -> None:
     sizes = subprocess.run([str(tmp_path / "sizes")], check=True, capture_output=True, text=True).stdout
     assert sizes == f"{VARIABLE.size} {FIXED.size} 48 32 68"
     assert FIXED.unpack(bytes(48) + (1234).to_bytes(4, "little") + bytes(FIXED.size - 52))[9] == 1234
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_picture_that_lies_turned_in_memory_packs_like_any_other(
+    form: tuple[int, BitField, BitField, BitField, BitField],
+) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (5, 4, 3), np.uint8)
+    geometry = geometry_of(5, 4, form)
+    np.testing.assert_array_equal(pack(turned(picture, 90), geometry), pack(turned(picture, 90).copy(), geometry))
