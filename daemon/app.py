@@ -132,7 +132,7 @@ def run(config: Config) -> int:
         with start.part("face"):
             faces = FaceWatch(
                 build_camera(config.devices.camera, rig),
-                Faces(engine, thresholds, members.matcher),
+                Faces(engine, thresholds, members.matcher, config.face.max_gap_s),
                 frame_timeout_s=config.face.frame_timeout_s,
                 report=queue.put,
                 preview=painter.preview,

@@ -70,11 +70,15 @@ class CameraFound:
 
 @dataclass(frozen=True)
 class Faces:
-    """What is needed to recognise anybody; `matcher` is exchanged whole when the gallery changes."""
+    """What is needed to recognise anybody; `matcher` is exchanged whole when the gallery changes.
+
+    `max_gap_s` replaces the thresholds' own on a machine that needs longer for one frame.
+    """
 
     engine: FaceEngine
     thresholds: Thresholds
     matcher: Callable[[], Matcher]
+    max_gap_s: float | None = None
 
 
 class FaceWatch:
@@ -205,8 +209,8 @@ class FaceWatch:
     def _session(self, wanted: Wanted) -> FaceSession | EnrolmentSession:
         faces = self._faces
         if isinstance(wanted, ForPayment):
-            return FaceSession(faces.engine, faces.matcher(), faces.thresholds)
-        return EnrolmentSession(faces.engine, faces.thresholds)
+            return FaceSession(faces.engine, faces.matcher(), faces.thresholds, max_gap_s=faces.max_gap_s)
+        return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
 
     def _settle(self, wanted: Wanted, observation: Decision | Capture) -> None:
         if isinstance(observation, Decision):

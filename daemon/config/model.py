@@ -89,6 +89,9 @@ class FaceSection(Section):
     thresholds: Path | None = Field(default=None, description="calibration file; none takes the provisional one")
     threads: int = Field(default=1, ge=1, le=16)
     frame_timeout_s: Seconds = 2.0
+    max_gap_s: Seconds | None = Field(
+        default=None, description="longest time between two frames of one payer; none takes the thresholds' own"
+    )
 
 
 class StoreSection(Section):
