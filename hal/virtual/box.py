@@ -98,9 +98,8 @@ class VirtualBox:
         match parse(text):
             case PressKey(key):
                 if not self.keypad.press(key):
-                    raise DeviceGone(
-                        "virtual keypad", f"the key {key.value} was not taken", "nobody reads the keypad now"
-                    )
+                    # Which key it was stays unsaid: it may be part of a PIN.
+                    raise DeviceGone("virtual keypad", "a key was not taken", "nobody reads the keypad now")
             case ChoosePicture(name):
                 self.camera.choose(name)
             case MakeFault("camera", state):

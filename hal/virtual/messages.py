@@ -58,7 +58,7 @@ def parse(text: str) -> Message:
     match value:
         case {"key": str(key), **rest} if not rest:
             if key not in {known.value for known in Key}:
-                raise _bad(f"there is no key {key!r}", "keys: " + " ".join(Key))
+                raise _bad("there is no such key", "keys: " + " ".join(Key))
             return PressKey(Key(key))
         case {"camera": str(name), **rest} if not rest:
             return ChoosePicture(name)

@@ -3,7 +3,7 @@ const el = (id) => document.getElementById(id);
 const MAX_ROWS = 500, TOAST_MS = 5000;
 const PHONE = ["手机照片", "phone"], PERSON = ["真人", "in person"];
 const NAMES = { camera: ["摄像头", "camera"], keypad: ["键盘", "keypad"], display: ["屏幕", "display"] };
-const STATES = { none: "正常 ok", unplugged: "拔线 unplug", frozen: "卡死 freeze" };
+const STATES = { none: "正常 ok", unplugged: "拔线 pull", frozen: "卡死 hang" };
 const OFFERED = { camera: ["none", "unplugged", "frozen"], keypad: ["none", "unplugged"], display: ["none", "unplugged"] };
 let toastTimer = 0;
 
