@@ -64,8 +64,8 @@ def load_gallery(
     key_prefix, set_prefix = label_prefix(tenant, "key", ""), label_prefix(tenant, "templates", model_hash)
     handles: list[str] = []
     damaged: list[str] = []
-    allowed: dict[bytes, bool] = {}
-    at = people = sets = total = excluded = dimension = 0
+    at = people = sets = total = excluded = dimension = count = width = made_in = 0
+    tail, tail_bytes, allowed = b"", TRAILER.size, False
     for subject, version, counter, generation, wrapped, sealed in connection.execute(_SELECT, [model_hash]):
         people += 1
         try:
@@ -80,16 +80,20 @@ def load_gallery(
         except (InvalidTag, ValueError, KeyError, TypeError, AttributeError):
             damaged.append(str(subject))
             continue
-        expires_at, purposes_length, count, width, made_in = TRAILER.unpack_from(view, end - TRAILER.size)
-        purposes = bytes(view[end - TRAILER.size - purposes_length : end - TRAILER.size])
-        if purposes not in allowed:
-            allowed[purposes] = purpose.encode() in purposes.split(b"\0")
-        if not allowed[purposes] or 0 < expires_at <= now:
+        if view[end - tail_bytes : end] != tail:  # most people agreed to the same, and have equally many templates
+            expires_at, purposes_bytes, count, width, made_in = TRAILER.unpack_from(view, end - TRAILER.size)
+            tail_bytes = TRAILER.size + purposes_bytes
+            tail = bytes(view[end - tail_bytes : end])
+            allowed = purpose.encode() in tail[:purposes_bytes].split(b"\0") and not 0 < expires_at <= now
+        if not allowed:
             excluded += 1
             continue
-        if dimension not in (0, width):
-            raise PersonRefused(subject, f"its templates have {width} numbers, the others of this model {dimension}")
-        dimension = width
+        if width != dimension:
+            if dimension:
+                raise PersonRefused(
+                    subject, f"its templates have {width} numbers, the others of this model {dimension}"
+                )
+            dimension = width
         if made_in != epoch:  # a renewal of the transform is under way, or was cut off
             rows = np.frombuffer(view, np.float32, count * width, at).reshape(count, width)
             rows[...] = transform.apply(rotation(width, epoch) @ rotation(width, made_in).T, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -13,10 +14,11 @@ class LockedMemory:
     def __init__(self, size: int) -> None:
         self.size = size
         self._map = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        for advice in ("MADV_DONTDUMP", "MADV_DONTFORK"):
+        for advice in ("MADV_DONTDUMP", "MADV_DONTFORK", "MADV_HUGEPAGE"):
             value = getattr(mmap, advice, None)
             if value is not None:
-                self._map.madvise(value)
+                with contextlib.suppress(OSError):  # a kernel built without it
+                    self._map.madvise(value)
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.why: str | None = _lock(self._address, len(self._map))
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices, forked children, a shared machine
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
