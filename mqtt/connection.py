@@ -6,6 +6,7 @@ connection gets a fresh client and forgets; see `mqtt.link`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -32,6 +33,7 @@ P = ParamSpec("P")
 
 NO_MATCHING_SUBSCRIBERS = 0x10
 MAX_IN_FLIGHT = 20
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,7 @@ class Connection:
             client.tls_set_context(self._options.tls.context())
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_socket_open = _send_at_once
         client.on_connect = self._connected
         client.on_subscribe = self._subscribed
         client.on_message = self._message
@@ -262,6 +265,8 @@ class Connection:
         _guarded(self._on_ready, self._session_present)
 
     def _message(self, client: Client, _: object, message: MQTTMessage) -> None:
+        _confirm_at_once(client)
+
         def ack() -> bool:
             return not self._over and client.ack(message.mid, message.qos) == MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -273,6 +278,7 @@ class Connection:
         _guarded(self._on_message, Received(topic, bytes(message.payload), bool(message.retain), ack))
 
     def _published(self, client: Client, _: object, mid: int, code: ReasonCode, properties: Properties | None) -> None:
+        _confirm_at_once(client)
         with self._lock:
             entry = self._under_way.pop(mid, None)
             if entry is None:
@@ -298,6 +304,21 @@ class Connection:
         unacked = tuple(entry.reference for entry in lost if entry.reference is not None)
         _guarded(self._on_end, reason, unacked)
         self.ended.set()
+
+
+def _send_at_once(_: Client, __: object, sock: object) -> None:
+    """Small packets follow each other (an answer, an acknowledgement): Nagle would hold the second one for 40 ms."""
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _confirm_at_once(client: Client) -> None:
+    """The same on the broker's side, where we can't turn Nagle off: it goes on sending as soon as our TCP confirms
+    what came, which Linux would delay by 40 ms. The option does not last, so it is asked for with each packet."""
+    sock = client.socket()
+    if _QUICKACK is not None and isinstance(sock, socket.socket):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
 def _resolve(entry: _UnderWay, code: ReasonCode) -> None:
