@@ -3,8 +3,8 @@
     python benchmarks/store.py [--people 100000] [--each 1] [--json] [--only load,size,enrol,scores,linkage]
 
 load     open the store and load everyone into locked memory; against bare AES-GCM decryptions by `cryptography`, plus
-         reading the file. `one_key`: one decryption of the same size a person, all under one key. `key_per_record`: what
-         the store has to do, a record key opened and with it the record.
+         reading the file. `one_key`: one decryption of the same size a person, all under one key. `key_per_record`:
+         what the store has to do, a record key opened and with it the record.
 size     the file against the bytes that are sealed in it
 enrol    one person, durable, PIN hashing apart
 scores   cosines with the transform against those without

@@ -16,6 +16,7 @@ import pytest
 from secure_store import FileKeyProvider
 from secure_store.credential_key import CredentialKeyProvider
 from secure_store.errors import KeyFileExposed, KeyMissing, StoreRolledBack, WrongKey
+from secure_store.thief import main, steal
 from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
 from secure_store.witness import FileWitness, FleetWitness
 
@@ -92,6 +93,32 @@ def test_an_older_copy_of_the_whole_store_put_back_is_noticed(make, reopen, pers
     assert store.status().counter > 2
 
 
+def test_a_thief_of_a_card_with_a_key_file_has_everything(reopen, person, tmp_path, capsys) -> None:
+    store = reopen()
+    store.enrol(person("p-1", 1))
+    store.close()
+    assert main([str(tmp_path), "--tenant", "canteen"]) == 1
+    said = capsys.readouterr().out
+    assert "1 records open with" in said
+    assert "box.key" in said
+
+
+def test_a_thief_of_a_card_without_a_key_has_opaque_handles(reopen, person, tmp_path, capsys, provider) -> None:
+    store = reopen(provider=CredentialKeyProvider(folder=credential_folder(tmp_path / "of-systemd")))
+    store.enrol(person("p-1", 1))
+    store.close()
+    shutil.rmtree(tmp_path / "of-systemd")  # it lies in the memory of the running box, not on the card
+    assert main([str(tmp_path), "--tenant", "canteen"]) == 0
+    assert "no key on the card" in capsys.readouterr().out
+    assert main([str(tmp_path / "empty"), "--tenant", "canteen", "--json"]) == 0
+
+
+def credential_folder(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "kingfisher-store").write_bytes(bytes(range(32)))
+    return folder
+
+
 # -- a real TPM 2.0 in software
 
 
@@ -164,8 +191,11 @@ def test_a_key_sealed_to_one_tpm_opens_on_that_box_alone(tpm, tmp_path, reopen, 
     assert reopen(provider=provider).check_pin("p-1", "2468", "pay") == "ok"
     with pytest.raises(KeyMissing):
         reopen(provider=ManagedTpm2KeyProvider(sealed, create=False, options=Tpm2Options(there)))
-    card = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "tpm-" not in str(path))
-    assert provider.load() not in card
+    card = tmp_path / "card"
+    shutil.copytree(tmp_path / "store", card / "store")
+    shutil.copyfile(sealed, card / "box.sealed")
+    assert [(loot.handles, loot.opening_key) for loot in steal(card, "canteen")] == [(1, None)]
+    assert all(provider.load() not in path.read_bytes() for path in card.rglob("*") if path.is_file())
 
 
 @needs_tpm
