@@ -7,12 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-from daemon.cli import config, doctor, init, journal, live, models, run, samples
-from daemon.errors import DaemonError
-from hal.errors import HalError
-from mqtt.errors import MqttError
-from pipeline.errors import PipelineError
-from secure_store.errors import StoreError
+# One core is enough for a gallery's dot products, and four threads that spin for them starve the face models.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from daemon.cli import config, console, doctor, init, journal, live, models, run, samples  # noqa: E402
+from daemon.errors import DaemonError  # noqa: E402
+from hal.errors import HalError  # noqa: E402
+from mqtt.errors import MqttError  # noqa: E402
+from pipeline.errors import PipelineError  # noqa: E402
+from secure_store.errors import StoreError  # noqa: E402
 
 EXAMPLES = """examples:
   kingfisher models pull                          get the models, once
@@ -31,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, init, config, models, samples, doctor, journal, live):
+    for module in (run, init, config, models, samples, doctor, journal, live, console):
         module.add(subparsers)
     options = parser.parse_args(arguments)
     try:

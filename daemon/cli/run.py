@@ -10,6 +10,7 @@ from typing import Any
 
 from daemon.config.load import load
 from daemon.logs import set_up
+from daemon.unprovisioned import wait_until_provisioned
 
 
 def add(subparsers: Any) -> None:
@@ -21,6 +22,8 @@ def add(subparsers: Any) -> None:
 
 def call(options: argparse.Namespace) -> int:
     set_up(options.log_level)
+    if not wait_until_provisioned(options.config):
+        return 0
     config = load(options.config)
     from daemon.app import RESTART, run  # onnxruntime takes its time: a config with errors is refused before it
 

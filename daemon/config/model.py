@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from daemon.payment.money import CURRENCIES
 from hal.drivers import CameraOptions, DisplayOptions, KeypadOptions, LampOptions, VoiceOptions
 from hal.null import NullDisplayOptions, NullOptions
-from hal.virtual.box import VirtualBoxOptions
+from hal.virtual.options import VirtualBoxOptions
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 

@@ -143,13 +143,14 @@ class Camera:
                 options.type,
                 "" if options.type == "virtual" else "name one in [devices]",
             )
+        camera = build_camera(options, Rig())
         try:
-            camera = build_camera(options, Rig())
             camera.open()
             frame = camera.read(5.0)
-            camera.close()
         except HalError as error:
             return Finding(self.name, False, str(error), error.hint)
+        finally:
+            camera.close()
         return Finding(self.name, True, f"{options.type}: {frame.image.shape[1]}x{frame.image.shape[0]}")
 
 

@@ -15,6 +15,7 @@ SUGGESTIONS = {
     "disk_full": "box.db can't be written: make room on the data partition, then `restart`",
     "development_keys": "the store's key lies beside the data: right for a desk, wrong for a shop",
     "config_refused": "`kingfisher config check` lists every error in box.toml",
+    "not_provisioned": "`provision` with a ticket from the fleet",
     "unsettled": "payments are being settled with the gateway; the box goes on by itself",
     "too_hot": "give the box air",
 }

@@ -1,0 +1,124 @@
+"""One writer, whole transactions, and a damaged file that is named instead of used."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+
+import pytest
+
+from daemon import journal, payments, pin_tries
+from daemon.box_db import SCHEMA_VERSION, BoxDb, open_reader
+from daemon.errors import DatabaseRefused
+from daemon.payment.money import Amount
+from daemon.payment.order import Order, PayRequest
+from daemon.payment.status import Status
+
+SCHEMA = (payments.create_schema, journal.create_schema, pin_tries.create_schema)
+
+
+@pytest.fixture
+def db(tmp_path):
+    db = BoxDb(tmp_path / "box.db", SCHEMA)
+    yield db
+    db.close()
+
+
+def test_a_job_that_fails_leaves_nothing_and_the_writer_goes_on(db):
+    def half(tx):
+        journal.append(tx, "first", {}, 1)
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        db.run(half)
+    assert db.run(lambda tx: journal.append(tx, "second", {}, 2)).seq == 1
+
+
+def test_it_is_durable_and_private(db):
+    assert db.run(lambda tx: tx.execute("PRAGMA synchronous").fetchone()[0]) == 2
+    assert db.run(lambda tx: tx.execute("PRAGMA journal_mode").fetchone()[0]) == "wal"
+    assert db.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_file_that_is_no_database_is_refused_by_name(tmp_path):
+    path = tmp_path / "box.db"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(DatabaseRefused, match=r"box\.db: is not readable as a database"):
+        BoxDb(path, SCHEMA)
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_a_damaged_page_is_found_at_the_start(tmp_path):
+    path = tmp_path / "box.db"
+    db = BoxDb(path, SCHEMA)
+    for n in range(200):
+        db.run(lambda tx, n=n: journal.append(tx, "entry", {"n": n, "padding": "x" * 200}, n))
+    db.run(lambda tx: None)
+    db.close()
+    raw = bytearray(path.read_bytes())
+    raw[8192 : 8192 + 4096] = os.urandom(4096)
+    path.write_bytes(raw)
+    with pytest.raises(DatabaseRefused, match=r"box\.db"):
+        BoxDb(path, SCHEMA)
+
+
+def test_a_newer_schema_is_refused_and_untouched(tmp_path):
+    path = tmp_path / "box.db"
+    BoxDb(path, SCHEMA).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    with pytest.raises(DatabaseRefused, match="newer release"):
+        BoxDb(path, SCHEMA)
+
+
+def test_a_reader_of_a_box_that_never_ran_is_told_so(tmp_path):
+    with pytest.raises(DatabaseRefused, match="does not exist"):
+        open_reader(tmp_path / "box.db")
+
+
+def _write_until_killed(path, connection):
+    db = BoxDb(path, SCHEMA)
+    n = 0
+    while True:
+        n += 1
+        db.run(lambda tx, n=n: journal.append(tx, "entry", {"n": n}, n))
+        connection.send(n)
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path):
+    path = tmp_path / "box.db"
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(target=_write_until_killed, args=(path, theirs))
+    child.start()
+    written = 0
+    while written < 50:
+        written = ours.recv()
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    while ours.poll():
+        written = ours.recv()
+    db = BoxDb(path, SCHEMA)
+    count, _ = journal.verify(db.reader())
+    db.close()
+    assert count >= written
+
+
+def test_what_a_start_must_take_up(db):
+    amount = Amount(1850, "CNY")
+
+    def fill(tx):
+        for name in ("paid", "busy", "open", "gone"):
+            payments.store_order(tx, Order(name, amount, None, 0), 1000, 1)
+        for name, status in (("paid", Status.APPROVED), ("busy", Status.QUERYING), ("open", Status.DECLINED)):
+            payments.open_attempt(tx, PayRequest(name, 1, amount, "grace", ("face", "pin"), "c", "f"), 1)
+            payments.move_attempt(tx, name, 1, status, "", None, 2)
+        payments.close_order(tx, "paid", Status.APPROVED, "", 3)
+        payments.close_order(tx, "gone", Status.CANCELLED, "by_payer", 3)
+
+    db.run(fill)
+    found = payments.unfinished(db.reader(), now_s=50.0, now_wall=900)
+    assert [(r.order_id, s) for r, s in found.attempts] == [("busy", Status.QUERYING)]
+    assert [(t.order.order_id, t.attempt, t.order.expires_s) for t in found.orders] == [("open", 2, 150.0)]
+    assert payments.is_known(db.reader(), "gone")
