@@ -10,12 +10,12 @@ from pathlib import Path
 # One core is enough for a gallery's dot products, and four threads that spin for them starve the face models.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from daemon.cli import config, console, doctor, init, journal, live, models, run, samples  # noqa: E402
-from daemon.errors import DaemonError  # noqa: E402
-from hal.errors import HalError  # noqa: E402
-from mqtt.errors import MqttError  # noqa: E402
-from pipeline.errors import PipelineError  # noqa: E402
-from secure_store.errors import StoreError  # noqa: E402
+from daemon.cli import config, console, doctor, init, journal, live, models, run, samples
+from daemon.errors import DaemonError
+from hal.errors import HalError
+from mqtt.errors import MqttError
+from pipeline.errors import PipelineError
+from secure_store.errors import StoreError
 
 EXAMPLES = """examples:
   kingfisher models pull                          get the models, once

@@ -46,14 +46,14 @@ def load(path: Path) -> Config:
 
 def read_values(path: Path) -> dict[str, Any]:
     """What `load` checks: the values of `path`, those of `provisioned.toml` over them. Raises ConfigRefused."""
-    values = _toml(path)
+    values = read_toml(path)
     overlay = _state_of(values, path) / PROVISIONED_FILE
-    return merge(values, _toml(overlay), overlay) if overlay.exists() else values
+    return merge(values, read_toml(overlay), overlay) if overlay.exists() else values
 
 
 def locate_state(path: Path) -> Path:
     """The state folder, also of a box whose config has errors. Raises ConfigRefused where not even that can be read."""
-    return _state_of(_toml(path), path)
+    return _state_of(read_toml(path), path)
 
 
 def merge(values: dict[str, Any], over: dict[str, Any], origin: Path) -> dict[str, Any]:
@@ -90,7 +90,8 @@ def _state_of(values: dict[str, Any], path: Path) -> Path:
     return path.resolve().parent / (state if isinstance(state, str) else "state")
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """One file as it stands, unchecked. Raises ConfigRefused."""
     try:
         raw = path.read_bytes()
     except OSError as error:

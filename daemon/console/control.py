@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.console.errors import Refused, WireBroken
-from daemon.console.wire import MAX_REQUEST_BYTES, SOCKET_NAME, Lines, decode, encode
+from daemon.console.wire import MAX_REQUEST_BYTES, SOCKET_NAME, Lines, Peer, decode, encode
 from daemon.logs import note
 
 log = logging.getLogger("daemon.control")
@@ -29,11 +29,11 @@ MAX_CONNECTIONS = 8
 IDLE_S = 300.0
 SO_PEERGROUPS = 59
 
-Answer = Callable[[str, Any, Callable[[Any], None]], Any]
+Answer = Callable[[str, Any, Peer], Any]
 
 
 class ControlSocket:
-    """`answer(command, args, say)` is called on a connection's thread."""
+    """`answer(command, args, peer)` is called on a connection's thread."""
 
     def __init__(self, state: Path, answer: Answer, group: str = GROUP) -> None:
         self.path = state / SOCKET_NAME
@@ -108,7 +108,7 @@ class ControlSocket:
         if not isinstance(command, str) or not set(request) <= {"command", "args"}:
             raise WireBroken("a request that names no command")
         try:
-            end = self._answer(command, args, lambda part: connection.sendall(encode({"part": part})))
+            end = self._answer(command, args, Peer(connection))
         except Refused as refused:
             connection.sendall(_refusal(refused))
         except OSError:

@@ -27,6 +27,7 @@ from daemon.console.reboot import ask_for_reboot
 from daemon.console.recent_logs import RecentLogs
 from daemon.console.snapshot import Board
 from daemon.console.test_card import test_card
+from daemon.console.wire import Peer
 from daemon.fleet_link import FleetLink, counts
 from daemon.health.suggestions import suggestion
 from daemon.logs import note
@@ -35,8 +36,8 @@ from mqtt.link import TlsOptions
 
 log = logging.getLogger("daemon.console")
 
-Say = Callable[[Any], None]
 LEND_S = 5.0
+LISTEN_S = 0.3
 
 _WHY = {
     "order_open": ("an order or an enrolment is open: a payer may be there", "wait until the box is idle"),
@@ -63,8 +64,8 @@ class Desk:
     restart: Callable[[], None]
     began_s: float
 
-    def answer(self, command: str, args: Any, say: Say) -> Any:
-        """The end of the answer; `say` sends a part before it. Raises Refused."""
+    def answer(self, command: str, args: Any, peer: Peer) -> Any:
+        """The end of the answer; parts of it go to `peer` before. Raises Refused."""
         told = requests.parse_args(command, args)
         match command, told:
             case "status", _:
@@ -82,9 +83,9 @@ class Desk:
             case "camera", _:
                 return self._camera()
             case "keypad", requests.TestArgs(seconds=seconds):
-                return self._keypad(seconds, say)
+                return self._keypad(seconds, peer)
             case "display", requests.TestArgs(seconds=seconds):
-                return self._display(seconds, say)
+                return self._display(seconds, peer)
             case "restart", requests.ForceArgs(force=force):
                 self._only_idle(force)
                 note(log, "restart_asked")
@@ -154,38 +155,36 @@ class Desk:
         finally:
             self.send(GiveBack(loan))
 
-    def _keypad(self, seconds: float, say: Say) -> dict[str, Any]:
+    def _keypad(self, seconds: float, peer: Peer) -> dict[str, Any]:
         """Each key as it is pressed, for some seconds."""
         loan = Loan(Thing.KEYPAD)
         keys = 0
         until_s = time.monotonic() + seconds
         try:
             self._lend(loan)
-            while True:
-                match self._next(loan, until_s):
+            while time.monotonic() < until_s and not peer.gone():
+                match self._next(loan, min(until_s, time.monotonic() + LISTEN_S)):
                     case lending.Pressed(key):
                         keys += 1
-                        say({"key": key})
+                        peer.say({"key": key})
                     case lending.Over(reason):
                         raise _over(reason)
-                    case None:
-                        return {"keys": keys}
-                    case _:
-                        continue
+            return {"keys": keys}
         finally:
             self.send(GiveBack(loan))
 
-    def _display(self, seconds: float, say: Say) -> dict[str, Any]:
+    def _display(self, seconds: float, peer: Peer) -> dict[str, Any]:
         """The test card for some seconds."""
         loan = Loan(Thing.DISPLAY, test_card(self.display_size))
         try:
             self._lend(loan)
-            say({"size": list(self.display_size)})
-            match self._next(loan, time.monotonic() + seconds):
-                case lending.Over(reason):
-                    raise _over(reason)
-                case _:
-                    return {"shown_s": seconds}
+            peer.say({"size": list(self.display_size)})
+            until_s = time.monotonic() + seconds
+            while time.monotonic() < until_s and not peer.gone():
+                match self._next(loan, min(until_s, time.monotonic() + LISTEN_S)):
+                    case lending.Over(reason):
+                        raise _over(reason)
+            return {"shown_s": seconds}
         finally:
             self.send(GiveBack(loan))
 

@@ -22,13 +22,13 @@ SIOCGIFADDR, SIOCGIFNETMASK = 0x8915, 0x891B
 REACH_S = 3.0
 
 
-def network(host: str, port: int, tls: TlsOptions | None) -> dict[str, Any]:
-    """Takes up to some seconds where the broker does not answer."""
+def network(host: str | None, port: int, tls: TlsOptions | None) -> dict[str, Any]:
+    """Takes up to some seconds where the broker does not answer. `host` None: no broker is known."""
     return {
         "interfaces": interfaces(),
         "route": default_route(),
         "name_servers": name_servers(),
-        "broker": reach(host, port, tls),
+        "broker": reach(host, port, tls) if host is not None else None,
     }
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ SOCKET_NAME = "control.sock"
 MAX_REQUEST_BYTES = 16 * 1024
 MAX_REPLY_BYTES = 1024 * 1024
 ANSWER_S = 30.0
+WAIT_S = 0.1
 
 
 class Lines:
@@ -57,11 +59,32 @@ def encode(value: dict[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"
 
 
-class ControlClient:
-    """Speaks to the daemon whose state folder this is. Each call is a connection of its own."""
+class Peer:
+    """Whom a command is answered; of the daemon's side."""
 
-    def __init__(self, state: Path, timeout_s: float = ANSWER_S) -> None:
-        self.path, self._timeout_s = state / SOCKET_NAME, timeout_s
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def say(self, part: Any) -> None:
+        """Sends a part of the answer. Raises OSError when the peer has gone."""
+        self._connection.sendall(encode({"part": part}))
+
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        try:
+            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
+class ControlClient:
+    """Speaks to the daemon whose state folder this is. Each call is a connection of its own. `on_wait` is called every
+    now and then while there is no answer; what it raises ends the command."""
+
+    def __init__(self, state: Path, timeout_s: float = ANSWER_S, on_wait: Callable[[], None] = lambda: None) -> None:
+        self.path, self._timeout_s, self._on_wait = state / SOCKET_NAME, timeout_s, on_wait
 
     def ask(self, command: str, **args: Any) -> Any:
         """The end of the answer. Raises NoDaemon, Refused, WireBroken."""
@@ -72,13 +95,13 @@ class ControlClient:
         """`(False, part)` for each part as it comes, `(True, end)` at last. Closing the iterator ends the command.
         Raises NoDaemon, Refused, WireBroken."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(self._timeout_s)
+            connection.settimeout(WAIT_S)
             try:
                 connection.connect(str(self.path))
                 connection.sendall(encode({"command": command, "args": args}))
                 lines = Lines(connection, MAX_REPLY_BYTES)
                 while True:
-                    line = lines.read()
+                    line = self._wait_for(lines)
                     if line is None:
                         raise NoDaemon(self.path, "it hung up")
                     reply = decode(line)
@@ -93,6 +116,17 @@ class ControlClient:
                 raise NoDaemon(self.path, f"no answer within {self._timeout_s:.0f} s") from error
             except OSError as error:
                 raise NoDaemon(self.path, error.strerror or str(error)) from error
+
+    def _wait_for(self, lines: Lines) -> bytes | None:
+        """Raises TimeoutError."""
+        until_s = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                return lines.read()
+            except TimeoutError:
+                if time.monotonic() > until_s:
+                    raise
+                self._on_wait()
 
 
 def _refused(told: Any) -> Refused:

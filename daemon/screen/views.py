@@ -63,6 +63,7 @@ class Condition(StrEnum):
     DEVELOPMENT_KEYS = "development_keys"
     UPDATING = "updating"
     CONFIG_REFUSED = "config_refused"
+    NOT_PROVISIONED = "not_provisioned"
     UNSETTLED = "unsettled"
     FAULT = "fault"
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,14 @@ import pytest
 from daemon.console.control import MAX_CONNECTIONS, ControlSocket
 from daemon.console.errors import NoDaemon, Refused
 from daemon.console.requests import parse_args
-from daemon.console.wire import MAX_REQUEST_BYTES, ControlClient
-
-Say = Callable[[Any], None]
+from daemon.console.wire import MAX_REQUEST_BYTES, ControlClient, Peer
 
 
-def answer(command: str, args: Any, say: Say) -> Any:
+def answer(command: str, args: Any, peer: Peer) -> Any:
     match command:
         case "count":
             for number in range(args["to"]):
-                say({"number": number})
+                peer.say({"number": number})
             return {"said": args["to"]}
         case "refuse":
             raise Refused("order_open", "an order is open", "wait")

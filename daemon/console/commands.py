@@ -1,0 +1,245 @@
+"""The console's commands: a fixed table, each a small function. There is no shell behind any of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from daemon import journal as box_journal
+from daemon.box_db import open_reader
+from daemon.config.load import ConfigRefused, load, parse
+from daemon.console import pages
+from daemon.console.errors import ConsoleError, NoDaemon, Refused
+from daemon.console.network import network
+from daemon.console.place import Place
+from daemon.console.reboot import ask_for_reboot
+from daemon.console.wire import ControlClient
+from mqtt.link import TlsOptions
+
+if TYPE_CHECKING:
+    from daemon.console.session import Session
+
+OUTLOOK_S = 2.0
+JOURNALCTL = ("journalctl", "--unit=kingfisher", "--no-pager", "--output=short-iso")
+
+
+class Ended(Exception):
+    """The technician wants out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    name: str
+    usage: str
+    says: str
+    act: Callable[[Session, list[str]], None]
+
+
+def run(session: Session, line: str) -> None:
+    """Raises Ended, Interrupted, Idle, DaemonError, HungUp."""
+    name, *words = line.split()
+    command = TABLE.get(name.lower())
+    if command is None:
+        session.say(f"There is no command {name[:20]!r}. `help` lists them.")
+    elif session.place.open and command.name not in BEFORE_LOGIN:
+        session.say(f"`{command.name}` needs a provisioned box, and a log-in.")
+    else:
+        command.act(session, words)
+
+
+def outlook(place: Place) -> Iterator[str]:
+    """A line or two for the banner: how the box is, as far as anybody may know. Raises nothing."""
+    if place.config_error:
+        yield f"box.toml is refused: {place.config_error}"
+    try:
+        status = ControlClient(place.state, OUTLOOK_S).ask("status")
+        link = "connected" if status["link"]["connected"] else "NOT connected"
+        conditions = ", ".join(condition["name"] for condition in status["conditions"])
+        yield f"{status['shop']}: {status['stage'].lower()}, {link}, {conditions or 'all is well'}"
+    except NoDaemon as error:
+        if not place.open:
+            yield f"The daemon is down: {error.why}"
+    except (ConsoleError, KeyError, TypeError) as error:
+        yield f"The daemon does not say how it is: {error}"
+
+
+def help_(session: Session, _words: list[str]) -> None:
+    for command in TABLE.values():
+        if command.name in BEFORE_LOGIN or not session.place.open:
+            session.say(f"  {command.usage:15} {command.says}")
+    session.say("Up and Down recall lines, Tab completes, Ctrl-C stops, Ctrl-D logs out.")
+
+
+def asked(name: str, offline: Callable[[Session], Any] | None = None) -> Callable[[Session, list[str]], None]:
+    """A command that the daemon answers; `offline` does what can be done without one."""
+
+    def act(session: Session, words: list[str]) -> None:
+        if words:
+            raise Refused("usage", f"{name} takes nothing more")
+        try:
+            answer = session.client().ask(name)
+        except NoDaemon as error:
+            if offline is None:
+                raise
+            if not session.place.open:
+                session.say(f"The daemon is down ({error.why}); this is what can be seen without it.")
+            answer = offline(session)
+        session.page(pages.end(name, answer))
+
+    return act
+
+
+def tail(name: str, usual: int, offline: Callable[[Session, int], Any]) -> Callable[[Session, list[str]], None]:
+    """`journal` and `logs`: the last N."""
+
+    def act(session: Session, words: list[str]) -> None:
+        last = _number(name, words, usual, 500)
+        try:
+            answer = session.client().ask(name, last=last)
+        except NoDaemon as error:
+            session.say(f"The daemon is down ({error.why}).")
+            answer = offline(session, last)
+        session.page(pages.end(name, answer))
+
+    return act
+
+
+def test(name: str) -> Callable[[Session, list[str]], None]:
+    """`keypad` and `display`: for some seconds."""
+
+    def act(session: Session, words: list[str]) -> None:
+        seconds = _number(name, words, 10, 60)
+        session.say(f"For {seconds} seconds; Ctrl-C ends it." + (" Press keys." if name == "keypad" else ""))
+        for over, said in session.client(seconds + 15).follow(name, seconds=seconds):
+            session.page(pages.end(name, said) if over else [pages.part(name, said)])
+
+    return act
+
+
+def restart(session: Session, words: list[str]) -> None:
+    session.page(pages.end("restart", session.client().ask("restart", force=_forced("restart", words))))
+
+
+def reboot(session: Session, words: list[str]) -> None:
+    force = _forced("reboot", words)
+    try:
+        session.client().ask("reboot", force=force)
+    except NoDaemon:
+        ask_for_reboot()
+    session.page(pages.end("reboot", {}))
+
+
+def exit_(_session: Session, _words: list[str]) -> None:
+    raise Ended
+
+
+def provision(session: Session, words: list[str]) -> None:
+    from daemon.console.provisioning_talk import provision as talk  # the one long conversation has a file of its own
+
+    talk(session, words)
+
+
+def _doctor(session: Session) -> list[dict[str, Any]]:
+    from daemon.health.checks import CHECKS, Finding  # onnxruntime takes its time
+
+    place = session.place
+    needs_fleet = {"keys", "broker", "journal"} if place.open else set()
+    findings: list[Finding] = []
+    try:
+        if place.open:
+            findings.append(Finding("fleet", False, "this box is not provisioned", "`provision` with a ticket"))
+            values = {**place.values, "fleet": {"key": "none"}}
+            config = parse(values, str(place.config_path), place.config_path.resolve().parent)
+        else:
+            config = load(place.config_path)
+        findings += [check.look(config) for check in CHECKS if check.name not in needs_fleet]
+    except ConfigRefused as refused:
+        findings += [Finding("config", False, error, "mend the settings") for error in refused.errors]
+    return [asdict(finding) for finding in findings]
+
+
+def _status(session: Session) -> Any:
+    place = session.place
+    how = "not provisioned" if place.open else "provisioned"
+    daemon = "waits for provisioning, or is down" if place.open else "down"
+    session.say(f"{'box':11} {place.name}", f"{'daemon':11} {daemon}", f"{'settings':11} {how}")
+    if place.config_error:
+        session.say(f"{'':11} {place.config_error}")
+    raise Refused("down", "nothing more is known without the daemon", "`doctor` looks for the reason")
+
+
+def _net(session: Session) -> dict[str, Any]:
+    try:
+        broker = load(session.place.config_path).broker
+    except ConfigRefused:
+        return network(None, 0, None)
+    tls = broker.tls
+    return network(broker.host, broker.port, TlsOptions(tls.ca, tls.certificate, tls.key) if tls else None)
+
+
+def _config(session: Session) -> dict[str, Any]:
+    return load(session.place.config_path).model_dump(mode="json")
+
+
+def _journal(session: Session, last: int) -> list[dict[str, Any]]:
+    with closing(open_reader(session.place.state / "box.db")) as reader:
+        return [
+            {"seq": e.seq, "at": e.at, "name": e.name, "facts": dict(e.facts)}
+            for e in box_journal.entries(reader, last)
+        ]
+
+
+def _logs(_session: Session, last: int) -> list[str]:
+    """A fixed program with fixed arguments and a number."""
+    program = shutil.which(JOURNALCTL[0])
+    if program is None:
+        raise Refused("no_journald", "the last lines went with the daemon, and this machine has no journald")
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [program, *JOURNALCTL[1:], f"--lines={last}"], capture_output=True, text=True, timeout=10, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        return (done.stdout or done.stderr).splitlines()
+    raise Refused("no_journald", "journald does not answer")
+
+
+def _number(name: str, words: list[str], usual: int, most: int) -> int:
+    if not words:
+        return usual
+    if len(words) > 1 or not words[0].isascii() or not words[0].isdigit() or not 1 <= int(words[0][:9]) <= most:
+        raise Refused("usage", f"{name} takes a number from 1 to {most}")
+    return int(words[0])
+
+
+def _forced(name: str, words: list[str]) -> bool:
+    if words not in ([], ["now"]):
+        raise Refused("usage", f"{name}, or {name} now: even while an order is open")
+    return bool(words)
+
+
+TABLE: dict[str, Command] = {
+    command.name: command
+    for command in (
+        Command("help", "help", "this list", help_),
+        Command("status", "status", "what it does, its link, what is wrong and what to do", asked("status", _status)),
+        Command("doctor", "doctor", "every part examined", asked("doctor", _doctor)),
+        Command("net", "net", "addresses, route, and whether the broker answers", asked("net", _net)),
+        Command("camera", "camera", "a picture in characters, too coarse to know anybody by", asked("camera")),
+        Command("keypad", "keypad [S]", "the keys that are pressed, for S seconds", test("keypad")),
+        Command("display", "display [S]", "a test card on the display, for S seconds", test("display")),
+        Command("journal", "journal [N]", "the last N entries of the journal", tail("journal", 20, _journal)),
+        Command("logs", "logs [N]", "the last N log lines", tail("logs", 20, _logs)),
+        Command("config", "config", "the settings in force", asked("config", _config)),
+        Command("provision", "provision", "join a fleet with a ticket, or renew the certificate", provision),
+        Command("restart", "restart [now]", "begin anew; `now`: even while an order is open", restart),
+        Command("reboot", "reboot [now]", "reboot the machine", reboot),
+        Command("exit", "exit", "log out", exit_),
+    )
+}  # fmt: skip
+WORDS = tuple(TABLE)
+# what a box that trusts nobody yet offers to whoever holds the cable
+BEFORE_LOGIN = frozenset({"help", "status", "doctor", "net", "provision", "reboot", "exit"})
