@@ -21,7 +21,7 @@ from daemon.clock import TrustedClock
 from daemon.logs import note
 from mqtt import topics
 from mqtt.courier import Courier
-from mqtt.envelope import Claims, Signer, TrustedKey, Verifier
+from mqtt.envelope import Claims, Signer, TrustedKey, Verifier, new_jti
 from mqtt.errors import EnvelopeRefused, MqttError
 from mqtt.identity import box_id_from_key, fleet_id_from_key
 from mqtt.inbox import Inbox
@@ -72,6 +72,7 @@ class FleetLink:
         self.outbox, self.inbox = Outbox(), Inbox()
         self.refused: Counter[str] = Counter()
         self._db, self._clock = db, clock
+        self._session = new_jti()  # made up anew with each connection's will
         self._on_message, self._on_link = on_message, on_link
         self._signer = Signer(key, self.box_id, self.box_id, clock.now)
         trusted = TrustedKey(self.fleet_id, fleet_key)
@@ -124,14 +125,16 @@ class FleetLink:
 
     def say_state(self, state: StateBody) -> None:
         """What the box has, retained, so that a gateway that comes later reads it too."""
-        sealed = self._signer.seal("state", self.fleet_id, state.to_json(), STATE_LIFE_S)
+        body = state.model_copy(update={"session": self._session}).to_json()
+        sealed = self._signer.seal("state", self.fleet_id, body, STATE_LIFE_S)
         sent = self._link.publish(
             topics.topic_of("state", self.box_id), sealed.token, retain=True, expires_in_s=STATE_LIFE_S
         )  # fmt: skip
         sent.add_done_callback(_ignore)
 
     def _will(self) -> Will:
-        body = StateBody(online=False).to_json()
+        self._session = new_jti()
+        body = StateBody(online=False, session=self._session).to_json()
         sealed = self._signer.seal("state", self.fleet_id, body, STATE_LIFE_S)
         return Will(topics.topic_of("state", self.box_id), sealed.token)
 

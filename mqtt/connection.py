@@ -245,7 +245,8 @@ class Connection:
         theirs = getattr(properties, "ReceiveMaximum", None)
         if isinstance(theirs, int) and theirs < MAX_IN_FLIGHT:
             self._max_under_way = max(1, theirs)  # paho sends MAX_IN_FLIGHT at once, so fewer must be held back here
-        plain = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+        # As published: a message that somebody had retained shows it, even where it comes live.
+        plain = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
         retained = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
         client.subscribe(
             [(name, plain) for name in self._options.subscriptions]

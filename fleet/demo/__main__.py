@@ -71,7 +71,7 @@ def _tell(town: Town, state: Path) -> None:
         town.found()
     with step(f"broker on 127.0.0.1:{town.broker_port}"):
         town.start_broker()
-    with step(f"gateway and till on {town.till_url}"):
+    with step(f"gateway and till on 127.0.0.1:{town.gateway_port}"):
         town.start_gateway()
     with step(f"box {town.box_id} on {town.page_url}"):
         town.start_box()

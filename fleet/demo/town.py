@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from fleet.errors import FleetError
 
@@ -67,6 +68,7 @@ class Town:
     gateway_port: int = 0
     page_port: int = 0
     settings: str = ""  # more TOML for box.toml
+    broker: Literal["embedded", "mosquitto"] = "embedded"
     gateway_options: Sequence[str] = ()
     services: dict[str, Service] = field(default_factory=dict)
     box_id: str = ""
@@ -89,7 +91,9 @@ class Town:
 
     @property
     def till_url(self) -> str:
-        return f"http://127.0.0.1:{self.gateway_port}/till"
+        """With the till's token, so that it may ask for payments."""
+        token = (self.folder / "fleet" / "till_token").read_text().strip()
+        return f"http://127.0.0.1:{self.gateway_port}/till#{token}"
 
     @property
     def box_db(self) -> Path:
@@ -118,11 +122,16 @@ class Town:
         self.box_id = box["id"]
 
     def start_broker(self) -> None:
-        self._start("broker", "fleet.cli", "broker", "--listen", f"127.0.0.1:{self.broker_port}")
+        if self.broker == "mosquitto":
+            config = self.folder / "mosquitto.conf"
+            config.write_text(f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
+            self._start("broker", [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(config)])
+        else:
+            self._start_ours("broker", "fleet.cli", "broker", "--listen", f"127.0.0.1:{self.broker_port}")
         self._until_listening("broker", self.broker_port)
 
     def start_gateway(self) -> None:
-        self._start(
+        self._start_ours(
             "gateway", "fleet.cli", "--state", str(self.folder / "fleet"), "gateway",
             "--broker", f"127.0.0.1:{self.broker_port}", "--http", f"127.0.0.1:{self.gateway_port}",
             *self.gateway_options,
@@ -130,7 +139,7 @@ class Town:
         self._until_listening("gateway", self.gateway_port)
 
     def start_box(self) -> None:
-        self._start("box", "daemon.cli.main", "run", "--config", str(self.config))
+        self._start_ours("box", "daemon.cli.main", "run", "--config", str(self.config))
         self._until_listening("box", self.page_port)
 
     def stop(self) -> None:
@@ -160,12 +169,15 @@ class Town:
             raise FleetError(f"{module} {' '.join(arguments)}", f"exit status {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
-    def _start(self, name: str, module: str, *arguments: str) -> None:
+    def _start_ours(self, name: str, module: str, *arguments: str) -> None:
+        self._start(name, [sys.executable, "-I", "-m", module, *arguments])
+
+    def _start(self, name: str, command: Sequence[str]) -> None:
         log = self.folder / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-m", module, *arguments],
+                command,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip

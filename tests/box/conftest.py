@@ -111,10 +111,12 @@ def open_shop(
     """Makes shops; each closes when the session ends, or when it is closed before."""
     open_ones: list[Shop] = []
 
-    def make(*, settings: str = QUICK, gateway_options: tuple[str, ...] = (), locale: str = "en") -> Shop:
+    def make(
+        *, settings: str = QUICK, gateway_options: tuple[str, ...] = (), locale: str = "en", broker: str = "embedded"
+    ) -> Shop:
         folder = tmp_path_factory.mktemp("town")
         town = Town(folder, models_folder, portraits_folder, locale=locale, settings=settings)
-        town.gateway_options = gateway_options
+        town.gateway_options, town.broker = gateway_options, broker
         town.found()
         town.start_broker()
         town.start_gateway()
@@ -141,9 +143,26 @@ def shop(open_shop: Callable[..., Shop]) -> Shop:
     return shop
 
 
+@pytest.fixture(scope="session")
+def mosquitto_shop(open_shop: Callable[..., Shop]) -> Shop:
+    """The same behind Debian's mosquitto."""
+    shop = open_shop(broker="mosquitto")
+    shop.enrol("grace_hopper")
+    return shop
+
+
 @pytest.fixture
 def forge(shop: Shop) -> Iterator[Callable[..., None]]:
     """Publishes an order to the shop's box straight through the broker, with whatever is wrong about it."""
+    yield from _forging(shop)
+
+
+@pytest.fixture
+def forge_at_mosquitto(mosquitto_shop: Shop) -> Iterator[Callable[..., None]]:
+    yield from _forging(mosquitto_shop)
+
+
+def _forging(shop: Shop) -> Iterator[Callable[..., None]]:
     key = load_private_key(shop.town.folder / "fleet" / "fleet_key.pem")
     fleet = fleet_id_from_key(key.public_key())
     connected: list[bool] = []

@@ -24,6 +24,16 @@ def test_grace_buys_a_coffee(shop):
     shop.books_agree()
 
 
+def test_the_same_over_mosquitto(mosquitto_shop):
+    shop = mosquitto_shop
+    order_id = shop.up_to_pin()
+    shop.type_pin("2580")
+    shop.hands.wait_screen("Approved")
+    assert shop.outcome(order_id)["status"] == "approved"
+    assert shop.charges(order_id) == 1
+    shop.books_agree()
+
+
 def test_nobody_in_view_ends_in_a_cancelled_order(shop):
     shop.hands.wait_screen("Idle")
     shop.hands.choose("nobody")

@@ -62,18 +62,10 @@ def test_a_currency_that_nobody_knows_is_reported_to_the_fleet(shop, forge):
     assert shop.hands.wait_event("order_refused")["order"] == "forged-currency"
 
 
-def test_a_retained_order(shop, forge):
-    shop.town.services["box"].stop()
-    forge(order("forged-retained"), retain=True)
-    shop.town.start_box()
-    shop.hands.__exit__()
-    shop.hands = type(shop.hands)(shop.town.page_url, shop.town.folder / "screens")
-    shop.hands.__enter__()
-    shop.hands.wait_screen("Idle")
-    shop.hands.wait_event("connected")
-    time.sleep(1)
-    assert shop.hands.screen == "Idle"
-    assert not [e for e in shop.journal("order_stored") if e["facts"]["order_id"] == "forged-retained"]
+def test_a_retained_order(mosquitto_shop, forge_at_mosquitto):
+    mosquitto_shop.hands.wait_screen("Idle")
+    forge_at_mosquitto(order("forged-retained"), retain=True)
+    refused(mosquitto_shop, "retained")
 
 
 def test_the_same_envelope_twice_is_one_order(shop, forge):
