@@ -11,7 +11,8 @@ Facts = dict[str, object]
 
 def note(logger: logging.Logger, event: str, level: int = logging.INFO, **facts: object) -> None:
     """Logs `event` with its facts."""
-    logger.log(level, event, extra={"facts": facts})
+    rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in facts.items()}
+    logger.log(level, event, extra={"facts": rounded})
 
 
 class KeyValueFormatter(logging.Formatter):
@@ -59,5 +60,5 @@ def set_up(level: str = "INFO") -> None:
 
 
 def _quoted(value: object) -> str:
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    text = str(value)
     return text if text and not set(text) & set(' "=\n') else '"' + text.replace('"', "'").replace("\n", " ") + '"'
