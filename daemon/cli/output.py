@@ -37,7 +37,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
     def tell(done: int, total: int, label: str) -> None:
         nonlocal started
         bar.update(task, completed=done, total=total or None, description=label)
-        if not started and time.monotonic() - began_s > SHOW_AFTER_S:
+        if not started and bar.console.is_terminal and time.monotonic() - began_s > SHOW_AFTER_S:
             started = True
             bar.start()
 
