@@ -216,7 +216,7 @@ def _listening(logs: RecentLogs) -> Iterator[None]:
 
 def _begin_anew(again: threading.Event, queue: EventQueue[Event]) -> None:
     again.set()
-    queue.put_front(Stop())
+    queue.put_urgent(Stop())
 
 
 def _virtual_box(config: Config, parts: ExitStack) -> VirtualBox | None:
@@ -242,7 +242,7 @@ def _tell(queue: EventQueue[Event], condition: str) -> Callable[[bool, str], Non
 def _stop_on_signals(queue: EventQueue[Event]) -> None:
     def stop(number: int, _frame: object) -> None:
         note(log, "asked_to_stop", signal=signal.Signals(number).name)
-        queue.put_front(Stop())
+        queue.put_urgent(Stop())
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

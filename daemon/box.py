@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -21,12 +19,14 @@ from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
 from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
+from daemon.contract import EraseRequest
 from daemon.counter_view import view_of
 from daemon.enrolment import machine as enrolment
 from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PinAnswer
 from daemon.event_queue import EventQueue
 from daemon.face_watch import CameraFound, CameraLost, FaceWatch, ForEnrolment, ForPayment, Seen, Wanted
 from daemon.fleet_link import FleetLink, LinkState, Message
+from daemon.inbound import Inbound, TimeTrusted
 from daemon.logs import note
 from daemon.members import Members
 from daemon.notify import Notify
@@ -34,28 +34,20 @@ from daemon.painter import Painter
 from daemon.payment import core
 from daemon.payment import effects as fx
 from daemon.payment import events as ev
-from daemon.payment.money import AmountRefused
 from daemon.payment.order import Identified
 from daemon.payment.state import Idle, Rules, State
 from daemon.screen import views
+from daemon.scribe import Scribe, Written
 from daemon.storefront import Storefront
 from hal.lamp import Lamp
 from hal.voice import Voice
-from mqtt.schemas import CommandBody, EventBody, OrderBody, PayAnswerBody, StateBody, TimeBody
+from mqtt.schemas import EventBody, StateBody
 from pipeline.capture import Capture
 from pipeline.decision import Decision, Guidance, Reason
 
 log = logging.getLogger("daemon.box")
 
 REDRAW_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A transaction ended: `tokens` are the core's, `error` is set when nothing of it is on disk."""
-
-    tokens: tuple[int, ...]
-    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +110,19 @@ class Box:
     def __init__(self, parts: Parts) -> None:
         self._p = parts
         self._state = State(rules=parts.rules)
-        self._books = Bookkeeping(parts.link, parts.rules.settling)
         self._enrolling: enrolment.State | None = None
         self._requests: list[enrolment.Request] = []
         self._capture: Capture | None = None
         self._conditions: dict[str, str] = {}
-        self._orders_in_flight: set[str] = set()
-        self._messages_in_flight: set[tuple[str, str]] = set()
         self._front = Storefront(
             painter=parts.painter, lamp=parts.lamp, voice=parts.voice, clock=parts.clock, shop=parts.shop,
             box_id=parts.link.box_id, locale=parts.locale,
         )  # fmt: skip
         self._errands = Errands(parts.db, parts.members, parts.clock, parts.queue.put)
         self._reader = parts.db.reader()
+        books = Bookkeeping(parts.link, parts.rules.settling)
+        self._scribe = Scribe(parts.db, parts.link, books, parts.clock, parts.queue.put_urgent)
+        self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
         self._floor_due_s = 0.0
 
     def run(self) -> str | None:
@@ -143,7 +135,9 @@ class Box:
             self._keep_time()
             self._show()
             event = self._p.queue.get(self._next_deadline())
-            stop = self._handle(event) if event is not None else self._tick()
+            if event is not None:
+                stop = self._handle(event)
+            stop = self._tick() or stop  # also after an event: a busy queue must not hold up a deadline
         self._p.notify.stopping()
         self._errands.finish()
         self._reader.close()
@@ -248,95 +242,19 @@ class Box:
                 return None
 
     def _message(self, message: Message) -> Stop | None:
-        claims = message.claims
-        name = (claims.iss, claims.jti)
-        if name in self._messages_in_flight or self._p.link.inbox.seen(self._reader, jti=claims.jti, issuer=claims.iss):
-            self._p.link.refused["replayed"] += 1
-            message.done()
-            return None
-        self._messages_in_flight.add(name)
-        match message.body:
-            case OrderBody() as body:
-                return self._order(body, message)
-            case PayAnswerBody() as body:
-                return self._answer(body, message)
-            case CommandBody() as body:
-                self._command(body, message)
-            case TimeBody(nonce=nonce, now=now):
-                self._write((), message)
-                if self._p.clock.answered(nonce, now):
-                    self._condition(views.Condition.NO_CLOCK, None)
-            case _:
-                self._write((), message)
+        match self._inbound.read(message, self._state.settling):
+            case ev.OrderArrived() | ev.Answer() as event:
+                return self._step(event, message)
+            case enrolment.Request() as request:
+                self._requests.append(request)
+                self._begin_enrolment()
+            case EraseRequest() as request:
+                self._errands.erase(request)
+            case TimeTrusted():
+                self._condition(views.Condition.NO_CLOCK, None)
+            case None:
+                pass
         return None
-
-    def _order(self, body: OrderBody, message: Message) -> Stop | None:
-        if body.order_id in self._orders_in_flight or payments.is_known(self._reader, body.order_id):
-            note(log, "order_repeated", order=body.order_id)
-            self._write((), message)
-            return None
-        now, wall = time.monotonic(), self._p.clock.now()
-        try:
-            order = contract.order_of(body, now, wall)
-        except AmountRefused as refused:
-            note(log, "order_refused", logging.WARNING, order=body.order_id, why=str(refused))
-            event = EventBody(event="order.cancelled", at=wall, order_id=body.order_id, reason="amount_refused")
-            self._write((fx.Noted("order_refused", {"order_id": body.order_id}),), message, report=(event,))
-            return None
-        if not self._p.clock.trusted:
-            note(log, "order_refused", logging.WARNING, order=body.order_id, why="this box has no trusted clock")
-            event = EventBody(event="order.cancelled", at=wall, order_id=body.order_id, reason="clock_not_trusted")
-            self._write((fx.Noted("order_refused", {"order_id": body.order_id}),), message, report=(event,))
-            return None
-        note(log, "order_arrived", order=order.order_id, amount=order.amount)
-        self._orders_in_flight.add(order.order_id)
-        return self._step(ev.OrderArrived(order), message)
-
-    def _answer(self, body: PayAnswerBody, message: Message) -> Stop | None:
-        known = self._state.settling.get((body.order_id, body.attempt))
-        try:
-            answer = contract.answer_of(body, known.request.amount if known else None)
-        except AmountRefused as refused:
-            note(log, "answer_refused", logging.WARNING, order=body.order_id, why=str(refused))
-            self._write((fx.Noted("answer_refused", {"order_id": body.order_id}),), message)
-            return None
-        if answer is None:
-            self._write((fx.Noted("answer_unexpected", {"order_id": body.order_id, "attempt": body.attempt}),), message)
-            return None
-        note(log, "answer_arrived", order=body.order_id, attempt=body.attempt, status=body.status, reason=body.reason)
-        return self._step(answer, message)
-
-    def _command(self, body: CommandBody, message: Message) -> None:
-        wall = self._p.clock.now()
-        before = commands.outcome(self._reader, body.command_id)
-        if before is not None:
-            again = (
-                (EventBody(event=before.event, at=wall, command_id=body.command_id, reason=before.reason),)
-                if before.event
-                else ()
-            )
-            self._write((), message, report=again)
-            return
-        try:
-            request = contract.command_of(body, time.monotonic(), wall)
-        except contract.CommandRefused as refused:
-            note(log, "command_refused", logging.WARNING, command=body.command, why=str(refused))
-            event = EventBody(
-                event=f"{refused.kind}.failed", at=wall, command_id=body.command_id, reason=refused.reason
-            )
-            self._write((fx.Noted("command_refused", {"command": body.command}),), message, report=(event,))
-            return
-        note(log, "command_arrived", command=body.command, id=body.command_id)
-        handle = request.handle
-        self._write(
-            (fx.Noted("command_arrived", {"command": body.command, "id": body.command_id}),), message,
-            also=lambda tx: commands.begin(tx, body.command_id, body.command, handle, wall),
-        )  # fmt: skip
-        if isinstance(request, contract.EraseRequest):
-            self._errands.erase(request)
-        else:
-            self._requests.append(request)
-            self._begin_enrolment()
 
     def _link_changed(self, up: bool, why: str) -> Stop | None:
         if not up:
@@ -367,13 +285,13 @@ class Box:
         self._p.link.say_state(body)
 
     def _written(self, tokens: tuple[int, ...], error: str | None) -> Stop | None:
-        stop: Stop | None = None
+        if error is not None:
+            self._condition(views.Condition.DISK_FULL, error)
+        stop = Stop(f"box.db refuses to be written: {error}") if error is not None and not tokens else None
         for token in tokens:
             done = ev.Persisted(token) if error is None else ev.PersistFailed(token, error)
             stop = self._step(done) or stop
         self._p.link.flush()
-        if error is not None:
-            self._condition(views.Condition.DISK_FULL, error)
         return stop
 
     # ---- the machines -----------------------------------------------------------------------------------------------
@@ -389,7 +307,7 @@ class Box:
         changes = tuple(change for effect in effects if isinstance(effect, fx.Persist) for change in effect.changes)
         tokens = tuple(effect.token for effect in effects if isinstance(effect, fx.Persist))
         if tokens or message is not None:
-            self._write(changes, message, tokens)
+            self._scribe.write(changes, message, tokens)
         stop: Stop | None = None
         for effect in effects:
             match effect:
@@ -449,50 +367,10 @@ class Box:
         wall = self._p.clock.now()
         note(log, "command_done", outcome=name, id=command_id, reason=reason)
         event = EventBody(event=name, at=wall, command_id=command_id, handle=handle, reason=reason)
-        self._write(
+        self._scribe.write(
             (fx.Noted(name.replace(".", "_"), {"id": command_id, "reason": reason}),), None, report=(event,),
             also=lambda tx: commands.end(tx, command_id, name, reason, wall),
         )  # fmt: skip
-
-    # ---- disk -------------------------------------------------------------------------------------------------------
-
-    def _write(
-        self,
-        changes: tuple[fx.Change, ...],
-        message: Message | None,
-        tokens: tuple[int, ...] = (),
-        report: tuple[EventBody, ...] = (),
-        also: Callable[[sqlite3.Connection], None] | None = None,
-    ) -> None:
-        """One transaction: the message that caused it, every change, what is to be reported. Then `Written`."""
-        wall, mono = self._p.clock.now(), time.monotonic()
-
-        def job(tx: sqlite3.Connection) -> None:
-            if message is not None and not self._p.link.accept(tx, message.claims):
-                return
-            for change in changes:
-                self._books.apply(tx, change, wall, mono)
-            for event in report:
-                self._books.report(tx, event)
-            if also is not None:
-                also(tx)
-
-        self._p.db.submit(job).add_done_callback(lambda future: self._after_write(future, message, tokens))
-
-    def _after_write(self, future: Future[None], message: Message | None, tokens: tuple[int, ...]) -> None:
-        """On the writer thread: the message is acknowledged on the wire only now that it is on disk."""
-        error = future.exception()
-        if error is not None:
-            note(log, "write_failed", logging.CRITICAL, why=str(error))
-        elif message is not None:
-            self._messages_in_flight.discard((message.claims.iss, message.claims.jti))
-            message.done()
-        if tokens:
-            self._p.queue.put_front(Written(tokens, None if error is None else str(error)))
-        elif error is not None:
-            self._p.queue.put_front(Stop(f"box.db refuses to be written: {error}"))
-        else:
-            self._p.link.flush()
 
     # ---- what is seen and heard -------------------------------------------------------------------------------------
 
@@ -531,6 +409,7 @@ class Box:
         floor = self._p.clock.floor()
         if floor is not None:
             self._p.db.submit(lambda tx: clocks.keep_floor(tx, floor))
+        self._inbound.forget()
         wall = self._p.clock.now()
 
         def prune(tx: sqlite3.Connection) -> Any:

@@ -21,6 +21,7 @@ class EventQueue(Generic[E]):
     def __init__(self, newest_only: Callable[[E], object | None], capacity: int = 1024) -> None:
         self._newest_only = newest_only
         self._capacity = capacity
+        self._urgent: deque[E] = deque()
         self._events: deque[E] = deque()
         self._newest: dict[object, E] = {}
         self._changed = threading.Condition()
@@ -36,20 +37,25 @@ class EventQueue(Generic[E]):
                 self._events.append(event)
             self._changed.notify_all()
 
-    def put_front(self, event: E) -> None:
-        """For the main loop itself, which must not wait for its own queue."""
+    def put_urgent(self, event: E) -> None:
+        """Never waits: for the database's answers and for signals, which are few and must not wait for room."""
         with self._changed:
-            self._events.appendleft(event)
+            self._urgent.append(event)
             self._changed.notify_all()
 
     def get(self, until_s: float | None) -> E | None:
-        """The next event, or None at `until_s` (monotonic seconds). Guidance comes after everything else."""
+        """The next event, or None at `until_s` (monotonic seconds): urgent ones first, guidance last."""
         with self._changed:
-            while not self._events and not self._newest:
+            while not self._urgent and not self._events and not self._newest:
                 left = None if until_s is None else until_s - time.monotonic()
                 if left is not None and left <= 0:
                     return None
                 self._changed.wait(left)
-            event = self._events.popleft() if self._events else self._newest.pop(next(iter(self._newest)))
+            if self._urgent:
+                event = self._urgent.popleft()
+            elif self._events:
+                event = self._events.popleft()
+            else:
+                event = self._newest.pop(next(iter(self._newest)))
             self._changed.notify_all()
             return event

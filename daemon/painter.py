@@ -54,9 +54,8 @@ class Painter:
     def preview(self, image: Pixels) -> None:
         """The newest camera picture, (H, W, 3) RGB; painted only where a view asks for it."""
         with self._changed:
-            self._preview = image
             if isinstance(self._view, Look | EnrolLook):
-                self._dirty = True
+                self._preview, self._dirty = image, True
                 self._changed.notify()
 
     def forget_preview(self) -> None:

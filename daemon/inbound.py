@@ -1,0 +1,133 @@
+"""What a verified message means here: an event for a machine, an errand, or a refusal that is written and reported."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from daemon import commands, contract, payments
+from daemon.clock import TrustedClock
+from daemon.contract import EraseRequest
+from daemon.enrolment import machine as enrolment
+from daemon.fleet_link import FleetLink, Message
+from daemon.logs import note
+from daemon.payment import events as ev
+from daemon.payment.effects import Noted
+from daemon.payment.money import AmountRefused
+from daemon.payment.settling import Settling
+from daemon.payment.state import Key
+from daemon.scribe import Scribe
+from mqtt.schemas import CommandBody, EventBody, OrderBody, PayAnswerBody, TimeBody
+
+log = logging.getLogger("daemon.inbound")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTrusted:
+    """The fleet has answered the nonce: the clock may be believed."""
+
+
+Meaning = ev.OrderArrived | ev.Answer | enrolment.Request | EraseRequest | TimeTrusted
+
+
+class Inbound:
+    """Used on the main loop alone. What `read` returns is for the caller to act on; an order or answer is not written
+    yet, everything else is."""
+
+    def __init__(self, link: FleetLink, reader: sqlite3.Connection, clock: TrustedClock, scribe: Scribe) -> None:
+        self._link, self._reader, self._clock, self._scribe = link, reader, clock, scribe
+        self._orders_seen: set[str] = set()
+
+    def read(self, message: Message, settling: Mapping[Key, Settling]) -> Meaning | None:
+        """None when there is nothing to do: it was repeated, refused, or awaited by nobody."""
+        claims = message.claims
+        if self._scribe.is_under_way(message):
+            self._link.refused["replayed"] += 1  # its first copy is acknowledged when it is on disk
+            return None
+        if self._link.inbox.seen(self._reader, jti=claims.jti, issuer=claims.iss):
+            self._link.refused["replayed"] += 1
+            message.done()
+            return None
+        match message.body:
+            case OrderBody() as body:
+                return self._order(body, message)
+            case PayAnswerBody() as body:
+                return self._answer(body, message, settling)
+            case CommandBody() as body:
+                return self._command(body, message)
+            case TimeBody(nonce=nonce, now=now):
+                self._scribe.write((), message)
+                return TimeTrusted() if self._clock.answered(nonce, now) else None
+            case _:
+                self._scribe.write((), message)
+                return None
+
+    def _order(self, body: OrderBody, message: Message) -> ev.OrderArrived | None:
+        if body.order_id in self._orders_seen or payments.is_known(self._reader, body.order_id):
+            note(log, "order_repeated", order=body.order_id)
+            self._scribe.write((), message)
+            return None
+        if not self._clock.trusted:
+            self._refuse_order(body, message, "clock_not_trusted", "this box has no trusted clock")
+            return None
+        try:
+            order = contract.order_of(body, time.monotonic(), self._clock.now())
+        except AmountRefused as refused:
+            self._refuse_order(body, message, "amount_refused", str(refused))
+            return None
+        note(log, "order_arrived", order=order.order_id, amount=order.amount)
+        self._orders_seen.add(order.order_id)
+        return ev.OrderArrived(order)
+
+    def forget(self) -> None:
+        """From time to time: what is on disk by now need not be remembered here."""
+        self._orders_seen = {name for name in self._orders_seen if not payments.is_known(self._reader, name)}
+
+    def _refuse_order(self, body: OrderBody, message: Message, reason: str, why: str) -> None:
+        note(log, "order_refused", logging.WARNING, order=body.order_id, why=why)
+        event = EventBody(event="order.cancelled", at=self._clock.now(), order_id=body.order_id, reason=reason)
+        noted = Noted("order_refused", {"order_id": body.order_id, "reason": reason})
+        self._scribe.write((noted,), message, report=(event,))
+
+    def _answer(self, body: PayAnswerBody, message: Message, settling: Mapping[Key, Settling]) -> ev.Answer | None:
+        facts: dict[str, str | int] = {"order_id": body.order_id, "attempt": body.attempt, "status": body.status}
+        known = settling.get((body.order_id, body.attempt))
+        try:
+            answer = contract.answer_of(body, known.request.amount if known else None)
+        except AmountRefused as refused:
+            note(log, "answer_refused", logging.WARNING, order=body.order_id, why=str(refused))
+            self._scribe.write((Noted("answer_refused", facts),), message)
+            return None
+        if answer is None:
+            self._scribe.write((Noted("answer_unexpected", facts),), message)
+            return None
+        note(log, "answer_arrived", order=body.order_id, attempt=body.attempt, status=body.status, reason=body.reason)
+        return answer
+
+    def _command(self, body: CommandBody, message: Message) -> enrolment.Request | EraseRequest | None:
+        wall = self._clock.now()
+        before = commands.outcome(self._reader, body.command_id)
+        if before is not None:
+            again: tuple[EventBody, ...] = ()
+            if before.event:
+                again = (EventBody(event=before.event, at=wall, command_id=body.command_id, reason=before.reason),)
+            self._scribe.write((), message, report=again)
+            return None
+        try:
+            request = contract.command_of(body, time.monotonic(), wall)
+        except contract.CommandRefused as refused:
+            note(log, "command_refused", logging.WARNING, command=body.command, why=str(refused))
+            name = f"{refused.kind}.failed"
+            event = EventBody(event=name, at=wall, command_id=body.command_id, reason=refused.reason)
+            self._scribe.write((Noted("command_refused", {"command": body.command}),), message, report=(event,))
+            return None
+        note(log, "command_arrived", command=body.command, id=body.command_id)
+        handle = request.handle
+        self._scribe.write(
+            (Noted("command_arrived", {"command": body.command, "id": body.command_id}),), message,
+            also=lambda tx: commands.begin(tx, body.command_id, body.command, handle, wall),
+        )  # fmt: skip
+        return request

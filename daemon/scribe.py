@@ -1,0 +1,80 @@
+"""Writes what happened, one transaction each time; the message that caused it is acknowledged only after the commit."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from daemon.bookkeeping import Bookkeeping
+from daemon.box_db import BoxDb
+from daemon.clock import TrustedClock
+from daemon.fleet_link import FleetLink, Message
+from daemon.logs import note
+from daemon.payment.effects import Change
+from mqtt.schemas import EventBody
+
+log = logging.getLogger("daemon.scribe")
+
+
+class TwiceInEffect(Exception):
+    """A message that had taken effect before was about to again: a fault of the program; nothing of it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A transaction ended: `tokens` are the core's, `error` is set when nothing of it is on disk."""
+
+    tokens: tuple[int, ...]
+    error: str | None
+
+
+class Scribe:
+    """`write` returns at once; `tell(Written)` is called on the database's thread."""
+
+    def __init__(
+        self, db: BoxDb, link: FleetLink, books: Bookkeeping, clock: TrustedClock, tell: Callable[[Written], None]
+    ) -> None:
+        self._db, self._link, self._books, self._clock, self._tell = db, link, books, clock, tell
+        self._under_way: set[tuple[str, str]] = set()
+
+    def is_under_way(self, message: Message) -> bool:
+        """Whether this message's transaction was handed in and has not ended."""
+        return (message.claims.iss, message.claims.jti) in self._under_way
+
+    def write(
+        self,
+        changes: tuple[Change, ...],
+        message: Message | None = None,
+        tokens: tuple[int, ...] = (),
+        report: tuple[EventBody, ...] = (),
+        also: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
+        """One transaction: the message that caused it, every change, what is to be reported. Then `Written`."""
+        wall, mono = self._clock.now(), time.monotonic()
+        if message is not None:
+            self._under_way.add((message.claims.iss, message.claims.jti))
+
+        def job(tx: sqlite3.Connection) -> None:
+            if message is not None and not self._link.accept(tx, message.claims):
+                raise TwiceInEffect(message.claims.jti)
+            for change in changes:
+                self._books.apply(tx, change, wall, mono)
+            for event in report:
+                self._books.report(tx, event)
+            if also is not None:
+                also(tx)
+
+        self._db.submit(job).add_done_callback(lambda future: self._ended(future, message, tokens))
+
+    def _ended(self, future: Future[None], message: Message | None, tokens: tuple[int, ...]) -> None:
+        error = future.exception()
+        if error is not None:
+            note(log, "write_failed", logging.CRITICAL, why=f"{type(error).__name__}: {error}")
+        elif message is not None:
+            self._under_way.discard((message.claims.iss, message.claims.jti))
+            message.done()
+        self._tell(Written(tokens, None if error is None else f"{type(error).__name__}: {error}"))
