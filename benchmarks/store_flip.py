@@ -51,6 +51,8 @@ def main() -> int:
             lost[PEOPLE - len(seen.readable)] += 1
             if seen.sound:
                 unseen.append(at)
+            if PEOPLE - len(seen.readable) > 1:
+                print(f"byte {at} (page {at // 1024 + 1}):", *(f"{one.what}: {one.why};" for one in seen.findings))
             if at % 512 == 0 and sys.stderr.isatty():
                 print(f"\r{at}/{len(raw)}", end="", file=sys.stderr)
     tried = sum(lost.values())

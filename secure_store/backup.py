@@ -166,7 +166,7 @@ def _asked(
     except StoreError:
         return {}, floor, False
     with contextlib.closing(present), present.reading():
-        rows = present.db.execute("SELECT handle, counter FROM tombstones").fetchall()
+        rows = present.db.execute("SELECT handle, counter FROM tombstones WHERE typeof(counter)='integer'").fetchall()
         return dict(rows), max(floor, present.census.counter), present.census_why is None
 
 

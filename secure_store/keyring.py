@@ -114,6 +114,15 @@ def open_held(database: Database, keys: BoxKeys, tenant: str, name: str) -> byte
     return open_sealed(keys.ring, row[0], Label(tenant, name, counter=keys.generation))
 
 
+def check(database: Database, keys: BoxKeys, tenant: str) -> None:
+    """Every row is what a row should be, and every key is there and opens. Raises StoreDamaged."""
+    wrong = "typeof(name)<>'text' OR typeof(generation)<>'integer' OR typeof(holder)<>'text' OR typeof(wrapped)<>'blob'"
+    if database.execute(f"SELECT 1 FROM keyring WHERE {wrong}").fetchone() is not None:
+        raise StoreDamaged("key ring", "one of its rows is damaged")
+    for name in HELD:
+        open_held(database, keys, tenant, name)
+
+
 def _put(database: Database, name: str, generation: int, holder: str, wrapped: bytes) -> None:
     database.execute(
         "INSERT OR REPLACE INTO keyring (name, generation, holder, wrapped) VALUES (?,?,?,?)",
@@ -136,8 +145,8 @@ def keep_copy(database: Database, folder: Path) -> bool:
 
     What is in it is wrapped like the ring itself.
     """
-    rows = database.execute("SELECT name, generation, holder, hex(wrapped) FROM keyring ORDER BY 1, 2, 3").fetchall()
-    body = json.dumps(rows).encode()
+    rows = database.execute("SELECT name, generation, holder, hex(wrapped) FROM keyring NOT INDEXED").fetchall()
+    body = json.dumps(sorted(rows)).encode()
     content = _check(body) + body
     path = folder / COPY_NAME
     kept = path.read_bytes() if path.exists() else None

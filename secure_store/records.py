@@ -296,6 +296,8 @@ class Records:
         self.keks = keyring.open_keks(self.db, provider_key, self.tenant)
         self.newest = self.keks[max(self.keks)]
         self.provider_key = provider_key
+        if keyring.has_copy(self.folder):
+            keyring.check(self.db, self.newest, self.tenant)
         self.use_tenant_key(keyring.open_held(self.db, self.newest, self.tenant, keyring.TENANT_KEY))
 
     def use_tenant_key(self, tenant_key: bytes) -> None:
@@ -413,7 +415,9 @@ class Records:
 
     def _accept(self) -> None:
         reached = max(self.census.counter, self.options.witness.read() or 0)
-        highest = self.db.execute("SELECT COALESCE(MAX(counter), 0) FROM people").fetchone()[0]
+        highest = self.db.execute(
+            "SELECT COALESCE(MAX(counter), 0) FROM people WHERE typeof(counter)='integer'"
+        ).fetchone()[0]
         recounted = self.recounted()
         self.census_why = None
         self.census = Census(
@@ -467,3 +471,5 @@ def named(path: Path) -> Iterator[None]:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
         raise StoreUnwritable(str(path), f"SQLite refused ({error})") from None
+    except UnicodeDecodeError:
+        raise StoreDamaged(str(path), "SQLite cannot read it (damaged text)") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -60,9 +61,10 @@ def connect(path: Path, page_bytes: int = PAGE_BYTES) -> Database:
     except (OSError, sqlite3.Error) as error:
         raise StoreUnwritable(str(path), f"it cannot be opened ({error})") from None
     try:
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # a damaged handle still has a name
         database = Database(connection, execute_plugins=False)
         _set_up(database, path, page_bytes)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite quotes damaged bytes in its own messages
         connection.close()
         raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
     except BaseException:

@@ -71,14 +71,18 @@ def open_sealed(key: bytes, blob: bytes, label: Label) -> bytes:
     """Raises StoreDamaged when key, label or a single bit differs; the error names the record's place, never its
     content.
     """
-    if len(blob) < OVERHEAD_BYTES:
-        raise StoreDamaged(f"{label.part} of {label.subject or 'the store'}", "shorter than a sealed record can be")
+    where = f"{label.part} of {label.subject or 'the store'}"
+    if not isinstance(blob, bytes) or len(blob) < OVERHEAD_BYTES:
+        raise StoreDamaged(where, "no sealed record stands there")
     try:
         return AESGCM(key).decrypt(blob[:NONCE_BYTES], blob[NONCE_BYTES:], label.aad())
-    except InvalidTag:
-        raise StoreDamaged(
-            f"{label.part} of {label.subject or 'the store'}", "does not open with its key and label"
-        ) from None
+    except (
+        InvalidTag,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ):  # a damaged row may hold a number where a word should be
+        raise StoreDamaged(where, "does not open with its key and label") from None
 
 
 def derive(key: bytes, purpose: str, context: str = "") -> bytes:

@@ -62,7 +62,7 @@ def verify(records: Records, progress: Progress) -> Verified:
                     findings.append(Finding("database", said, SALVAGE_HINT))
             readable = _check_people(records, findings, progress)
             _check_census(records, findings)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             findings.append(Finding("database", f"SQLite cannot read it ({error})", SALVAGE_HINT))
             readable = _salvageable(records, findings)
     return Verified(tuple(findings), readable, pages_checked)
@@ -92,8 +92,7 @@ def examine(
         raise
     except StoreError as error:
         findings.append(Finding(error.what, error.why, error.hint))
-        found = [] if isinstance(error, StoreRolledBack) else salvageable(folder, provider, tenant)
-        return Verified(tuple(findings), tuple(found), pages_checked)
+        return Verified(tuple(findings), tuple(salvageable(folder, provider, tenant)), pages_checked)
     try:
         verified = verify(records, progress)
     finally:

@@ -136,4 +136,4 @@ def test_templates_of_two_tenants_cannot_be_linked(reopen, person, face, model, 
     scores = rows[0] @ rows[1].T
     same, others = np.diag(scores), scores[~np.eye(len(scores), dtype=bool)]
     auc = float((same[:, None] > others[None, :]).mean())
-    assert abs(auc - 0.5) < 0.08  # 200 pairs; the benchmark measures it closer
+    assert abs(auc - 0.5) < 0.16  # 200 people, 64 numbers: four standard deviations; the benchmark measures it closer
