@@ -46,6 +46,14 @@ class GalleryRefused(PipelineError):
     """Templates that can't be compared: wrong shape, not numbers, not normalised, or made by another model."""
 
 
+class EvaluationRefused(PipelineError):
+    """Pictures, lists or options that no honest figure can be made from."""
+
+
+class ReportUnavailable(PipelineError):
+    """A report was asked for where the plotting library is not installed."""
+
+
 class SessionFinished(PipelineError):
     """`observe` was called after the session gave its decision."""
 

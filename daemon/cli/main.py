@@ -10,7 +10,7 @@ from pathlib import Path
 # One core is enough for a gallery's dot products, and four threads that spin for them starve the face models.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from daemon.cli import config, console, doctor, init, journal, live, models, run, samples
+from daemon.cli import config, console, doctor, evaluate, init, journal, live, models, run, samples
 from daemon.errors import DaemonError
 from hal.errors import HalError
 from mqtt.errors import MqttError
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, init, config, models, samples, doctor, journal, live, console):
+    for module in (run, init, config, models, samples, evaluate, doctor, journal, live, console):
         module.add(subparsers)
     options = parser.parse_args(arguments)
     try:
