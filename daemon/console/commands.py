@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -44,7 +45,8 @@ def run(session: Session, line: str) -> None:
     name, *words = line.split()
     command = TABLE.get(name.lower())
     if command is None:
-        session.say(f"There is no command {name[:20]!r}. `help` lists them.")
+        close = difflib.get_close_matches(name.lower(), WORDS, n=1)
+        session.say(f"There is no command {name[:20]!r}. " + (f"`{close[0]}`?" if close else "`help` lists them."))
     elif session.place.open and command.name not in BEFORE_LOGIN:
         session.say(f"`{command.name}` needs a provisioned box, and a log-in.")
     else:
@@ -62,7 +64,7 @@ def outlook(place: Place) -> Iterator[str]:
         yield f"{status['shop']}: {status['stage'].lower()}, {link}, {conditions or 'all is well'}"
     except NoDaemon as error:
         if not place.open:
-            yield f"The daemon is down: {error.why}"
+            yield f"The daemon does not answer: {error.why}."
     except (ConsoleError, KeyError, TypeError) as error:
         yield f"The daemon does not say how it is: {error}"
 
@@ -86,7 +88,7 @@ def asked(name: str, offline: Callable[[Session], Any] | None = None) -> Callabl
             if offline is None:
                 raise
             if not session.place.open:
-                session.say(f"The daemon is down ({error.why}); this is what can be seen without it.")
+                session.say(f"The daemon does not answer: {error.why}. This is seen without it:")
             answer = offline(session)
         session.page(pages.end(name, answer))
 
@@ -101,7 +103,7 @@ def tail(name: str, usual: int, offline: Callable[[Session, int], Any]) -> Calla
         try:
             answer = session.client().ask(name, last=last)
         except NoDaemon as error:
-            session.say(f"The daemon is down ({error.why}).")
+            session.say(f"The daemon does not answer: {error.why}. This is seen without it:")
             answer = offline(session, last)
         session.page(pages.end(name, answer))
 

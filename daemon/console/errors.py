@@ -16,8 +16,8 @@ class NoDaemon(ConsoleError):
 
     def __init__(self, path: Path, why: str) -> None:
         self.path, self.why = path, why
-        self.hint = "See `doctor`; systemd starts the daemon again by itself."
-        super().__init__(f"the daemon does not answer at {path} ({why}). {self.hint}")
+        self.hint = "see `doctor`; systemd starts it again by itself"
+        super().__init__(f"the daemon does not answer at {path}: {why} ({self.hint})")
 
 
 class Refused(ConsoleError):

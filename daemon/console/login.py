@@ -12,6 +12,8 @@ from mqtt import provisioning
 from mqtt.armour import unarmour
 from mqtt.errors import EnvelopeRefused, MqttError, RefusalReason
 
+BY_PIN = "pin"
+
 _TICKET = re.compile(r"[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{8,}(\.[A-Za-z0-9_=-]*)?")
 _DIGITS = re.compile(r"\b[0-9]{4,12}\b")
 _LONG = re.compile(r"[A-Za-z0-9_/+=-]{32,}")
@@ -59,7 +61,7 @@ def _by_pin(pin: str, place: Place, book: GuestBook, now: int) -> Welcome | Deni
         return Denied(f"too many wrong PINs: locked for {_minutes(counted.locked_until - now)}; a ticket works")
     if provisioning.pin_fits(pin, place.pin_hash):
         book.clear_tries()
-        return Welcome("pin")
+        return Welcome(BY_PIN)
     if counted.left:
         return Denied(f"wrong PIN; {counted.left} {'try' if counted.left == 1 else 'tries'} left")
     return Denied(f"wrong PIN: locked for {_minutes(counted.locked_until - now)}; a ticket works")

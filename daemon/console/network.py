@@ -72,11 +72,17 @@ def reach(host: str, port: int, tls: TlsOptions | None, timeout_s: float = REACH
             facts["address"] = connection.getpeername()[0]
             if tls is not None:
                 with tls.context().wrap_socket(connection, server_hostname=host) as secure:
-                    facts["version"] = secure.version()
+                    facts |= {"version": secure.version(), "ms": _ms_since(began_s)}
                     _wait_for_refusal(secure)
+            else:
+                facts["ms"] = _ms_since(began_s)
     except (OSError, ValueError) as error:
         return facts | {"why": _why(error)}
-    return facts | {"well": True, "ms": round((time.monotonic() - began_s) * 1000, 1)}
+    return facts | {"well": True}
+
+
+def _ms_since(began_s: float) -> float:
+    return round((time.monotonic() - began_s) * 1000, 1)
 
 
 def _wait_for_refusal(secure: ssl.SSLSocket) -> None:

@@ -123,13 +123,13 @@ def end(command: str, answer: Any) -> Iterator[str]:
             return iter([str(answer)])
 
 
-def fold(line: str, width: int = WIDTH) -> Iterator[str]:
+def fold(line: str, indent: int = 0, width: int = WIDTH) -> Iterator[str]:
     """A long line as several, the later ones indented."""
     while len(line) > width:
-        cut = line.rfind(" ", width // 2, width)
+        cut = line.rfind(" ", max(width // 2, indent + 1), width + 1)
         cut = cut if cut > 0 else width
         yield line[:cut].rstrip()
-        line = "      " + line[cut:].lstrip()
+        line = " " * indent + line[cut:].lstrip()
     yield line
 
 

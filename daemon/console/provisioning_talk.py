@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from daemon.console.session import Session
 
 PASTE_S = 600.0
+DAEMON_S = 30.0
 COMPARED = 4  # characters of the fingerprint that are typed, so that somebody looked at it
 
 
@@ -34,17 +35,17 @@ def provision(session: Session, words: list[str]) -> None:
         ticket, text = waiting
         session.say(f"The answer to ticket {ticket.id} is awaited (`provision anew` takes another ticket).")
     else:
-        session.say("Paste the ticket (kingfisher-fleet ticket), from BEGIN to END. An empty line gives up.")
-        text = session.paste("", Echo.STARS, PASTE_S)
+        session.say("Paste the ticket, from BEGIN to END. An empty line gives up.")
+        text = session.paste("ticket: ", Echo.DOTS, PASTE_S)
         if not text.strip():
             raise Refused("given_up", "nothing was pasted", "nothing was changed")
         ticket = provisioner.open_ticket(text, now)
         _confirm(session, ticket, provisioner.fleet())
     request = provisioner.request(ticket, text)
-    session.say("", f"Carry this to the fleet: kingfisher-fleet sign FILE --ticket-id {ticket.id}", "")
+    session.say("", f"Carry this signing request to the fleet (kingfisher-fleet sign), for ticket {ticket.id}:", "")
     session.say(*request.splitlines())
-    session.say("", "Then paste its answer, from BEGIN to END; now or later. An empty line stops here.")
-    answer = session.paste("", Echo.STARS, PASTE_S)
+    session.say("", "Then paste the answer, now or later. An empty line stops here.")
+    answer = session.paste("answer: ", Echo.DOTS, PASTE_S)
     if not answer.strip():
         session.say("Stopped. `provision` goes on with this ticket.")
         return
@@ -65,8 +66,8 @@ def _confirm(session: Session, ticket: Ticket, mine: str | None) -> None:
     if mine is not None:
         session.say("It is by the fleet that this box belongs to.")
         return
-    session.say("This box trusts nobody yet. If you go on, it believes from now on whatever this fleet signs.")
-    session.say("Compare the fingerprint with the one that the fleet shows (kingfisher-fleet ticket prints it).")
+    session.say("This box trusts nobody yet. If you go on, it believes whatever this fleet signs.")
+    session.say("Compare the fingerprint with the one that kingfisher-fleet printed with the ticket.")
     wanted = ticket.fleet_id[-COMPARED:]
     typed = session.line(f"Type its last {COMPARED} characters if it is the same: ")
     if typed.strip().lower() != wanted:
@@ -78,6 +79,23 @@ def _begin_anew(session: Session) -> None:
         session.client().ask("restart", force=False)
         session.say("The daemon begins anew with these settings.")
     except NoDaemon:
-        session.say("The daemon takes these settings when it starts.")
+        _wait_for_daemon(session)
     except ConsoleError as error:
         session.say(f"The daemon goes on with the old settings until `restart`: {error}")
+
+
+def _wait_for_daemon(session: Session) -> None:
+    """It was waiting for this moment, or systemd starts it."""
+    session.say("The daemon starts with these settings ...")
+    until_s = time.monotonic() + DAEMON_S
+    while time.monotonic() < until_s:
+        session.check_interrupt()
+        try:
+            status = session.client(timeout_s=2).ask("status")
+            if status["link"]["connected"]:
+                session.say(f"It is up and connected to {status['link']['broker']}.")
+                return
+        except ConsoleError:
+            pass  # not yet
+        time.sleep(0.3)
+    session.say("It is not connected yet. Log in; `status` and `net` say more.")

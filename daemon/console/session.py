@@ -12,7 +12,7 @@ from daemon.console.commands import Ended
 from daemon.console.errors import ConsoleError, NoDaemon, Refused
 from daemon.console.guest_book import GuestBook, Typed
 from daemon.console.line_editor import Came, Echo, End, Interrupt, Line, LineEditor, Show, TooLong
-from daemon.console.login import Denied, Welcome, log_in, masked
+from daemon.console.login import BY_PIN, Denied, Welcome, log_in, masked
 from daemon.console.pages import WIDTH, fold
 from daemon.console.place import Place, trusted_now
 from daemon.console.terminal import Terminal
@@ -43,7 +43,6 @@ class Session:
     def __init__(self, terminal: Terminal, look: Callable[[], Place]) -> None:
         self._terminal, self._look = terminal, look
         self._editor = LineEditor(commands.WORDS)
-        self._came: list[Came] = []
         self._held = b""
         self._id = secrets.token_hex(4)
         self._who = ""
@@ -58,6 +57,7 @@ class Session:
     def run(self) -> None:
         """Ends with HungUp alone."""
         while True:
+            self._id = secrets.token_hex(4)
             self._hand_over()
             self._banner()
             place = self.place
@@ -65,7 +65,6 @@ class Session:
                 self._who = "nobody"
             else:
                 self._who = self._log_in()
-            self._id = secrets.token_hex(4)
             try:
                 self._serve(place.open)
             except Idle:
@@ -82,7 +81,7 @@ class Session:
         self.say("", f"{title}{place.name:>{WIDTH - len(title)}}", "-" * WIDTH)
         self.say(*commands.outlook(place))
         if place.open:
-            self.say("NOT PROVISIONED. This box trusts nobody yet, so whoever holds this cable may", "provision it.")
+            self.say("NOT PROVISIONED. This box trusts nobody yet, so whoever holds this cable may provision it.")
             self.say("Type `provision` with a ticket at hand, or `help`.")
         elif place.fleet_key is None and place.pin_hash is None:
             self.say("Nobody can log in: this box can read neither its fleet's key nor a PIN.")
@@ -106,7 +105,9 @@ class Session:
                     self._who = who
                     self._record(f"(logged in{f', {self._denied} denied before' if self._denied else ''})")
                     self._denied = 0
-                    self.say(f"Welcome, {who}. `help` lists the commands, `exit` logs out.", "")
+                    self.say(
+                        f"Welcome{'' if who == BY_PIN else f', {who}'}. `help` lists the commands, `exit` logs out.", ""
+                    )
                     return who
                 case Denied(why):
                     self._denied += 1
@@ -114,6 +115,7 @@ class Session:
                     self.say(why[:1].upper() + why[1:] + ".")
                     time.sleep(AFTER_DENIAL_S)
                     self._terminal.drop_input()
+                    self._held = b""
 
     def _serve(self, was_open: bool) -> None:
         while True:
@@ -154,11 +156,14 @@ class Session:
                 self._terminal.write(row + "\n")
 
     def page(self, lines: Iterable[str]) -> None:
-        self.say(*lines)
+        """The same for what stands in columns."""
+        for line in lines:
+            for row in fold(_shown(line), indent=12):
+                self._terminal.write(row + "\n")
 
     def client(self, timeout_s: float = 30.0) -> ControlClient:
         """To the daemon; Ctrl-C ends the command."""
-        return ControlClient(self.place.state, timeout_s, self._check_interrupt)
+        return ControlClient(self.place.state, timeout_s, self.check_interrupt)
 
     def line(self, prompt: str, echo: Echo = Echo.PLAIN, idle_s: float | None = None) -> str:
         """The next line typed. Raises Idle, Interrupted, Ended (Ctrl-D), HungUp."""
@@ -166,16 +171,14 @@ class Session:
         self._terminal.write(self._editor.begin(prompt, echo))
         until_s = time.monotonic() + idle_s
         while True:
-            while self._came:
-                text = self._one(self._came.pop(0))
+            self._held = self._held or self._terminal.read(until_s - time.monotonic())
+            if self._held:
+                until_s = time.monotonic() + idle_s
+                text = self._eat()
                 if text is not None:
                     return text
-            data, self._held = self._held or self._terminal.read(until_s - time.monotonic()), b""
-            if data:
-                until_s = time.monotonic() + idle_s
-                self._came += self._editor.feed(data)
             elif time.monotonic() >= until_s:
-                self._terminal.write("\r\n" if self._editor.pending else "\r\x1b[K")
+                self._terminal.write("\n" if self._editor.pending else "\r\x1b[K")
                 raise Idle
 
     def paste(self, prompt: str, first: Echo, idle_s: float) -> str:
@@ -183,8 +186,9 @@ class Session:
         Raises Idle, Interrupted, Ended, HungUp."""
         text = self.line(prompt, first, idle_s)
         if "-----BEGIN" not in text:
+            if first is Echo.DOTS:
+                self._terminal.write("\n")
             return text
-        self._terminal.write("  ")
         while not is_complete(text) and len(text) <= MAX_CHARACTERS:
             try:
                 more = self.line("", Echo.DOTS, PASTE_S)
@@ -193,10 +197,20 @@ class Session:
             if not more.strip():
                 break
             text += "\n" + more
-        self._terminal.write("\r\n")
+        self._terminal.write(f" {len(text)} characters\n")
         return text
 
     # ---- small things -----------------------------------------------------------------------------------------------
+
+    def _eat(self) -> str | None:
+        """What was read, up to the end of a line: how the next one is echoed is not known yet."""
+        while self._held:
+            byte, self._held = self._held[:1], self._held[1:]
+            for came in self._editor.feed(byte):
+                text = self._one(came)
+                if text is not None:
+                    return text
+        return None
 
     def _one(self, came: Came) -> str | None:
         match came:
@@ -210,11 +224,11 @@ class Session:
             case Interrupt():
                 raise Interrupted
             case End():
-                self._terminal.write("\r\n")
+                self._terminal.write("\n")
                 raise Ended
         return None
 
-    def _check_interrupt(self) -> None:
+    def check_interrupt(self) -> None:
         """While a command waits: Ctrl-C ends it, all else is kept for the next line."""
         data = self._terminal.read(0.0)
         if b"\x03" in data:

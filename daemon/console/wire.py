@@ -114,6 +114,8 @@ class ControlClient:
                         return
             except TimeoutError as error:
                 raise NoDaemon(self.path, f"no answer within {self._timeout_s:.0f} s") from error
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                raise NoDaemon(self.path, "it is not running") from error
             except OSError as error:
                 raise NoDaemon(self.path, error.strerror or str(error)) from error
 

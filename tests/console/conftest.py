@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from fleet import tickets
+from fleet.authority import Authority
+from fleet.database import open_database
+from fleet.state import StateFolder
+from fleet.tickets import TicketWanted
+from mqtt.envelope import now_unix
+
+NOW = now_unix()
+WANTED = TicketWanted("counter-2", "main", "canteen", ("broker.example", 8883), 3600)
 
 BOX = """
 [box]
@@ -89,11 +100,12 @@ class Cable:
         return self.prompt()
 
     def quiet(self, for_s: float) -> str:
-        """What it says in that time."""
+        """What it says in that time; what is expected next comes after it."""
         start = len(self.heard)
         until_s = time.monotonic() + for_s
         while time.monotonic() < until_s:
             self._listen(0.05)
+        self.read_to = len(self.heard)
         return self.heard[start:]
 
     def _listen(self, wait_s: float) -> None:
@@ -101,6 +113,33 @@ class Cable:
         if ready:
             text = os.read(self.master, 65536).decode("ascii", "replace").replace("\r", "")
             self.heard += re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+
+
+class Office:
+    """A fleet's state folder, opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = StateFolder(folder)
+        self.state.init()
+        self.key = self.state.load_key()
+        self.authority = Authority.open_or_create(self.state)
+        self.db: sqlite3.Connection = open_database(self.state.database_file)
+
+    def ticket(self, wanted: TicketWanted = WANTED, at: int = NOW) -> bytes:
+        return tickets.make(self.db, self.key, self.authority, wanted, at)[1].encode()
+
+    def sign(self, request: bytes, ticket_id: str | None = None, at: int = NOW) -> tickets.Signed:
+        return tickets.sign(self.db, self.key, self.authority, request, ticket_id, at)
+
+
+@pytest.fixture
+def open_office() -> Callable[[Path], Office]:
+    return Office
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path / "fleet")
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_a_box_out_of_its_carton_is_provisioned_over_the_line_and_takes_a_paymen
     cable.expect("Type its last 4 characters")
     cable.type(made["fleet"][-4:])
     request = cable.expect(r"-----BEGIN CERTIFICATE REQUEST-----[\s\S]+?-----END CERTIFICATE REQUEST-----")[0]
-    cable.expect("paste its answer")
+    cable.expect("Then paste the answer")
 
     # back at the head office
     (head.folder / "csr").write_text(request)
