@@ -6,8 +6,8 @@ from secure_store.errors import StoreError
 from secure_store.gallery import Gallery
 from secure_store.keys import FileKeyProvider, KeyProvider
 from secure_store.open_loop import OpenLoopStore, StoreStatus
+from secure_store.options import Refusal, StoreOptions
 from secure_store.person import Consent, NewPerson, OwnData, PinResult, Template
-from secure_store.records import Refusal, StoreOptions
 from secure_store.store import SecureStore
 
 __all__ = [

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secure_store import erasure, keyring, layout, page_sums, schema
+from secure_store.access import FILE_NAME, hold
 from secure_store.durable import fsync_folder
 from secure_store.errors import (
     BackupRefused,
@@ -26,7 +27,8 @@ from secure_store.errors import (
     WrongKey,
 )
 from secure_store.keys import KeyProvider
-from secure_store.records import FILE_NAME, Profile, Records, StoreOptions, hold
+from secure_store.options import Profile, StoreOptions
+from secure_store.records import Records
 from secure_store.salvage import find_people
 from secure_store.verify import model_names, open_copy, verify
 from secure_store.witness import NoWitness

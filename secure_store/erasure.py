@@ -9,11 +9,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from secure_store.access import FILE_NAME, hold
 from secure_store.durable import fsync_folder, shred
 from secure_store.errors import ErasureIncomplete, PersonUnknown
 from secure_store.keyring import COPY_NAME
 from secure_store.keys import KeyProvider, RenewableKeyProvider
-from secure_store.records import FILE_NAME, Records, hold
+from secure_store.records import Records
 
 TRACE_BYTES = 24
 

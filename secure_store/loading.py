@@ -15,10 +15,12 @@ from secure_store import transform
 from secure_store.errors import PersonRefused
 from secure_store.layout import TRAILER
 from secure_store.locked import LockedMemory
-from secure_store.sealed import NONCE_BYTES, OVERHEAD_BYTES, label_prefix, label_suffix
+from secure_store.sealed import NONCE_BYTES, OVERHEAD_BYTES, label_prefix
 
+# The second column is `sealed.label_suffix`, made where it costs least.
 _SELECT = """
-SELECT p.subject, p.version, p.counter, p.generation, p.wrapped_key, t.sealed FROM people p
+SELECT p.subject, CAST(p.version || ':' || p.counter || ':' || p.subject AS BLOB), p.generation, p.wrapped_key, t.sealed
+FROM people p
 LEFT JOIN template_sets t ON t.person = p.id AND t.model = (SELECT id FROM models WHERE hash = ?) ORDER BY p.id
 """
 _ROOM = (
@@ -66,10 +68,9 @@ def load_gallery(
     damaged: list[str] = []
     at = people = sets = total = excluded = dimension = count = width = made_in = 0
     tail, tail_bytes, allowed = b"", TRAILER.size, False
-    for subject, version, counter, generation, wrapped, sealed in connection.execute(_SELECT, [model_hash]):
+    for subject, suffix, generation, wrapped, sealed in connection.execute(_SELECT, [model_hash]):
         people += 1
         try:
-            suffix = label_suffix(subject, version, counter)
             key = openers[generation].decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], key_prefix + suffix)
             total += int.from_bytes(key, "big")
             if sealed is None:

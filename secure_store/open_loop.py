@@ -13,7 +13,8 @@ from typing import Self
 
 from secure_store import backup, erasure, rotation, schema, transfer
 from secure_store.keys import KeyProvider
-from secure_store.records import Profile, Records
+from secure_store.options import Profile
+from secure_store.records import Records
 from secure_store.rotation import Rotated
 from secure_store.verify import Verified, verify
 

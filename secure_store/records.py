@@ -6,70 +6,32 @@ This is the inside of the store. What a caller may do with it stands in `store.p
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database
 
-from secure_store import factors, keyring, layout, page_sums, schema, transform
+from secure_store import keyring, layout, page_sums, schema, transform
+from secure_store.access import FILE_NAME, hold, named
 from secure_store.census import Census
 from secure_store.errors import (
     PersonUnknown,
     ProfileRefused,
-    StoreBusy,
     StoreClosed,
     StoreDamaged,
-    StoreFull,
     StoreRolledBack,
-    StoreUnwritable,
     WrongKey,
 )
 from secure_store.keys import KeyProvider, RenewableKeyProvider
+from secure_store.options import Profile, StoreOptions
 from secure_store.sealed import Label, derive, keyed_hash, new_key, open_sealed, seal
-from secure_store.witness import NoWitness, Witness
-
-Profile = Literal["closed-loop", "open-loop"]
-FILE_NAME = "store.db"
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A read that was refused, for the journal."""
-
-    handle: str
-    purpose: str
-    why: str
-
-
-def _unix_now() -> int:
-    return int(time.time())
-
-
-@dataclass(frozen=True)
-class StoreOptions:
-    """`now` gives unix seconds; it is asked when a consent may have expired.
-
-    `witness` remembers the store's counter outside of it. `on_refusal` is told of each read without consent.
-    `accept_present_state` is the operator's word that what lies in the folder now is to be believed, rolled back or
-    not.
-    """
-
-    argon2: factors.Argon2Cost = factors.RECOMMENDED
-    now: Callable[[], int] = _unix_now
-    witness: Witness = field(default_factory=NoWitness)
-    on_refusal: Callable[[Refusal], None] | None = None
-    accept_present_state: bool = False
-    page_bytes: int = schema.PAGE_BYTES
 
 
 @dataclass(frozen=True)
@@ -442,34 +404,3 @@ class Records:
 
     def _anything(self, table: str) -> bool:
         return self.db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None
-
-
-def hold(folder: Path) -> int:
-    """The lock that makes this process the only one. Raises StoreBusy, StoreUnwritable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreUnwritable(str(folder), f"the lock cannot be made ({error.strerror})") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StoreBusy(str(folder), "another process has it open") from None
-    return descriptor
-
-
-@contextlib.contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            raise StoreFull(str(path), "the disk is full") from None
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
-        raise StoreUnwritable(str(path), f"SQLite refused ({error})") from None
-    except UnicodeDecodeError:
-        raise StoreDamaged(str(path), "SQLite cannot read it (damaged text)") from None

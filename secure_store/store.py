@@ -16,8 +16,9 @@ from secure_store.gallery import Gallery
 from secure_store.keys import KeyProvider
 from secure_store.loading import load_gallery
 from secure_store.open_loop import OpenLoopStore, Progress, quiet
+from secure_store.options import Profile, Refusal, StoreOptions
 from secure_store.person import Consent, NewPerson, OwnData, PinResult, Template, TemplateNote
-from secure_store.records import Profile, Records, Refusal, StoreOptions
+from secure_store.records import Records
 from secure_store.transfer import Imported
 
 

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from secure_store.access import FILE_NAME
 from secure_store.errors import StoreError
-from secure_store.records import FILE_NAME
 from secure_store.sealed import KEY_BYTES
 from secure_store.verify import examine
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from secure_store import consent, keyring, layout, page_sums, schema
+from secure_store.access import FILE_NAME
 from secure_store.errors import PersonUnknown, ProfileRefused, StoreBusy, StoreDamaged, StoreError, StoreRolledBack
 from secure_store.keys import KeyProvider
-from secure_store.records import FILE_NAME, Profile, Records, StoreOptions
+from secure_store.options import Profile, StoreOptions
+from secure_store.records import Records
 from secure_store.salvage import find_people
 
 Progress = Callable[[int, int, str], None]
