@@ -94,6 +94,7 @@ class Session:
             try:
                 text = self.paste("log in with a ticket or the PIN: ", Echo.STARS, HALF_LINE_S)
             except (Idle, Interrupted, Ended):
+                self._hand_over()
                 continue
             if not text.strip():
                 self._banner()

@@ -7,6 +7,7 @@ Request: `{"command": "status", "args": {}}`. Reply: any number of `{"part": ...
 from __future__ import annotations
 
 import json
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -72,10 +73,9 @@ class Peer:
     def gone(self) -> bool:
         """Whether nobody waits for the answer any more."""
         try:
-            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
+            readable, _, _ = select.select([self._connection], [], [], 0)
+            return bool(readable) and self._connection.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
             return True
 
 
