@@ -19,12 +19,29 @@ class _Part(BaseModel):
 
 
 class OperatingPoint(_Part):
-    """Up to this many templates, a cosine of at least `threshold`; `fmr` is the false match rate it was read at."""
+    """Up to this many templates, a cosine of at least `threshold`; `fmr` is the false match rate it was read at.
+
+    A calibrated point says more: `fpir` is N x FMR of the worst group at the upper end of its interval, `fnmr` what it
+    costs, and `measured` is False where the impostor pairs were too few and the tail was extended.
+    """
 
     gallery_up_to: int = Field(gt=0)
     threshold: float = Field(gt=0, lt=1)
     fmr: float = Field(gt=0, lt=1)
+    fpir: float | None = Field(default=None, gt=0, le=1)
+    fnmr: float | None = Field(default=None, ge=0, le=1)
+    measured: bool = True
     source: str
+
+
+class FalseMatches(_Part):
+    """At this threshold: the overall FMR with its 95 % interval, and the upper end of the worst group's."""
+
+    threshold: float = Field(gt=-1, lt=1)
+    fmr: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+    worst_group_high: float = Field(ge=0, le=1)
 
 
 class MatchThresholds(_Part):
@@ -32,6 +49,7 @@ class MatchThresholds(_Part):
     margin: float = Field(ge=0, lt=1, description="by how much the runner-up, another person, must be worse")
     same_person: float = Field(gt=0, lt=1, description="two frames of one track below this are two people")
     source: str
+    curve: tuple[FalseMatches, ...] = Field(default=(), description="score to FMR, with its bounds; for reading")
 
     @model_validator(mode="after")
     def _rising(self) -> MatchThresholds:

@@ -14,7 +14,9 @@ from daemon.cli.output import add_json, print_json, progress_bar
 from pipeline.engine import FaceEngine
 from pipeline.errors import EvaluationRefused
 from pipeline.eval import pad, report
+from pipeline.eval.calibrate import FPIR, SIZES, calibrate
 from pipeline.eval.datasets import (
+    Half,
     half_of,
     identity_of,
     pictures_in,
@@ -25,7 +27,9 @@ from pipeline.eval.datasets import (
 )
 from pipeline.eval.features import Memory, Tell, embed_all
 from pipeline.eval.identify import OpenSet, identify, split
+from pipeline.eval.toml import thresholds_toml
 from pipeline.eval.verify import ROUNDS, verify
+from pipeline.models.durable import write_durably
 from pipeline.models.manifest import load_manifest
 from pipeline.thresholds import PROVISIONAL, Thresholds, load_thresholds
 
@@ -71,6 +75,17 @@ def add(subparsers: Any) -> None:
     action.add_argument("--labels", type=Path, required=True, help="CSV with image,label (live|attack),source[,video]")
     _add_thresholds(action)
 
+    action = _action(actions, "calibrate", "write the thresholds file that the daemon loads", call_calibrate)
+    _add_people(action)
+    action.add_argument("--output", type=Path, required=True, help="thresholds file to write (TOML)")
+    action.add_argument("--name", default=None, help="its id (the output's name)")
+    action.add_argument("--fpir", type=float, default=FPIR, help="of the worst group, at its upper end (%(default)s)")
+    action.add_argument("--sizes", default=",".join(map(str, SIZES)), help="gallery sizes in people (%(default)s)")
+    action.add_argument("--rounds", type=int, default=ROUNDS, help="drawings of the identity bootstrap (%(default)s)")
+    action.add_argument(
+        "--base", type=Path, default=PROVISIONAL, help="where liveness, track, quality and capture come from"
+    )
+
 
 def _action(actions: Any, name: str, text: str, call: Any) -> argparse.ArgumentParser:
     action: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
@@ -112,8 +127,8 @@ def call_verify(options: argparse.Namespace) -> int:
     pairs = read_pairs(options.pairs, options.images) if options.pairs else []
     groups = read_groups(options.groups) if options.groups else None
     images = pictures_in(options.images)
+    images = _of_half(images, options.half)
     if options.half:
-        images = [image for image in images if half_of(identity_of(image)) == options.half]
         pairs = [p for p in pairs if {half_of(identity_of(p.a)), half_of(identity_of(p.b))} == {options.half}]
     with _bench(options) as bench:
         faces = embed_all(bench.engine, bench.memory, options.images, images, bench.tell)
@@ -151,6 +166,43 @@ def call_pad(options: argparse.Namespace) -> int:
     return _print(result.as_json(), options)
 
 
+def call_calibrate(options: argparse.Namespace) -> int:
+    groups = read_groups(options.groups) if options.groups else None
+    images = _of_half(pictures_in(options.images), options.half)
+    try:
+        sizes = [int(size) for size in options.sizes.split(",")]
+    except ValueError as error:
+        raise EvaluationRefused("--sizes", f"{options.sizes!r} is no list of numbers", "as in 10,100,1000") from error
+    if min(sizes) < 1 or not 0 < options.fpir < 1:
+        raise EvaluationRefused("--sizes, --fpir", "sizes start at 1, and FPIR lies between 0 and 1")
+    with _bench(options) as bench:
+        base = load_thresholds(options.base, bench.engine.manifest)
+        faces = embed_all(bench.engine, bench.memory, options.images, images, bench.tell)
+        result = verify(faces, [], groups, rounds=options.rounds, tell=bench.tell)
+        match = calibrate(faces, result, sizes=sizes, fpir=options.fpir)
+        made = base.model_copy(update={"id": options.name or options.output.stem, "provisional": False, "match": match})
+        if options.report:
+            report.verification(options.report, options.images, faces, result)
+    remarks = [
+        "Written by `kingfisher eval calibrate`. Bound to the models below; refused with others.",
+        f"match: measured on {result.people} people of {options.images.name}"
+        + (f", half {options.half}" if options.half else "")
+        + "; what holds for them and their pictures, not for every camera.",
+        f"liveness, track, quality, capture: taken from {base.id}, not calibrated here.",
+    ]
+    try:
+        write_durably(options.output, thresholds_toml(made, remarks).encode())
+    except OSError as error:
+        raise EvaluationRefused(str(options.output), error.strerror or str(error)) from error
+    load_thresholds(options.output, bench.engine.manifest)
+    points = match.model_dump(mode="json")
+    return _print({"output": str(options.output), "id": made.id, **points, "ci95": {}}, options)
+
+
+def _of_half(images: list[str], half: Half | None) -> list[str]:
+    return [image for image in images if half in (None, half_of(identity_of(image)))]
+
+
 def _thresholds(options: argparse.Namespace, bench: Bench) -> Thresholds:
     return load_thresholds(options.thresholds, bench.engine.manifest)
 
@@ -180,6 +232,10 @@ def _line(name: str, value: Any, interval: Any) -> None:
         for key, inner in value.items():
             if key != "ci95":
                 _line(f"{name} {key}", inner, inside.get(key))
+        return
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
+        for row in value:
+            print(f"{name:34} " + "  ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, (int, float))))
         return
     if isinstance(value, (list, tuple)):
         value = ", ".join(map(str, value[:5])) + (f" and {len(value) - 5} more" if len(value) > 5 else "") or "none"

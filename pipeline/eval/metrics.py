@@ -125,7 +125,7 @@ def tar_at(scores: PairScores, threshold: float | None, weights: Weights | None 
 
 
 def equal_error(scores: PairScores, weights: Weights | None = None) -> float:
-    """EER: where FMR and FNMR meet, between two scores by a straight line; NaN where it lies below the kept scores."""
+    """EER: the rate at which FMR and FNMR meet; NaN where that lies below the kept scores."""
     if not len(scores.genuine) or not scores.impostors:
         return float("nan")
     order = np.argsort(scores.genuine, kind="stable")
@@ -137,13 +137,13 @@ def equal_error(scores: PairScores, weights: Weights | None = None) -> float:
         return float("nan")
     fmr = np.concatenate([[0.0], np.cumsum(pairs) / total])  # accepting the first k impostor scores
     missed = np.concatenate([[0.0], np.cumsum(each)]) / each.sum()
-    edges = np.concatenate([[np.inf], scores.impostor])
-    fnmr = missed[np.searchsorted(genuine, edges, side="left")]
-    crossed = np.flatnonzero(fmr >= fnmr)
+    at = missed[np.searchsorted(genuine, scores.impostor, side="left")]  # FNMR with the k-th impostor accepted
+    crossed = np.flatnonzero(fmr[1:] >= at)
     if not crossed.size:
-        return float(fnmr[-1]) if scores.complete else float("nan")
-    at = int(crossed[0])
-    return float((fmr[at] + fnmr[at]) / 2) if at == 0 else _meeting(fmr[at - 1 : at + 1], fnmr[at - 1 : at + 1])
+        return float("nan")
+    first = int(crossed[0])
+    just_above = missed[np.searchsorted(genuine, scores.impostor[first], side="right")]
+    return float(max(fmr[first], just_above))
 
 
 def cross_validated(scores: Scores, same: NDArray[np.bool_], fold: Indices) -> NDArray[np.bool_]:
@@ -198,12 +198,6 @@ def auc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
 
 def _pair_weights(scores: PairScores, weights: Weights) -> Weights:
     return weights[scores.impostor_of[:, 0]] * weights[scores.impostor_of[:, 1]]
-
-
-def _meeting(fmr: NDArray[np.float64], fnmr: NDArray[np.float64]) -> float:
-    before, after = fnmr[0] - fmr[0], fmr[1] - fnmr[1]
-    share = before / (before + after) if before + after > 0 else 0.5
-    return float(fmr[0] + share * (fmr[1] - fmr[0]))
 
 
 def _most_accurate(scores: Scores, same: NDArray[np.bool_]) -> float:
