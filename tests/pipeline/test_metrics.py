@@ -87,7 +87,7 @@ def test_too_few_impostors_give_no_threshold_instead_of_a_guess() -> None:
 def test_separable_scores_have_no_equal_error_and_equal_ones_half() -> None:
     assert equal_error(listed([0.9, 0.8], [0.1, 0.2])) == 0
     same = [n / 100 for n in range(100)]
-    assert equal_error(listed(same, same)) == pytest.approx(0.5, abs=0.01)
+    assert equal_error(listed(same, same)) == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_picture_without_a_face_counts_as_missed_and_never_as_a_right_refusal() -> None:
