@@ -1,0 +1,252 @@
+"""Boots the image, pays in it, pulls its plug; `--full` kills, freezes and crashes it too. See script/test-image."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import card
+import rig
+from counter import FINAL, PIN, Counter, books_agree, kingfisher
+from fleet_town import FleetTown, wait_until
+from machine import Machine
+from preprovision import preprovision
+from qmp import EmulatorFault
+
+BOOT_S = 420.0
+SETTLE_S = 420.0
+PICTURE = "grace_hopper"
+GROW_MB = 128
+
+
+@dataclass
+class Run:
+    """One test of one image; everything it leaves lies in `folder`."""
+
+    image: Path
+    folder: Path
+    pictures: Path
+    chance: random.Random
+    passed: list[str] = field(default_factory=list)
+    figures: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.disk = self.folder / "card.img"
+        rig_socket = self.folder / "box" / "rig.sock"
+        self.machine = Machine(self.folder / "box", self.disk, self.image / "u-boot.bin", rig.qemu_options(rig_socket))
+        self._rig_socket = rig_socket
+        self._rig: rig.Rig | None = None
+
+    @property
+    def rig(self) -> rig.Rig:
+        if self._rig is None:
+            self._rig = rig.Rig(self._rig_socket)
+        return self._rig
+
+    def boot(self) -> float:
+        """Power on until the box is ready and its link is up, tried twice. Seconds. Raises EmulatorFault."""
+        for attempt in (1, 2):
+            began_s = time.monotonic()
+            since = self.machine.cursor()
+            self._power_on()
+            try:
+                self.machine.wait("event=ready", BOOT_S, since)
+                self.machine.wait("event=connected|event=link_up", BOOT_S, since)
+                return time.monotonic() - began_s
+            except EmulatorFault as fault:
+                self.power_off()
+                print(f"  the box did not come up (start {attempt}): {fault}", file=sys.stderr)
+                print(self.machine.serial_log()[-6000:], file=sys.stderr)
+                for line in self.machine.lines[-60:]:
+                    print("  journal:", line.text, file=sys.stderr)
+                if attempt == 2:
+                    raise
+        raise AssertionError("not reached")
+
+    def _power_on(self) -> None:
+        self._rig_socket.unlink(missing_ok=True)
+        self.machine.start()
+
+    def power_off(self) -> None:
+        """The plug is pulled."""
+        if self._rig is not None:
+            self._rig.close()
+            self._rig = None
+        self.machine.kill()
+
+    def tell(self, sentence: str, act: Callable[[], None]) -> None:
+        """Runs one part of the test and prints it with its time. Raises EmulatorFault."""
+        began_s = time.monotonic()
+        print(f"          {sentence} ...", file=sys.stderr, flush=True)
+        act()
+        print(f"{time.monotonic() - began_s:7.1f} s  {sentence}", flush=True)
+        self.passed.append(sentence)
+
+
+def short(run: Run, town: FleetTown, counter: Counter) -> None:
+    def boots() -> None:
+        run.figures["boot_to_ready_s"] = round(run.boot(), 1)
+        counter.shoot("idle")
+
+    def rests_well() -> None:
+        failed = run.rig.ask("failed")
+        if failed:
+            raise EmulatorFault(f"units failed: {failed}")
+        size = int(run.rig.ask("data"))
+        run.figures["data_partition_mb"] = size // 1_000_000
+        if size < GROW_MB * 1_000_000:
+            raise EmulatorFault(f"the data partition did not grow: {size} bytes")
+
+    run.tell("it boots: daemon ready, broker reached over TLS", boots)
+    run.tell("no unit failed, and the data partition took what the card has left", rests_well)
+    run.tell("a payer is enrolled: consent, face, PIN twice on the keypad", counter.enrol)
+    run.tell(
+        "a face payment: order, face, PIN, approved; the display shows it to the pixel", lambda: _pay(run, counter)
+    )
+    run.tell("plug pulled during a payment: settled after the restart, books agree", lambda: pull(run, town, counter))
+
+
+def full(run: Run, town: FleetTown, counter: Counter) -> None:
+    def killed() -> None:
+        _, since = counter.ask()
+        counter.wait_view("EnterPin", since=since)
+        began_s = time.monotonic()
+        run.rig.ask("kill-daemon")
+        run.machine.wait("event=ready", SETTLE_S, run.machine.cursor())
+        run.figures["back_after_kill_s"] = round(time.monotonic() - began_s, 1)
+        settle(run, town, counter, since)
+
+    def frozen() -> None:
+        began_s, since = time.monotonic(), run.machine.cursor()
+        run.rig.ask("freeze-daemon")
+        run.machine.wait("Watchdog timeout|watchdog timeout", 180, since)
+        run.machine.wait("event=ready", SETTLE_S, since)
+        run.figures["back_after_freeze_s"] = round(time.monotonic() - began_s, 1)
+
+    def crashed() -> None:
+        resets, since, began_s = run.machine.qmp.count("WATCHDOG"), run.machine.cursor(), time.monotonic()
+        run.rig.ask("crash-init")
+        if not run.machine.qmp.wait_event("WATCHDOG", resets, 180):
+            raise EmulatorFault("the hardware watchdog did not reset the box")
+        run.machine.wait("event=ready", BOOT_S, since)
+        run.figures["back_after_init_crash_s"] = round(time.monotonic() - began_s, 1)
+
+    def idles() -> None:
+        time.sleep(60)  # what a start writes late has been written
+        before, began_s = int(run.rig.ask("written")), time.monotonic()
+        time.sleep(240)
+        sectors = int(run.rig.ask("written")) - before
+        run.figures["idle_writes_kb_per_h"] = round(sectors / 2 * 3600 / (time.monotonic() - began_s), 1)
+
+    run.tell("kill -9 of the daemon in a payment: back in seconds, the order settled", killed)
+    run.tell("a frozen daemon: its watchdog kills it, systemd starts it again", frozen)
+    run.tell("PID 1 crashes: the hardware watchdog resets the box, it comes back", crashed)
+    run.tell("idle for four minutes: what it writes is counted", idles)
+    for number in range(5):
+        run.tell(f"plug pulled again ({number + 1} of 5): books agree", lambda: pull(run, town, counter))
+
+
+def _pay(run: Run, counter: Counter) -> None:
+    began_s = time.monotonic()
+    shot = counter.pay()
+    run.figures["payment_s"] = round(time.monotonic() - began_s, 1)
+    run.figures["screenshot"] = str(shot)
+
+
+def pull(run: Run, town: FleetTown, counter: Counter) -> None:
+    """A payment is under way; at a random moment the power goes; after the restart everything must add up."""
+    longest_s = float(str(run.figures.get("payment_s", 30)))
+    _, since = counter.ask(expires_s=600)
+    payer = threading.Thread(target=_type_pin, args=(counter, since), daemon=True)
+    payer.start()
+    counter.machine.wait("event=order_arrived", SETTLE_S, since)
+    time.sleep(run.chance.uniform(0, longest_s))
+    passed = [line.fact("view") for line in run.machine.lines[since:] if line.fact("view")]
+    run.power_off()
+    payer.join()
+    print(f"          pulled after {' > '.join(str(view) for view in passed)}", file=sys.stderr)
+    since = run.machine.cursor()
+    run.boot()
+    settle(run, town, counter, since)
+    run.power_off()
+    books = books_agree(town, run.disk, run.folder / "read")
+    print(f"          {books['entries']} journal entries unbroken, {books['paid']} paid on both sides", file=sys.stderr)
+    run.boot()
+
+
+def settle(run: Run, town: FleetTown, counter: Counter, since: int) -> None:
+    """Every order comes to an end; a payer who is asked again types the PIN again. Raises EmulatorFault."""
+    threading.Thread(target=_type_pin, args=(counter, since), daemon=True).start()
+    wait_until(
+        lambda: all(order["status"] in FINAL for order in town.orders().values()), SETTLE_S,
+        "every order has come to an end", every_s=1.0,
+    )  # fmt: skip
+    # The box must have heard the same end: its screen is free again.
+    wait_until(lambda: _last_view(run.machine) == "Idle", SETTLE_S, "the box is idle", every_s=0.5)
+
+
+def _type_pin(counter: Counter, since: int) -> None:
+    with suppress(EmulatorFault, OSError, AssertionError):
+        counter.wait_view("EnterPin", since=since)
+        counter.machine.qmp.press(*PIN, "ret")
+
+
+def _last_view(machine: Machine) -> str | None:
+    return next((line.fact("view") for line in reversed(machine.lines) if "event=screen" in line.text), None)
+
+
+def main() -> int:
+    state = Path(os.environ.get("KINGFISHER_STATE", ".kingfisher")).resolve()
+    parser = argparse.ArgumentParser(prog="script/test-image", description=__doc__)
+    parser.add_argument(
+        "--full", action="store_true", help="kills, both watchdogs, idle writes, five more pulled plugs"
+    )
+    parser.add_argument("--image", type=Path, default=state / "image/qemu", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=state / "image/test", help="logs, screenshots, cards")
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the random moments"
+    )
+    options = parser.parse_args()
+    pictures = state / "pictures"
+    folder: Path = options.out / time.strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True)
+    print(f"Everything this run leaves: {folder} (seed {options.seed})", flush=True)
+    run = Run(options.image, folder, pictures, random.Random(options.seed))
+    failed = 0
+    try:
+        with FleetTown(folder / "town") as town, run.machine:
+            counter = Counter(run.machine, town, folder / "screens")
+            card.copy(options.image / "disk.img", run.disk, GROW_MB)
+            preprovision(town, run.disk, pictures, PICTURE)
+            short(run, town, counter)
+            if options.full:
+                full(run, town, counter)
+            run.power_off()
+    except EmulatorFault as fault:
+        failed = 1
+        print(f"FAILED   {fault}", flush=True)
+        with suppress(EmulatorFault, AssertionError):
+            run.machine.qmp.screenshot(folder / "screens/failed.png")
+    except (KeyboardInterrupt, Exception):
+        run.power_off()
+        raise
+    run.disk.unlink(missing_ok=True)
+    (folder / "figures.json").write_text(json.dumps(run.figures, indent=2) + "\n")
+    for name, value in run.figures.items():
+        print(f"          {name}: {value}")
+    print(f"{len(run.passed)} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    kingfisher("samples", "pull", "--json")
+    sys.exit(main())
