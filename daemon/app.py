@@ -47,7 +47,7 @@ from mqtt.link import TlsOptions
 from mqtt.outbox import Outbox
 from pipeline.engine import FaceEngine
 from pipeline.models.manifest import load_manifest
-from pipeline.thresholds import PROVISIONAL, load_thresholds
+from pipeline.thresholds import CALIBRATED, load_thresholds
 from secure_store.credential_key import CredentialKeyProvider
 from secure_store.keys import FileKeyProvider, KeyProvider
 from secure_store.store import SecureStore
@@ -103,7 +103,7 @@ def run(config: Config) -> int:
         with start.part("models"):
             manifest = load_manifest()
             engine = FaceEngine.load(config.face.models, manifest, threads=config.face.threads)
-            thresholds = load_thresholds(config.face.thresholds or PROVISIONAL, manifest)
+            thresholds = load_thresholds(config.face.thresholds or CALIBRATED, manifest)
         with start.part("store"):
             provider = _key_provider(config)
             store = SecureStore.open(

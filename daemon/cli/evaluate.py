@@ -31,7 +31,7 @@ from pipeline.eval.toml import thresholds_toml
 from pipeline.eval.verify import ROUNDS, verify
 from pipeline.models.durable import write_durably
 from pipeline.models.manifest import load_manifest
-from pipeline.thresholds import PROVISIONAL, Thresholds, load_thresholds
+from pipeline.thresholds import CALIBRATED, PROVISIONAL, Thresholds, load_thresholds
 
 EXAMPLES = """examples:
   kingfisher eval verify --images lfw --pairs pairs.txt --report verify.html
@@ -79,8 +79,9 @@ def add(subparsers: Any) -> None:
     _add_people(action)
     action.add_argument("--output", type=Path, required=True, help="thresholds file to write (TOML)")
     action.add_argument("--name", default=None, help="its id (the output's name)")
+    action.add_argument("--about", default=None, help="what the pictures are, for the file (the folder's name)")
     action.add_argument("--fpir", type=float, default=FPIR, help="of the worst group, at its upper end (%(default)s)")
-    action.add_argument("--sizes", default=",".join(map(str, SIZES)), help="gallery sizes in people (%(default)s)")
+    action.add_argument("--sizes", default=",".join(map(str, SIZES)), help="gallery sizes in templates (%(default)s)")
     action.add_argument("--rounds", type=int, default=ROUNDS, help="drawings of the identity bootstrap (%(default)s)")
     action.add_argument(
         "--base", type=Path, default=PROVISIONAL, help="where liveness, track, quality and capture come from"
@@ -107,7 +108,7 @@ def _add_people(action: argparse.ArgumentParser) -> None:
 
 
 def _add_thresholds(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--thresholds", type=Path, default=PROVISIONAL, help="calibration file (the provisional one)")
+    action.add_argument("--thresholds", type=Path, default=CALIBRATED, help="calibration file (%(default)s)")
 
 
 @contextmanager
@@ -185,7 +186,7 @@ def call_calibrate(options: argparse.Namespace) -> int:
             report.verification(options.report, options.images, faces, result)
     remarks = [
         "Written by `kingfisher eval calibrate`. Bound to the models below; refused with others.",
-        f"match: measured on {result.people} people of {options.images.name}"
+        f"match: measured on {result.people} people of {options.about or options.images.name}"
         + (f", half {options.half}" if options.half else "")
         + "; what holds for them and their pictures, not for every camera.",
         f"liveness, track, quality, capture: taken from {base.id}, not calibrated here.",

@@ -86,7 +86,7 @@ class FaceSection(Section):
     """Models and thresholds; `threads` is onnxruntime's intra-op count."""
 
     models: Path = Path("models")
-    thresholds: Path | None = Field(default=None, description="calibration file; none takes the provisional one")
+    thresholds: Path | None = Field(default=None, description="calibration file; none takes the one measured on LFW")
     threads: int = Field(default=1, ge=1, le=16)
     frame_timeout_s: Seconds = 2.0
     max_gap_s: Seconds | None = Field(

@@ -24,7 +24,7 @@ from mqtt.identity import box_id_from_key, load_private_key, load_public_key
 from pipeline.errors import PipelineError
 from pipeline.models.manifest import load_manifest
 from pipeline.models.verify import FileState, verify
-from pipeline.thresholds import PROVISIONAL, load_thresholds
+from pipeline.thresholds import CALIBRATED, load_thresholds
 
 LOW_DISK_BYTES = 200 * 1024 * 1024
 
@@ -88,7 +88,7 @@ class Calibration:
     name = "thresholds"
 
     def look(self, config: Config) -> Finding:
-        path = config.face.thresholds or PROVISIONAL
+        path = config.face.thresholds or CALIBRATED
         try:
             thresholds = load_thresholds(path, load_manifest())
         except PipelineError as error:

@@ -23,7 +23,7 @@ from pipeline.eval.metrics import PairScores, all_pairs, bootstrap, fmr_at, tar_
 from pipeline.eval.verify import Verification, people_of
 from pipeline.thresholds import FalseMatches, MatchThresholds, OperatingPoint
 
-SIZES = (1, 10, 100, 1000, 10_000)
+SIZES = (10, 30, 100, 300, 1000, 3000, 10_000)  # templates, of which a person may have several
 FPIR = 0.01  # of the worst group, at the upper end: before a factor is asked for
 TRUSTED = 20  # errors that a measured point rests on, at least
 CURVE = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -85,7 +85,7 @@ def calibrate(
                 fpir=fpir,
                 fnmr=1 - tar_at(scores, threshold),
                 measured=measured,
-                source=f"FPIR {fpir:g} / ({size} people x {ratio:.1f}, {whose}); {how}",
+                source=f"FPIR {fpir:g} / ({size} templates x {ratio:.1f}, {whose}); {how}",
             )
         )
     margin, sense = _margin(faces, points)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import ThresholdsRefused
 from pipeline.models.manifest import Manifest
-from pipeline.thresholds import PROVISIONAL, Thresholds, load_thresholds
+from pipeline.thresholds import CALIBRATED, PROVISIONAL, Thresholds, load_thresholds
 
 
 def test_the_provisional_file_says_so_and_names_its_sources(thresholds: Thresholds) -> None:
@@ -61,3 +61,16 @@ def test_a_file_with_a_fault_is_refused_by_key(
 def test_a_missing_file_is_refused_by_name(tmp_path: Path, manifest: Manifest) -> None:
     with pytest.raises(ThresholdsRefused, match=r"none\.toml"):
         load_thresholds(tmp_path / "none.toml", manifest)
+
+
+def test_the_box_runs_with_calibrated_thresholds_that_say_where_they_come_from(manifest: Manifest) -> None:
+    calibrated, guessed = load_thresholds(CALIBRATED, manifest), load_thresholds(PROVISIONAL, manifest)
+    assert not calibrated.provisional
+    for point in calibrated.match.points:
+        assert point.fpir is not None
+        assert point.fpir <= 0.01
+        assert "upper end of east_asian" in point.source
+        assert point.measured or "tail extended" in point.source
+    for size in (100, 1000, 10_000):
+        assert calibrated.point(size).threshold > guessed.point(size).threshold, "groups were not in the first guess"
+    assert all(row.worst_group_high > 10 * row.fmr for row in calibrated.match.curve)
