@@ -46,7 +46,7 @@ def unarmour(kind: str, text: str) -> bytes:
     if began is None:
         raise ArmourRefused(what, "there is no BEGIN line in it", f"paste all of it, from -----BEGIN KINGFISHER {kind}")
     if began[1] != kind:
-        raise ArmourRefused(what, f"this is a {began[1].lower()}")
+        raise ArmourRefused(what, f"this is a block of another kind: {began[1].lower()}")
     inner, end, _ = text[began.end() :].partition(_LINE.format("END", kind))
     if not end:
         raise ArmourRefused(what, "it is cut off: the END line is missing", "paste it again, all of it")

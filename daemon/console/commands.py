@@ -90,7 +90,7 @@ def asked(name: str, offline: Callable[[Session], Any] | None = None) -> Callabl
             if not session.place.open:
                 session.say(f"The daemon does not answer: {error.why}. This is seen without it:")
             answer = offline(session)
-        session.page(pages.end(name, answer))
+        session.page(pages.end(name, answer), pages.INDENT.get(name, 12))
 
     return act
 

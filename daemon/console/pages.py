@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 WIDTH = 79
+INDENT = {"doctor": 19}  # where the last column begins, where that is not 12
 
 
 def status(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -156,10 +156,10 @@ class Session:
             for row in fold(_shown(line)):
                 self._terminal.write(row + "\n")
 
-    def page(self, lines: Iterable[str]) -> None:
-        """The same for what stands in columns."""
+    def page(self, lines: Iterable[str], indent: int = 12) -> None:
+        """The same for what stands in columns, of which the last begins at `indent`."""
         for line in lines:
-            for row in fold(_shown(line), indent=12):
+            for row in fold(_shown(line), indent):
                 self._terminal.write(row + "\n")
 
     def client(self, timeout_s: float = 30.0) -> ControlClient:

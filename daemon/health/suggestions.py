@@ -13,7 +13,7 @@ SUGGESTIONS = {
     "no_gallery": "the templates can't be read: `doctor` says why",
     "store_locked": "the store's key is not there: see docs/secure-store.md",
     "disk_full": "box.db can't be written: make room on the data partition, then `restart`",
-    "development_keys": "the store's key lies beside the data: right for a desk, wrong for a shop",
+    "development_keys": 'right for a desk; in a shop, [store] key_provider = "credential"',
     "config_refused": "`kingfisher config check` lists every error in box.toml",
     "not_provisioned": "`provision` with a ticket from the fleet",
     "unsettled": "payments are being settled with the gateway; the box goes on by itself",

@@ -85,7 +85,7 @@ def test_a_ticket_that_is_no_good_is_refused_in_plain_words_and_nothing_is_writt
         "expired": (armour("TICKET", office.ticket(at=now_unix() - 7200).decode()), "it has expired"),
         "forged": (armour("TICKET", office.ticket().decode()[:-8] + "AAAAAAAA"), "its signature is wrong|damaged"),
         "for another box": (armour("TICKET", office.ticket(wanted).decode()), "it is for another box"),
-        "an answer": (armour("ANSWER", office.ticket().decode()), "this is a answer"),
+        "an answer": (armour("ANSWER", office.ticket().decode()), "this is a block of another kind: answer"),
         "characters lost": (good.replace("\n", "\n~", 5), "characters were lost or changed"),
     }[what]
     cable = plug_in(new_box)

@@ -177,7 +177,7 @@ def test_armour_survives_a_terminal_and_names_what_is_wrong(office: Office) -> N
     assert not is_complete(block[:-3])
     with pytest.raises(ArmourRefused, match="cut off"):
         unarmour("TICKET", block[:400])
-    with pytest.raises(ArmourRefused, match="this is a ticket"):
+    with pytest.raises(ArmourRefused, match="another kind: ticket"):
         unarmour("ANSWER", block)
     with pytest.raises(ArmourRefused, match="lost or changed"):
         unarmour("TICKET", block.replace("\n", "\n~", 3))
