@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -172,6 +173,7 @@ def run(config: Config) -> int:
         link.start()
         control.start()
         _stop_on_signals(queue)
+        threading.excepthook = lambda died: queue.put_urgent(Stop(_obituary(died)))
         total = sum(start.took_ms.values())
         breakdown = ",".join(f"{name}:{ms:.1f}" for name, ms in start.took_ms.items())
         note(log, "ready", box=link.box_id, payers=len(members), total_ms=round(total, 1), parts_ms=breakdown)
@@ -241,11 +243,23 @@ def _tell(queue: EventQueue[Event], condition: str) -> Callable[[bool, str], Non
 
 def _stop_on_signals(queue: EventQueue[Event]) -> None:
     def stop(number: int, _frame: object) -> None:
-        note(log, "asked_to_stop", signal=signal.Signals(number).name)
+        # From a thread: this one may be inside the queue's lock, or about to wait on it, and would wake nobody.
+        threading.Thread(target=end, args=(signal.Signals(number).name,), name="stop").start()
+
+    def end(name: str) -> None:
+        note(log, "asked_to_stop", signal=name)
         queue.put_urgent(Stop())
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+
+
+def _obituary(died: threading.ExceptHookArgs) -> str:
+    """A thread that dies takes a part of the box with it: the process ends by name, and is started anew."""
+    name = died.thread.name if died.thread is not None else "a thread"
+    frames = traceback.extract_tb(died.exc_traceback)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+    return f"thread {name} died of {died.exc_type.__name__} at {where}"
 
 
 def _rules(config: Config) -> Rules:

@@ -10,6 +10,7 @@ from daemon import contract, journal, payments, pin_tries
 from daemon.fleet_link import FleetLink
 from daemon.payment import effects as fx
 from daemon.payment.settling import SettlingTimes
+from daemon.payment.status import Status
 from mqtt.outbox import Priority
 from mqtt.schemas import EventBody
 
@@ -65,5 +66,8 @@ class Bookkeeping:
             body = contract.pay_request(request, wall)
             self.link.put(tx, "pay.request", body, contract.request_life_s(self.times), Priority.MONEY)
             facts |= {"minor": request.amount.minor, "currency": request.amount.currency}
-            facts |= {"factors": ",".join(request.factors), "duress": int(request.duress)}
+            facts |= {"factors": ",".join(request.factors)}  # whether under duress is the gateway's to know
         journal.append(tx, "attempt", facts, wall)
+        if moved.status is Status.APPROVED:
+            data: dict[str, int | bool | str] = {"attempt": moved.attempt}
+            self.report(tx, EventBody(event="order.approved", at=wall, order_id=moved.order_id, data=data))

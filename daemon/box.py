@@ -10,9 +10,8 @@ import logging
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
-from daemon import clock as clocks
 from daemon import commands, contract, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
@@ -21,12 +20,13 @@ from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
 from daemon.contract import EraseRequest
 from daemon.counter_view import view_of
+from daemon.decisions import identified, outcome
 from daemon.enrolment import machine as enrolment
 from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PinAnswer
 from daemon.event_queue import EventQueue
 from daemon.face_watch import CameraFound, CameraLost, FaceWatch, ForEnrolment, ForPayment, Seen, Wanted
-from daemon.fleet_link import FleetLink, LinkState, Message
-from daemon.inbound import Inbound, TimeTrusted
+from daemon.fleet_link import FleetLink, LinkState, Message, TimeDoubted
+from daemon.inbound import Inbound, TimeHeard
 from daemon.logs import note
 from daemon.members import Members
 from daemon.notify import Notify
@@ -34,20 +34,24 @@ from daemon.painter import Painter
 from daemon.payment import core
 from daemon.payment import effects as fx
 from daemon.payment import events as ev
-from daemon.payment.order import Identified
-from daemon.payment.state import Idle, Rules, State
+from daemon.payment.state import AskPin, Idle, Rules, State
 from daemon.screen import views
 from daemon.scribe import Scribe, Written
 from daemon.storefront import Storefront
+from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
 from hal.voice import Voice
 from mqtt.schemas import EventBody, StateBody
 from pipeline.capture import Capture
-from pipeline.decision import Decision, Guidance, Reason
+from pipeline.decision import Decision, Guidance
 
 log = logging.getLogger("daemon.box")
 
 REDRAW_S = 0.25
+STALLED_S = 20.0
+PRUNE_EVERY_S = 3600.0
+STATE_LIST = 200  # as many as the contract lets a state name; the rest is named after these
+MAX_ENROLMENTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,15 @@ class Stop:
 
 
 BoxEvent = (
-    KeypadKey | Seen | CameraLost | CameraFound | Message | LinkState | Written | PinAnswer | EnrolAnswer
+    KeypadKey | Seen | CameraLost | CameraFound | Message | LinkState | TimeDoubted | Written | PinAnswer | EnrolAnswer
     | EraseAnswer | ConditionChanged | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 
 def newest_only(event: BoxEvent) -> object | None:
-    """Guidance is the one event of which only the last counts."""
+    """Of guidance, and of doubts about the time, only the last counts."""
+    if isinstance(event, TimeDoubted):
+        return TimeDoubted
     return event.wanted if isinstance(event, Seen) and isinstance(event.observation, Guidance) else None
 
 
@@ -118,39 +124,64 @@ class Box:
             painter=parts.painter, lamp=parts.lamp, voice=parts.voice, clock=parts.clock, shop=parts.shop,
             box_id=parts.link.box_id, locale=parts.locale,
         )  # fmt: skip
-        self._errands = Errands(parts.db, parts.members, parts.clock, parts.queue.put)
+        self._errands = Errands(parts.db, parts.members, parts.clock, parts.queue.put, self._still_asks)
         self._reader = parts.db.reader()
         books = Bookkeeping(parts.link, parts.rules.settling)
         self._scribe = Scribe(parts.db, parts.link, books, parts.clock, parts.queue.put_urgent)
         self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
-        self._floor_due_s = 0.0
+        self._time = Timekeeper(parts.clock, parts.link, parts.db)
+        self._prune_due_s = 0.0
+        self._orders_taken_up = False
 
     def run(self) -> str | None:
         """The loop. Its first act is to take up what a power cut left open."""
+        try:
+            stop = self._loop()
+        finally:
+            self._p.notify.stopping()
+            self._p.queue.close()
+            self._errands.finish()
+            self._reader.close()
+        if stop.fault:
+            note(log, "box_fault", logging.CRITICAL, why=stop.fault)
+        return stop.fault
+
+    def _loop(self) -> Stop:
         self._recover()
         self._p.notify.ready()
         stop: Stop | None = None
         while stop is None:
-            self._p.notify.ping()
-            self._keep_time()
+            if self._p.db.stalled_s() < STALLED_S:  # a disk that hangs is no progress: let the watchdog see it
+                self._p.notify.ping()
+            self._keep_house()
             self._show()
             event = self._p.queue.get(self._next_deadline())
             if event is not None:
                 stop = self._handle(event)
             stop = self._tick() or stop  # also after an event: a busy queue must not hold up a deadline
-        self._p.notify.stopping()
-        self._errands.finish()
-        self._reader.close()
-        if stop.fault:
-            note(log, "box_fault", logging.CRITICAL, why=stop.fault)
-        return stop.fault
+        return stop
 
     def _recover(self) -> None:
-        found = payments.unfinished(self._reader, time.monotonic(), self._p.clock.now())
+        """Unsettled attempts are asked about. Open orders are taken up once the clock can tell whether they hold."""
         self._p.db.run(commands.abandon_open)
-        note(log, "recovered", unsettled=len(found.attempts), open_orders=len(found.orders))
-        state, effects = core.recover(self._p.rules, found.attempts, found.orders, time.monotonic())
+        dropped = self._p.db.run(payments.drop_unsent_requests)
+        found = payments.unfinished(self._reader, time.monotonic(), self._p.clock.now())
+        note(log, "recovered", unsettled=len(found.attempts), open_orders=len(found.orders), unsent=dropped)
+        state, effects = core.recover(self._p.rules, found.attempts, (), time.monotonic())
         self._took(state, effects)
+        if self._p.clock.trusted:
+            self._take_up_orders()
+
+    def _take_up_orders(self) -> None:
+        self._orders_taken_up = True
+        found = payments.unfinished(self._reader, time.monotonic(), self._p.clock.now())
+        if found.orders:
+            self._step(ev.OrdersFound(found.orders))
+
+    def _still_asks(self, check: fx.CheckPin) -> bool:
+        """Whether the counter waits for this check; from any thread, as it reads one frozen value."""
+        state = self._state
+        return isinstance(state.stage, AskPin) and state.stage.checking and state.epoch == check.epoch
 
     # ---- events -----------------------------------------------------------------------------------------------------
 
@@ -173,6 +204,8 @@ class Box:
                 return self._message(event)
             case LinkState(up, why):
                 return self._link_changed(up, why)
+            case TimeDoubted():
+                self._time.doubt()
             case Written(tokens, error):
                 return self._written(tokens, error)
             case PinAnswer(answer):
@@ -206,7 +239,7 @@ class Box:
         return stop
 
     def _next_deadline(self) -> float:
-        due = [time.monotonic() + 30.0, self._floor_due_s]
+        due = [time.monotonic() + 30.0, self._time.due_s]
         core_due = core.next_deadline(self._state)
         enrol_due = enrolment.next_deadline(self._enrolling) if self._enrolling is not None else None
         due += [d for d in (core_due, enrol_due) if d is not None]
@@ -221,7 +254,7 @@ class Box:
             case ForPayment(order_id, epoch), Guidance(hint=hint):
                 return self._step(ev.FaceHint(order_id, epoch, hint.value))
             case ForPayment(order_id, epoch), Decision() as decision:
-                return self._step(ev.FaceDecided(order_id, epoch, _outcome(decision), _identified(decision)))
+                return self._step(ev.FaceDecided(order_id, epoch, outcome(decision), identified(decision)))
             case ForEnrolment(command_id), Guidance(hint=hint):
                 return self._enrol_step(enrolment.CaptureHint(command_id, hint.value, seen.progress))
             case ForEnrolment(command_id), Capture() as capture:
@@ -246,12 +279,17 @@ class Box:
             case ev.OrderArrived() | ev.Answer() as event:
                 return self._step(event, message)
             case enrolment.Request() as request:
-                self._requests.append(request)
-                self._begin_enrolment()
+                self._take_enrolment(request)
             case EraseRequest() as request:
                 self._errands.erase(request)
-            case TimeTrusted():
+            case TimeHeard(corrected):
                 self._condition(views.Condition.NO_CLOCK, None)
+                if corrected:
+                    note(log, "clock_corrected", now=self._p.clock.now())
+                    self._time.write_floor()
+                    self._say_state()  # what was refused for its times comes again
+                if not self._orders_taken_up:
+                    self._take_up_orders()
             case None:
                 pass
         return None
@@ -261,15 +299,14 @@ class Box:
             self._condition(views.Condition.OFFLINE, why)
             return None
         self._condition(views.Condition.OFFLINE, None)
-        if not self._p.clock.trusted:
-            self._p.link.say("time.request", contract.time_request(self._p.clock.ask()))
+        self._time.doubt()
         self._say_state()
         self._p.link.flush()
         return self._step(ev.LinkUp())
 
     def _say_state(self) -> None:
-        unsettled = [{"order_id": o, "attempt": a} for o, a in self._state.settling]
-        open_commands = [r.command_id for r in self._requests]
+        unsettled = [{"order_id": o, "attempt": a} for o, a in self._state.settling][:STATE_LIST]
+        open_commands = [r.command_id for r in self._requests][: STATE_LIST - 1]
         if self._enrolling is not None and not isinstance(self._enrolling, enrolment.Over):
             open_commands.append(self._enrolling.request.command_id)
         body = StateBody.model_validate(
@@ -277,7 +314,7 @@ class Box:
                 "online": True,
                 "versions": {"software": self._p.software},
                 "unsettled": unsettled,
-                "open_orders": payments.open_order_ids(self._reader),
+                "open_orders": payments.open_order_ids(self._reader)[:STATE_LIST],
                 "open_commands": open_commands,
             },
             strict=False,
@@ -331,6 +368,15 @@ class Box:
                 case _:
                     assert_never(effect)
         return stop
+
+    def _take_enrolment(self, request: enrolment.Request) -> None:
+        if self._p.members.enrolled_by(request):
+            self._report_command(request.command_id, request.handle, "enrol.done", "done")
+        elif len(self._requests) >= MAX_ENROLMENTS:
+            self._report_command(request.command_id, request.handle, "enrol.failed", "too_many_waiting")
+        else:
+            self._requests.append(request)
+            self._begin_enrolment()
 
     def _begin_enrolment(self) -> None:
         if self._enrolling is None and self._requests and isinstance(self._state.stage, Idle):
@@ -401,37 +447,18 @@ class Box:
             self._conditions[name] = why
             note(log, "condition", logging.WARNING, name=name, why=why)
 
-    def _keep_time(self) -> None:
+    def _keep_house(self) -> None:
         now = time.monotonic()
-        if now < self._floor_due_s:
+        self._time.work(now)
+        if now < self._prune_due_s:
             return
-        self._floor_due_s = now + clocks.FLOOR_EVERY_S
-        floor = self._p.clock.floor()
-        if floor is not None:
-            self._p.db.submit(lambda tx: clocks.keep_floor(tx, floor))
+        self._prune_due_s = now + PRUNE_EVERY_S
         self._inbound.forget()
         wall = self._p.clock.now()
 
-        def prune(tx: sqlite3.Connection) -> Any:
+        def prune(tx: sqlite3.Connection) -> None:
             self._p.link.inbox.prune(tx, wall)
-            return self._p.link.outbox.prune(tx, wall)
+            self._p.link.outbox.prune(tx, wall)
 
-        self._p.db.submit(prune)
-
-
-def _outcome(decision: Decision) -> ev.FaceOutcome:
-    match decision.reason:
-        case Reason.MATCHED:
-            return ev.FaceOutcome.MATCHED
-        case Reason.AMBIGUOUS:
-            return ev.FaceOutcome.AMBIGUOUS
-        case Reason.SPOOF:
-            return ev.FaceOutcome.SPOOF
-        case _:
-            return ev.FaceOutcome.STRANGER
-
-
-def _identified(decision: Decision) -> Identified | None:
-    if decision.handle is None:
-        return None
-    return Identified(decision.handle, decision.score, decision.margin, decision.liveness)
+        if self._p.clock.trusted:
+            self._p.db.submit(prune)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any, TypeVar
 
 import sqlite_utils
 
-from daemon.errors import DatabaseRefused
+from daemon.errors import DatabaseClosed, DatabaseRefused
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -34,9 +36,15 @@ class BoxDb:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._pending: deque[float] = deque()  # when each job that has not ended was handed in
         self._connection = _open(path)
         try:
             _prepare(path, self._connection, schema)
+        except sqlite3.OperationalError as error:  # full, unreadable for a moment, held by another: not damaged
+            self._connection.close()
+            raise DatabaseRefused(path, f"can't be opened now ({error})", _MAKE_ROOM) from error
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise DatabaseRefused(path, f"is not readable as a database ({error})", _RESTORE) from error
@@ -49,8 +57,18 @@ class BoxDb:
     def submit(self, job: Job[T]) -> Future[T]:
         """Runs `job(connection)` in a transaction on the writer thread; the future resolves after the commit."""
         future: Future[T] = Future()
-        self._jobs.put((job, future))
+        with self._gate:
+            if not self._closed:
+                self._pending.append(time.monotonic())
+                self._jobs.put((job, future))
+                return future
+        future.set_exception(DatabaseClosed(self.path))
         return future
+
+    def stalled_s(self) -> float:
+        """How long the oldest job has been waiting for the disk, in seconds; 0 when none is."""
+        with self._gate:
+            return time.monotonic() - self._pending[0] if self._pending else 0.0
 
     def run(self, job: Job[T]) -> T:
         """`submit` and wait: for starts, stops and tests, never on the main loop."""
@@ -62,7 +80,10 @@ class BoxDb:
 
     def close(self) -> None:
         """Finishes the jobs that were handed in, then closes the file. May be called twice."""
-        self._jobs.put(None)
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
         self._thread.join()
         self._connection.close()
 
@@ -70,18 +91,32 @@ class BoxDb:
         while (item := self._jobs.get()) is not None:
             job, future = item
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                result = job(self._connection)
-                self._connection.execute("COMMIT")
+                result = self._transact(job)
             except BaseException as error:  # handed to whoever asked; the writer itself goes on
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                self._ended()
                 future.set_exception(error)
             else:
+                self._ended()
                 future.set_result(result)
 
+    def _transact(self, job: Job[T]) -> T:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = job(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return result
 
-_RESTORE = "Move the file away to start with an empty one; what was paid can be fetched again from the fleet's ledger"
+    def _ended(self) -> None:
+        with self._gate:
+            self._pending.popleft()
+
+
+_MAKE_ROOM = "Make room on the disk, check that it may be written, and start again; keep the file: it holds payments"
+_RESTORE = "Keep a copy as evidence, then move it away to start with an empty one; the fleet's ledger has what was paid"
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -124,4 +159,5 @@ def _prepare(
     database = sqlite_utils.Database(connection)
     for create in schema:
         create(database)
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    if version != SCHEMA_VERSION:
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

@@ -1,8 +1,9 @@
 """Wall time for a board that may have no clock of its own.
 
-Inside the daemon time is monotonic. Where wall time matters (expiries, the journal), this is asked; it never goes below
-the last trusted moment, and it knows whether it may be believed: a system clock below that floor may not, until the
-fleet answers a nonce with the time.
+Inside the daemon time is monotonic. Where wall time matters (expiries, the journal), this is asked. It is a moment that
+was believed plus the monotonic time since, so a system clock that jumps does not move it. Believed are, in this order:
+the fleet's signed answer to a nonce made just now; the system clock once NTP has set it; the system clock at the start
+when it is not behind the last trusted moment on disk (the floor). Otherwise nothing with an expiry is believed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,24 @@ import secrets
 import sqlite3
 import threading
 import time
+from enum import StrEnum
+from pathlib import Path
 
 import sqlite_utils
 
 RELEASED_AT = 1_790_000_000  # no box runs this before it was written
 FLOOR_EVERY_S = 3600
+ANSWER_WITHIN_S = 10.0  # an answer to an older nonce may have been held back
+AGREE_S = 5.0
+NTP_HAS_SET_IT = Path("/run/systemd/timesync/synchronized")
+
+
+class Heard(StrEnum):
+    """What an answer did: `IGNORED` is late, repeated, or not to our nonce."""
+
+    IGNORED = "ignored"
+    CONFIRMED = "confirmed"
+    CORRECTED = "corrected"
 
 
 def create_schema(database: sqlite_utils.Database) -> None:
@@ -23,14 +37,17 @@ def create_schema(database: sqlite_utils.Database) -> None:
 
 
 class TrustedClock:
-    """Thread-safe. `offset_s` is what the fleet's time is ahead of the system clock; 0 while that one is believed."""
+    """Thread-safe."""
 
     def __init__(self, floor: int = RELEASED_AT) -> None:
         self._lock = threading.Lock()
         self._floor = max(floor, RELEASED_AT)
-        self._offset_s = 0.0
-        self._trusted = time.time() >= self._floor
+        system = time.time()
+        self._trusted = system >= self._floor
+        self._anchor_wall = max(system, float(self._floor))
+        self._anchor_s = time.monotonic()
         self._nonce: str | None = None
+        self._asked_s = 0.0
 
     @property
     def trusted(self) -> bool:
@@ -38,34 +55,50 @@ class TrustedClock:
             return self._trusted
 
     def now(self) -> int:
-        """Unix seconds, never below the floor."""
+        """Unix seconds."""
         with self._lock:
-            return max(int(time.time() + self._offset_s), self._floor)
+            return int(self._now())
 
     def ask(self) -> str:
-        """A fresh nonce for a time request."""
+        """A fresh nonce for a time request; an answer to an earlier one counts no more."""
         with self._lock:
-            self._nonce = secrets.token_urlsafe(16)
+            self._nonce, self._asked_s = secrets.token_urlsafe(16), time.monotonic()
             return self._nonce
 
-    def answered(self, nonce: str, now: int) -> bool:
-        """Takes the fleet's time when it answers the last nonce and does not go back behind the floor."""
+    def answered(self, nonce: str, now: int) -> Heard:
+        """Takes the fleet's time, also when it is behind the floor: a floor that a wrong clock raised must not bind."""
         with self._lock:
-            if nonce != self._nonce or now < self._floor:
-                return False
+            late = time.monotonic() - self._asked_s > ANSWER_WITHIN_S
+            if nonce != self._nonce or late or now < RELEASED_AT:
+                return Heard.IGNORED
             self._nonce = None
-            self._offset_s = now - time.time()
-            self._trusted = True
+            agrees = self._trusted and abs(now - self._now()) <= AGREE_S
+            if not agrees:
+                self._anchor(float(now))
+                self._floor = now
+            return Heard.CONFIRMED if agrees else Heard.CORRECTED
+
+    def follow_ntp(self) -> bool:
+        """Takes the system clock's time where NTP has set it and it differs; whether it did."""
+        with self._lock:
+            system = time.time()
+            if not NTP_HAS_SET_IT.exists() or system < RELEASED_AT or abs(system - self._now()) <= AGREE_S:
+                return False
+            self._anchor(system)
             return True
 
     def floor(self) -> int | None:
         """What to keep on disk; None while the time is not trusted."""
-        now = self.now()
         with self._lock:
-            if not self._trusted:
-                return None
-            self._floor = max(self._floor, now)
-            return self._floor
+            if self._trusted:
+                self._floor = int(self._now())
+            return self._floor if self._trusted else None
+
+    def _now(self) -> float:
+        return self._anchor_wall + time.monotonic() - self._anchor_s
+
+    def _anchor(self, wall: float) -> None:
+        self._anchor_wall, self._anchor_s, self._trusted = wall, time.monotonic(), True
 
 
 def load_floor(connection: sqlite3.Connection) -> int:
@@ -74,6 +107,4 @@ def load_floor(connection: sqlite3.Connection) -> int:
 
 
 def keep_floor(tx: sqlite3.Connection, floor: int) -> None:
-    tx.execute(
-        "INSERT INTO clock VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET floor = max(floor, excluded.floor)", (floor,)
-    )
+    tx.execute("INSERT INTO clock VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET floor = excluded.floor", (floor,))

@@ -44,30 +44,34 @@ class Errands:
     """Every call returns at once; `answer` is called on the worker thread."""
 
     def __init__(
-        self,
-        db: BoxDb,
-        members: Members,
-        clock: TrustedClock,
+        self, db: BoxDb, members: Members, clock: TrustedClock,
         answer: Callable[[PinAnswer | EnrolAnswer | EraseAnswer], None],
-    ) -> None:
+        still_asked: Callable[[CheckPin], bool],
+    ) -> None:  # fmt: skip
+        """`still_asked` says, from any thread, whether the counter still waits for this very check."""
         self._db, self._members, self._clock, self._answer = db, members, clock, answer
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="errands")
+        self._still_asked = still_asked
+        self._pins = ThreadPoolExecutor(1, thread_name_prefix="pins")  # a payer never waits behind an erasure
+        self._store = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     def check_pin(self, check: CheckPin) -> None:
         """One try is on disk before the PIN is compared."""
-        self._worker.submit(self._check_pin, check)
+        self._pins.submit(self._check_pin, check)
 
     def enrol(self, request: enrolment.Request, pin: str, capture: Capture | None) -> None:
-        self._worker.submit(self._enrol, request, pin, capture)
+        self._store.submit(self._enrol, request, pin, capture)
 
     def erase(self, request: EraseRequest) -> None:
-        self._worker.submit(self._erase, request)
+        self._store.submit(self._erase, request)
 
     def finish(self) -> None:
         """Waits for what was begun."""
-        self._worker.shutdown(wait=True)
+        self._pins.shutdown(wait=True)
+        self._store.shutdown(wait=True)
 
     def _check_pin(self, check: CheckPin) -> None:
+        if not self._still_asked(check):
+            return  # its screen has gone: a try that nobody sees is not counted
         outcome, left = PinOutcome.NONE_SET, 0
         try:
             tried = self._db.run(lambda tx: pin_tries.count(tx, check.payer, self._clock.now()))

@@ -19,6 +19,15 @@ class DatabaseRefused(DaemonError):
         self.path, self.why, self.hint = path, why, hint
 
 
+class DatabaseClosed(DaemonError):
+    """A write came after the box had begun to stop."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hint = "Nothing was written; the next start takes up what is open."
+        super().__init__(f"{path} is closed. {self.hint}")
+
+
 class JournalBroken(DaemonError):
     """The journal's chain does not hold at entry `seq`."""
 

@@ -24,6 +24,7 @@ class EventQueue(Generic[E]):
         self._urgent: deque[E] = deque()
         self._events: deque[E] = deque()
         self._newest: dict[object, E] = {}
+        self._closed = False
         self._changed = threading.Condition()
 
     def put(self, event: E) -> None:
@@ -33,14 +34,21 @@ class EventQueue(Generic[E]):
             if key is not None:
                 self._newest[key] = event
             else:
-                self._changed.wait_for(lambda: len(self._events) < self._capacity)
-                self._events.append(event)
+                self._changed.wait_for(lambda: len(self._events) < self._capacity or self._closed)
+                if not self._closed:
+                    self._events.append(event)
             self._changed.notify_all()
 
     def put_urgent(self, event: E) -> None:
         """Never waits: for the database's answers and for signals, which are few and must not wait for room."""
         with self._changed:
             self._urgent.append(event)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """The loop has ended: nobody waits for room any more, and what still comes is let go."""
+        with self._changed:
+            self._closed = True
             self._changed.notify_all()
 
     def get(self, until_s: float | None) -> E | None:

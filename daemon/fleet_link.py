@@ -22,7 +22,7 @@ from daemon.logs import note
 from mqtt import topics
 from mqtt.courier import Courier
 from mqtt.envelope import Claims, Signer, TrustedKey, Verifier, new_jti
-from mqtt.errors import EnvelopeRefused, MqttError
+from mqtt.errors import EnvelopeRefused, MqttError, RefusalReason
 from mqtt.identity import box_id_from_key, fleet_id_from_key
 from mqtt.inbox import Inbox
 from mqtt.link import Connected, Link, LinkOptions, Lost, Received, TlsOptions, Will
@@ -33,6 +33,7 @@ log = logging.getLogger("daemon.fleet_link")
 
 STATE_LIFE_S = 24 * 3600
 ASK_LIFE_S = 60
+LOGGED_EACH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class LinkState:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TimeDoubted:
+    """A message's times did not fit the box's clock: one of the two is wrong."""
+
+
 class FleetLink:
     """Callbacks come on the link's threads and must return at once."""
 
@@ -65,7 +71,7 @@ class FleetLink:
         keepalive_s: int,
         tls: TlsOptions | None,
         on_message: Callable[[Message], None],
-        on_link: Callable[[LinkState], None],
+        on_link: Callable[[LinkState | TimeDoubted], None],
     ) -> None:
         self.box_id = box_id_from_key(key.public_key())
         self.fleet_id = fleet_id_from_key(fleet_key)
@@ -143,11 +149,21 @@ class FleetLink:
             claims = self._verifier.verify(received.payload, received.topic, retained=received.retained)
             body = parse_body(claims)
         except EnvelopeRefused as refused:
-            self.refused[refused.reason] += 1
-            note(log, "message_refused", logging.WARNING, reason=refused.reason.value, detail=refused.detail)
+            self._refuse(refused)
             received.ack()
             return
         self._on_message(Message(claims, body, received.ack))
+
+    def _refuse(self, refused: EnvelopeRefused) -> None:
+        """Counted; after the first few of a kind only the 32nd, 64th, ... is logged: nobody can fill the log."""
+        self.refused[refused.reason] += 1
+        count = self.refused[refused.reason]
+        if count <= LOGGED_EACH or count & (count - 1) == 0:
+            note(
+                log, "message_refused", logging.WARNING, reason=refused.reason.value, detail=refused.detail, count=count
+            )  # fmt: skip
+        if refused.reason in (RefusalReason.EXPIRED, RefusalReason.NOT_YET_VALID):
+            self._on_link(TimeDoubted())
 
     def _connected(self, _connected: Connected) -> None:
         self._courier.reset()
@@ -158,7 +174,7 @@ class FleetLink:
 
     def _acked(self, message_id: int) -> None:
         def job(tx: sqlite3.Connection) -> None:
-            self.outbox.mark_acked(tx, message_id)
+            self._courier.acked(tx, message_id)
             self._courier.send(tx, self._clock.now())
 
         self._db.submit(job)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from daemon import commands, contract, payments
-from daemon.clock import TrustedClock
+from daemon.clock import Heard, TrustedClock
 from daemon.contract import EraseRequest
 from daemon.enrolment import machine as enrolment
 from daemon.fleet_link import FleetLink, Message
@@ -26,11 +26,13 @@ log = logging.getLogger("daemon.inbound")
 
 
 @dataclass(frozen=True, slots=True)
-class TimeTrusted:
-    """The fleet has answered the nonce: the clock may be believed."""
+class TimeHeard:
+    """The fleet has answered the nonce: the clock may be believed. `corrected`: it was wrong, or in doubt, before."""
+
+    corrected: bool
 
 
-Meaning = ev.OrderArrived | ev.Answer | enrolment.Request | EraseRequest | TimeTrusted
+Meaning = ev.OrderArrived | ev.Answer | enrolment.Request | EraseRequest | TimeHeard
 
 
 class Inbound:
@@ -44,8 +46,8 @@ class Inbound:
     def read(self, message: Message, settling: Mapping[Key, Settling]) -> Meaning | None:
         """None when there is nothing to do: it was repeated, refused, or awaited by nobody."""
         claims = message.claims
-        if self._scribe.is_under_way(message):
-            self._link.refused["replayed"] += 1  # its first copy is acknowledged when it is on disk
+        if self._scribe.joins_one_under_way(message):
+            self._link.refused["replayed"] += 1
             return None
         if self._link.inbox.seen(self._reader, jti=claims.jti, issuer=claims.iss):
             self._link.refused["replayed"] += 1
@@ -59,8 +61,10 @@ class Inbound:
             case CommandBody() as body:
                 return self._command(body, message)
             case TimeBody(nonce=nonce, now=now):
-                self._scribe.write((), message)
-                return TimeTrusted() if self._clock.answered(nonce, now) else None
+                heard = self._clock.answered(nonce, now)
+                noted = (Noted("clock_corrected", {"now": now}),) if heard is Heard.CORRECTED else ()
+                self._scribe.write(noted, message)
+                return TimeHeard(heard is Heard.CORRECTED) if heard is not Heard.IGNORED else None
             case _:
                 self._scribe.write((), message)
                 return None
@@ -120,8 +124,7 @@ class Inbound:
             request = contract.command_of(body, time.monotonic(), wall)
         except contract.CommandRefused as refused:
             note(log, "command_refused", logging.WARNING, command=body.command, why=str(refused))
-            name = f"{refused.kind}.failed"
-            event = EventBody(event=name, at=wall, command_id=body.command_id, reason=refused.reason)
+            event = EventBody(event="command.failed", at=wall, command_id=body.command_id, reason=refused.reason)
             self._scribe.write((Noted("command_refused", {"command": body.command}),), message, report=(event,))
             return None
         note(log, "command_arrived", command=body.command, id=body.command_id)

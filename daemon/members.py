@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from secure_store.store import SecureStore
 
 PAY = "pay"
 DIMENSION = 512
+ENROLLED_BY = "enrolled_by"
 
 _OUTCOMES = {
     PinResult.OK: PinOutcome.OK,
@@ -35,6 +37,7 @@ class GalleryMatcher:
         rows = gallery.matrix if len(gallery) else np.empty((0, DIMENSION), np.float32)
         self._matcher = BruteForceMatcher(gallery.handles, rows, gallery.model_hash)
         self.model_hash = gallery.model_hash
+        weakref.finalize(self, gallery.close)  # wiped when the last payment that searches it has ended
 
     def search(self, probe: NDArray[np.float32]) -> MatchResult:
         return self._matcher.search(self._gallery.protect(probe))
@@ -69,11 +72,20 @@ class Members:
         consent = Consent(frozenset(request.purposes), request.notice_version, wall, "box_screen")
         rows = [Template(t.embedding, t.quality, capture.model_hash) for t in capture.templates]
         templates = (Template(capture.embedding, capture.quality, capture.model_hash), *rows)
-        self._store.enrol(NewPerson(request.handle, templates, consent, pin=pin))
+        links = {ENROLLED_BY: request.command_id}
+        self._store.enrol(NewPerson(request.handle, templates, consent, pin=pin, links=links))
         self._reload()
 
+    def enrolled_by(self, request: Request) -> bool:
+        """Whether this very command has made the record before: a power cut may come between record and report."""
+        try:
+            return self._store.links(request.handle, PAY).get(ENROLLED_BY) == request.command_id
+        except StoreError:
+            return False
+
     def erase(self, handle: str) -> None:
-        """Gone from disk and from memory when it returns. Raises StoreError."""
+        """Gone from disk when it returns; from memory once a payment that is looking for a face has ended. Raises
+        StoreError."""
         self._store.erase(handle)
         self._reload()
 
@@ -91,5 +103,4 @@ class Members:
     def _reload(self) -> None:
         gallery = self._store.gallery(self._model_hash, PAY)
         with self._lock:
-            old, self._gallery, self._matcher = self._gallery, gallery, GalleryMatcher(gallery)
-        old.close()
+            self._gallery, self._matcher = gallery, GalleryMatcher(gallery)

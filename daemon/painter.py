@@ -49,6 +49,8 @@ class Painter:
         with self._changed:
             if view != self._view:
                 self._view, self._dirty = view, True
+                if not isinstance(view, Look | EnrolLook):
+                    self._preview = None  # the payer has gone: keep no picture of them
                 self._changed.notify()
 
     def preview(self, image: Pixels) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import sqlite_utils
 
 from daemon.payment.money import Amount
-from daemon.payment.order import Order, PayRequest
-from daemon.payment.state import Turn
+from daemon.payment.order import Order, PayRequest, Turn
 from daemon.payment.status import UNSETTLED, Status
 
 
@@ -29,6 +28,7 @@ def create_schema(database: sqlite_utils.Database) -> None:
         },
         pk="order_id", not_null={"amount_minor", "currency", "expires_at", "received_at", "status"}, if_not_exists=True,
     )  # fmt: skip
+    database.table("orders").create_index(["status"], if_not_exists=True)
     database.table("attempts").create(
         {
             "order_id": str, "attempt": int, "amount_minor": int, "currency": str, "payer": str, "factors": str,
@@ -93,6 +93,12 @@ def unfinished(connection: sqlite3.Connection, now_s: float, now_wall: int) -> U
             order = Order(row["order_id"], amount, row["title"], now_s + row["expires_at"] - now_wall)
             turns.append(Turn(order, _attempts_made(connection, order.order_id) + 1))
     return Unfinished(attempts, tuple(turns))
+
+
+def drop_unsent_requests(tx: sqlite3.Connection) -> int:
+    """At a start: a pay request that is still in the outbox must not leave any more, since its payer has gone. What
+    became of its attempt is asked instead; one that never arrived gets a tombstone. The number dropped."""
+    return tx.execute("DELETE FROM outbox WHERE kind = 'pay.request'").rowcount
 
 
 def open_order_ids(connection: sqlite3.Connection) -> tuple[str, ...]:

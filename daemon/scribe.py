@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -39,11 +40,16 @@ class Scribe:
         self, db: BoxDb, link: FleetLink, books: Bookkeeping, clock: TrustedClock, tell: Callable[[Written], None]
     ) -> None:
         self._db, self._link, self._books, self._clock, self._tell = db, link, books, clock, tell
-        self._under_way: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+        self._under_way: dict[tuple[str, str], list[Message]] = {}
 
-    def is_under_way(self, message: Message) -> bool:
-        """Whether this message's transaction was handed in and has not ended."""
-        return (message.claims.iss, message.claims.jti) in self._under_way
+    def joins_one_under_way(self, message: Message) -> bool:
+        """Whether a copy of this message is being written; then this one is acknowledged together with it."""
+        with self._lock:
+            copies = self._under_way.get(_name(message))
+            if copies is not None:
+                copies.append(message)
+            return copies is not None
 
     def write(
         self,
@@ -56,7 +62,8 @@ class Scribe:
         """One transaction: the message that caused it, every change, what is to be reported. Then `Written`."""
         wall, mono = self._clock.now(), time.monotonic()
         if message is not None:
-            self._under_way.add((message.claims.iss, message.claims.jti))
+            with self._lock:
+                self._under_way[_name(message)] = [message]
 
         def job(tx: sqlite3.Connection) -> None:
             if message is not None and not self._link.accept(tx, message.claims):
@@ -74,7 +81,13 @@ class Scribe:
         error = future.exception()
         if error is not None:
             note(log, "write_failed", logging.CRITICAL, why=f"{type(error).__name__}: {error}")
-        elif message is not None:
-            self._under_way.discard((message.claims.iss, message.claims.jti))
-            message.done()
         self._tell(Written(tokens, None if error is None else f"{type(error).__name__}: {error}"))
+        if message is not None:
+            with self._lock:
+                copies = self._under_way.pop(_name(message))
+            for copy in copies if error is None else ():
+                copy.done()
+
+
+def _name(message: Message) -> tuple[str, str]:
+    return (message.claims.iss, message.claims.jti)

@@ -127,9 +127,15 @@ class EvdevKeypad:
         except OSError as why:
             device.close()
             raise DeviceGone(self.name, f"it cannot be taken alone: {why.strerror}", "who else reads it?") from why
-        pad = not is_full_keyboard(self._inputs.keys_of(device))
+        try:
+            pad = not is_full_keyboard(self._inputs.keys_of(device))
+            self._own_clock = _stamp_monotonic(device.fd)
+        except OSError as why:
+            device.close()
+            raise DeviceGone(
+                self.name, f"it went away while it was opened: {why.strerror}", "is the plug loose?"
+            ) from why
         self._keys = keys_by_code(self._options.keys, pad=pad)
-        self._own_clock = _stamp_monotonic(device.fd)
         self._device = device
         self._waiting.clear()
         self._dropping = False

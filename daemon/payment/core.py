@@ -42,16 +42,17 @@ from daemon.payment.events import (
     KeyPressed,
     LinkUp,
     OrderArrived,
+    OrdersFound,
     Persisted,
     PersistFailed,
     PinChecked,
     PinOutcome,
     Tick,
 )
-from daemon.payment.order import Identified, PayRequest
+from daemon.payment.order import Identified, PayRequest, Turn
 from daemon.payment.policy import Factor, rule
 from daemon.payment.settling import Settling
-from daemon.payment.state import After, AskPin, Idle, Key, Looking, Paying, Rules, Showing, State, Turn
+from daemon.payment.state import After, AskPin, Idle, Key, Looking, Paying, Rules, Showing, State
 from daemon.payment.status import Status
 
 Result = tuple[State, tuple[Effect, ...]]
@@ -108,6 +109,8 @@ def step(state: State, event: Event, now: float) -> Result:
             return _answer(state, event, now)
         case LinkUp():
             return _link_up(state, now)
+        case OrdersFound(turns):
+            return _next(replace(state, waiting=(*state.waiting, *turns)), now)
         case CounterTaken():
             return replace(state, counter_taken=True), ()
         case CounterFree():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from daemon.payment.money import Amount
-from daemon.payment.order import Identified, Order
+from daemon.payment.order import Identified, Order, Turn
 
 
 class FaceOutcome(StrEnum):
@@ -112,6 +112,13 @@ class LinkUp:
 
 
 @dataclass(frozen=True, slots=True)
+class OrdersFound:
+    """Open orders on disk, taken up once the clock can tell which of them still hold."""
+
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CounterTaken:
     """Display and keypad serve something else now (an enrolment): orders wait."""
 
@@ -128,5 +135,5 @@ class Tick:
 
 Event = (
     OrderArrived | KeyPressed | FaceHint | FaceDecided | FaceUnavailable | PinChecked | Persisted | PersistFailed
-    | Answer | LinkUp | CounterTaken | CounterFree | Tick
+    | Answer | LinkUp | OrdersFound | CounterTaken | CounterFree | Tick
 )  # fmt: skip

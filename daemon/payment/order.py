@@ -18,6 +18,15 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """An order and which attempt at it comes next; `looks` counts the refused faces so far."""
+
+    order: Order
+    attempt: int = 1
+    looks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Identified:
     """What the pipeline proved: the payer's opaque handle, and how sure it is (cosines in -1..1, liveness in 0..1)."""
 

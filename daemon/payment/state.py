@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.payment.effects import Effect
-from daemon.payment.order import Identified, Order
+from daemon.payment.order import Identified, Order, Turn
 from daemon.payment.policy import Policy
 from daemon.payment.settling import Settling, SettlingTimes
 from daemon.payment.status import Status
@@ -30,15 +30,6 @@ class Rules:
     max_waiting: int = 8
     pin_min: int = 4
     pin_max: int = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """An order and which attempt at it comes next; `looks` counts the refused faces so far."""
-
-    order: Order
-    attempt: int = 1
-    looks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

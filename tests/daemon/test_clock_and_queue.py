@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from daemon.clock import RELEASED_AT, TrustedClock
+from daemon.clock import ANSWER_WITHIN_S, RELEASED_AT, Heard, TrustedClock
 from daemon.event_queue import EventQueue
 
 
@@ -16,18 +16,53 @@ def test_a_clock_behind_the_floor_is_not_trusted_until_the_fleet_answers_the_non
     assert clock.now() == floor
     assert clock.floor() is None
     nonce = clock.ask()
-    assert not clock.answered("another nonce", floor + 5)
-    assert not clock.answered(nonce, floor - 5)
-    assert clock.answered(nonce, floor + 5)
+    assert clock.answered("another nonce", floor + 5) is Heard.IGNORED
+    assert clock.answered(nonce, floor + 5) is Heard.CORRECTED
     assert clock.trusted
-    assert clock.now() >= floor + 5
-    assert not clock.answered(nonce, floor + 500), "a nonce counts once"
+    assert clock.now() in (floor + 5, floor + 6)
+    assert clock.answered(nonce, floor + 500) is Heard.IGNORED, "a nonce counts once"
 
 
-def test_a_good_clock_is_trusted_and_moves_its_floor():
+def test_an_answer_that_was_held_back_is_ignored(monkeypatch):
+    clock = TrustedClock(int(time.time()) + 1000)
+    nonce = clock.ask()
+    late = time.monotonic() + ANSWER_WITHIN_S + 1
+    monkeypatch.setattr(time, "monotonic", lambda: late)
+    assert clock.answered(nonce, clock.now() + 5) is Heard.IGNORED
+
+
+def test_a_system_clock_that_jumps_does_not_move_a_trusted_time(monkeypatch):
     clock = TrustedClock(RELEASED_AT)
+    before = clock.now()
+    monkeypatch.setattr(time, "time", lambda: before + 60 * 86400.0)
+    assert clock.now() - before <= 1
+    assert clock.floor() - before <= 1
+
+
+def test_a_floor_that_a_wrong_clock_raised_gives_way_to_the_fleets_fresh_answer():
+    true = int(time.time())
+    clock = TrustedClock(true + 60 * 86400)
+    assert not clock.trusted
+    assert clock.answered(clock.ask(), true) is Heard.CORRECTED
     assert clock.trusted
-    assert clock.floor() >= int(time.time()) - 1
+    assert abs(clock.floor() - true) <= 1
+
+
+def test_a_slow_clock_above_the_floor_is_corrected_by_the_fleet():
+    clock = TrustedClock(RELEASED_AT)
+    assert clock.answered(clock.ask(), clock.now() + 6 * 3600) is Heard.CORRECTED
+    assert clock.answered(clock.ask(), clock.now() + 1) is Heard.CONFIRMED
+
+
+def test_the_system_clock_is_followed_once_ntp_has_set_it(monkeypatch, tmp_path):
+    clock = TrustedClock(RELEASED_AT)
+    true = time.time() + 7200
+    monkeypatch.setattr(time, "time", lambda: true)
+    monkeypatch.setattr("daemon.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
+    assert not clock.follow_ntp()
+    (tmp_path / "synchronized").touch()
+    assert clock.follow_ntp()
+    assert abs(clock.now() - true) <= 1
 
 
 def test_guidance_keeps_only_the_newest_and_comes_last():
@@ -45,3 +80,11 @@ def test_a_full_queue_makes_the_source_wait_and_loses_nothing():
     assert source.is_alive()
     assert [queue.get(time.monotonic() + 5) for _ in range(100)] == list(range(100))
     source.join()
+
+
+def test_a_closed_queue_takes_events_without_making_anybody_wait():
+    queue = EventQueue(lambda e: None, capacity=1)
+    queue.put("one")
+    queue.close()
+    queue.put("two")
+    queue.put("three")

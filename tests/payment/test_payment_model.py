@@ -35,8 +35,8 @@ from daemon.payment.events import (
     Tick,
 )
 from daemon.payment.money import Amount
-from daemon.payment.order import Identified, Order, PayRequest
-from daemon.payment.state import AskPin, Rules, Showing, State, Turn
+from daemon.payment.order import Identified, Order, PayRequest, Turn
+from daemon.payment.state import AskPin, Rules, Showing, State
 from daemon.payment.status import RELEASES_GOODS, TRANSITIONS, UNSETTLED, Status
 
 RIGHT_PIN = "1234"
