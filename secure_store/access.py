@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -31,7 +32,7 @@ def hold(folder: Path) -> int:
 
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into ours."""
+    """Turns SQLite's errors, and those of the files beside it, into ours."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -43,3 +44,6 @@ def named(path: Path) -> Iterator[None]:
         raise StoreUnwritable(str(path), f"SQLite refused ({error})") from None
     except UnicodeDecodeError:
         raise StoreDamaged(str(path), "SQLite cannot read it (damaged text)") from None
+    except OSError as error:
+        why = f"a file beside it cannot be written ({error.strerror})"
+        raise (StoreFull if error.errno == errno.ENOSPC else StoreUnwritable)(str(path), why) from None

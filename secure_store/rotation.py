@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from secure_store import keyring, layout
+from secure_store.access import named
 from secure_store.errors import StoreDamaged
 from secure_store.keys import KeyProvider, RenewableKeyProvider
 from secure_store.records import Records
@@ -33,12 +34,13 @@ def rotate(records: Records, to: KeyProvider | None, progress: Progress) -> Rota
     Between batches the store serves. Raises StoreDamaged when a record key does not open: erase or restore it first.
     """
     provider = records.provider
-    if to is not None:
-        following = to.load()
-    elif isinstance(provider, RenewableKeyProvider):
-        following = provider.begin_renewal()
-    else:
-        following = provider.load()
+    with named(records.path):
+        if to is not None:
+            following = to.load()
+        elif isinstance(provider, RenewableKeyProvider):
+            following = provider.begin_renewal()
+        else:
+            following = provider.load()
     resumed = _begin(records, following)
     done = 0
     total = _waiting(records)

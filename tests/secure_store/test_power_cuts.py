@@ -209,19 +209,41 @@ def test_one_enrolment_costs_at_most_four_syncs(box, person) -> None:
     assert twice - once <= 2
 
 
-def test_enrolment_says_so_by_name_when_the_disk_is_full(box, person, face, model) -> None:
+@pytest.mark.parametrize("what", ["enrol", "erase", "rotate", "renew", "backup", "withdraw"])
+def test_a_full_disk_is_said_by_name_and_what_was_there_stays(what, box, person, face, model, tmp_path) -> None:
     if not WRITES:
         pytest.skip("a write is made to fail on x86-64 alone")
+    copy = tmp_path / "copy.db"
+    do: dict[str, Callable[[SecureStore], object]] = {
+        "enrol": lambda store: store.enrol(person("p-new", 9, pin="1357")),
+        "erase": lambda store: store.erase("p-2"),
+        "rotate": lambda store: store.rotate(),
+        "renew": lambda store: store.renew_transform(),
+        "backup": lambda store: store.backup(copy),
+        "withdraw": lambda store: store.withdraw("p-2"),
+    }
 
-    def enrol() -> None:
+    def act() -> None:
         with box.open() as store:
-            store.enrol(person("p-new", 9, pin="1357"))
+            do[what](store)
 
     def check() -> None:
         with box.open() as store:
-            assert whole(store, model, face) in (PEOPLE, (*PEOPLE, "p-new"))
+            if what == "withdraw":
+                assert store.verify().sound
+                assert len(store.gallery(model, "pay")) in (2, 3)
+                return
+            people = whole(store, model, face)
+            assert people in {"enrol": (PEOPLE, (*PEOPLE, "p-new")), "erase": (PEOPLE, PEOPLE[:2])}.get(what, (PEOPLE,))
+            if what in ("rotate", "renew"):  # with room again it goes through to its end
+                do[what](store)
+                assert whole(store, model, face) == PEOPLE
+                assert "rotation_unfinished" not in store.status().conditions
+            if what == "backup" and copy.exists():
+                assert copy.stat().st_size == box.folder.joinpath("store.db").stat().st_size  # whole, or not at all
+                copy.unlink()
 
-    assert box.at_every_boundary(enrol, check, full_disk=True) > 4
+    assert box.at_every_boundary(act, check, full_disk=True) > 4
 
 
 def test_an_erasure_that_was_cut_off_leaves_the_person_whole_or_no_trace(box, face, model) -> None:
