@@ -34,27 +34,27 @@ def init(args: Namespace) -> int:
     fleet = state.init()
     open_database(state.database_file).close()
     facts = {"fleet": fleet, "state": str(args.state), "public_key": str(state.public_key_file)}
-    return _say(args, facts, f"fleet {fleet}\npublic key for the boxes: {state.public_key_file}")
+    return say(args, facts, f"fleet {fleet}\npublic key for the boxes: {state.public_key_file}")
 
 
 def box_add(args: Namespace) -> int:
     public = load_public_key(args.public_key)
     if not args.name.strip() or len(args.name) > 64:
         raise RequestRefused("adding a box", "its name has 1 to 64 characters")
-    with _writing(args.state) as tx:
+    with writing(args.state) as tx:
         box = boxes.add(tx, public, args.name.strip(), args.merchant, int(time.time()))
-    return _say(args, {"id": box_id_from_key(public), "name": args.name.strip()}, f"{box}  {args.name.strip()}")
+    return say(args, {"id": box_id_from_key(public), "name": args.name.strip()}, f"{box}  {args.name.strip()}")
 
 
 def box_revoke(args: Namespace) -> int:
-    with _writing(args.state) as tx:
+    with writing(args.state) as tx:
         box = boxes.choose(tx, args.box)["id"]
         boxes.revoke(tx, box, int(time.time()))
-    return _say(args, {"id": box, "revoked": True}, f"{box} is not believed any more")
+    return say(args, {"id": box, "revoked": True}, f"{box} is not believed any more")
 
 
 def box_list(args: Namespace) -> int:
-    with _reading(args.state) as connection:
+    with reading(args.state) as connection:
         rows = boxes.listing(connection)
     lines = [
         (
@@ -65,7 +65,7 @@ def box_list(args: Namespace) -> int:
         )
         for box in rows
     ]
-    return _say(args, rows, _table(("BOX", "NAME", "STATE", "SEEN"), lines))
+    return say(args, rows, table(("BOX", "NAME", "STATE", "SEEN"), lines))
 
 
 def broker(args: Namespace) -> int:
@@ -76,7 +76,7 @@ def broker(args: Namespace) -> int:
     embedded.start()
     address = f"{embedded.host}:{embedded.port}"
     StateFolder(args.state).write_broker(address)
-    _say(args, {"event": "ready", "broker": address}, f"broker ready on {address} (MQTT 5, loopback; Ctrl+C stops it)")
+    say(args, {"event": "ready", "broker": address}, f"broker ready on {address} (MQTT 5, loopback; Ctrl+C stops it)")
     try:
         return 0 if run_until(asked, embedded) else 1
     finally:
@@ -114,14 +114,14 @@ def order(args: Namespace) -> int:
     }
     view = client.post("/v1/orders", wanted)
     if not args.wait:
-        return _say(args, view, _order_line(view))
+        return say(args, view, _order_line(view))
     view = client.follow(
         f"/v1/orders/{view['order_id']}",
         frozenset({"declined"}),
         args.timeout_s,
         lambda now: _progress(args, _order_line(now)),
     )
-    _say(args, view, "")
+    say(args, view, "")
     return 0 if view["status"] == "approved" else 1
 
 
@@ -138,7 +138,7 @@ def enrol(args: Namespace) -> int:
     if not view["account_opened"]:
         print(f"account of {args.payer} is open already; its balance stays as it is", file=sys.stderr)
     if not args.wait:
-        return _say(args, view, f"{view['command_id']}  {view['status']}")
+        return say(args, view, f"{view['command_id']}  {view['status']}")
     opened = view["account_opened"]
     view = client.follow(
         f"/v1/enrolments/{view['command_id']}",
@@ -146,31 +146,31 @@ def enrol(args: Namespace) -> int:
         args.timeout_s,
         lambda now: _progress(args, f"{now['command_id']}  {now['status']}  {now['reason'] or ''}"),
     )
-    _say(args, view | {"account_opened": opened}, "")
+    say(args, view | {"account_opened": opened}, "")
     return 0 if view["status"] == "done" else 1
 
 
 def orders(args: Namespace) -> int:
-    with _reading(args.state) as connection:
+    with reading(args.state) as connection:
         rows = order_book.recent(connection, args.limit, int(time.time()))
     lines = [
         (v["order_id"], v["currency"], v["amount"], v["status"], v["reason"] or "", v["title"] or "") for v in rows
     ]
-    return _say(args, rows, _table(("ORDER", "", "AMOUNT", "STATUS", "REASON", "TITLE"), lines))
+    return say(args, rows, table(("ORDER", "", "AMOUNT", "STATUS", "REASON", "TITLE"), lines))
 
 
 def accounts(args: Namespace) -> int:
-    with _reading(args.state) as connection:
+    with reading(args.state) as connection:
         rows = door.account_listing(connection)
-    return _say(
+    return say(
         args,
         rows,
-        _table(("ACCOUNT", "", "BALANCE"), [(row["account"], row["currency"] or "", row["balance"]) for row in rows]),
+        table(("ACCOUNT", "", "BALANCE"), [(row["account"], row["currency"] or "", row["balance"]) for row in rows]),
     )
 
 
 def ledger_verify(args: Namespace) -> int:
-    with _reading(args.state) as connection:
+    with reading(args.state) as connection:
         report = ledger_check.verify(connection)
     lines = [f"FAULT {fault['what']}: {fault['where']}" for fault in report["faults"]]
     verdict = "the ledger is right" if report["ok"] else f"{len(report['faults'])} faults"
@@ -178,22 +178,23 @@ def ledger_verify(args: Namespace) -> int:
         f"{verdict}: {report['orders']} orders, {report['captures']} captures, {report['reversals']} reversals,"
         f" {report['unsettled']} unsettled"
     )
-    _say(args, report, "\n".join(lines))
+    say(args, report, "\n".join(lines))
     return 0 if report["ok"] else 1
 
 
 def ledger_show(args: Namespace) -> int:
-    with _reading(args.state) as connection:
+    with reading(args.state) as connection:
         rows = ledger_check.entries(connection, args.limit)
     lines = [
         (str(r["id"]), r["kind"], r["debit"], r["credit"], r["currency"], str(r["amount_minor"]), r["order_id"] or "")
         for r in rows
     ]
-    return _say(args, rows, _table(("ENTRY", "KIND", "FROM", "TO", "", "MINOR", "ORDER"), lines))
+    return say(args, rows, table(("ENTRY", "KIND", "FROM", "TO", "", "MINOR", "ORDER"), lines))
 
 
 @contextmanager
-def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The books, open for reading. Raises StateMissing."""
     state = StateFolder(folder)
     if not state.database_file.exists():
         raise StateMissing(f"state folder {folder}", "has no ledger", "run `kingfisher-fleet init` first")
@@ -202,8 +203,9 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[sqlite3.Connection]:
-    with _reading(folder) as connection:
+def writing(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The books in one transaction: all of it or nothing. Raises StateMissing."""
+    with reading(folder) as connection:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -213,7 +215,8 @@ def _writing(folder: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("COMMIT")
 
 
-def _say(args: Namespace, facts: Any, text: str) -> int:
+def say(args: Namespace, facts: Any, text: str) -> int:
+    """`facts` as one JSON line with --json, else `text`; the exit code of success."""
     if args.json:
         print(json.dumps(facts, ensure_ascii=False), flush=True)
     elif text:
@@ -222,7 +225,7 @@ def _say(args: Namespace, facts: Any, text: str) -> int:
 
 
 def _announce(args: Namespace, facts: dict[str, Any]) -> None:
-    _say(args, {"event": "ready"} | facts, f"gateway ready on {facts['http']}\ntill: {facts['till']}")
+    say(args, {"event": "ready"} | facts, f"gateway ready on {facts['http']}\ntill: {facts['till']}")
 
 
 def _progress(args: Namespace, line: str) -> None:
@@ -234,7 +237,8 @@ def _order_line(view: dict[str, Any]) -> str:
     return f"{view['order_id']}  {view['currency']} {view['amount']}  {view['status']}{reason}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows in columns under their heads."""
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

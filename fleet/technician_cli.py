@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fleet import authority, boxes, tickets
-from fleet.actions import _reading, _say, _table, _writing
+from fleet.actions import reading, say, table, writing
 from fleet.broker import parse_address
 from fleet.errors import RequestRefused
 from fleet.state import StateFolder
@@ -96,14 +96,14 @@ def ca_init(args: Namespace) -> int:
         "certificate": str(args.state / "ca.pem"), "subject": certificate.subject.rfc4514_string(),
         "until": certificate.not_valid_after_utc.isoformat(),
     }  # fmt: skip
-    return _say(
+    return say(
         args, facts, f"{facts['subject']}, until {certificate.not_valid_after_utc:%Y-%m-%d}\n{args.state / 'ca.pem'}"
     )
 
 
 def ca_broker(args: Namespace) -> int:
     files = authority.write_broker_folder(StateFolder(args.state), args.host, args.port, args.out)
-    return _say(args, {"files": [str(file) for file in files]}, "\n".join(str(file) for file in files))
+    return say(args, {"files": [str(file) for file in files]}, "\n".join(str(file) for file in files))
 
 
 def ca_gateway(args: Namespace) -> int:
@@ -111,7 +111,7 @@ def ca_gateway(args: Namespace) -> int:
     path = authority.write_gateway_certificate(state, args.out)
     facts = {"certificate": str(path), "key": str(state.key_file), "ca": str(state.folder / "ca.pem")}
     options = f"--ca {facts['ca']} --cert {path} --key {state.key_file}"
-    return _say(args, facts, f"kingfisher-fleet gateway --broker HOST:PORT {options}")
+    return say(args, facts, f"kingfisher-fleet gateway --broker HOST:PORT {options}")
 
 
 def make_ticket(args: Namespace) -> int:
@@ -124,19 +124,22 @@ def make_ticket(args: Namespace) -> int:
     life_s = round(args.valid_h * 3600)
     wanted = tickets.TicketWanted(args.box.strip(), args.merchant, args.tenant, address, life_s, args.for_box)
     key, certifier = state.load_key(), authority.Authority.open_or_create(state)
-    with _writing(args.state) as tx, _named_errors():
+    with writing(args.state) as tx, _named_errors():
         ticket_id, token = tickets.make(tx, key, certifier, wanted, int(time.time()))
+        namesakes = [box["id"] for box in boxes.listing(tx) if box["name"] == wanted.box_name and not box["revoked_at"]]
     fleet = fleet_id_from_key(key.public_key())
     facts = {"ticket_id": ticket_id, "fleet": fleet, "ticket": token, "valid_s": wanted.life_s}
     hint = f"ticket {ticket_id} for {wanted.box_name}; the box will show this fleet's fingerprint, compare it: {fleet}"
+    if namesakes:
+        hint += f"\nthere is a {wanted.box_name} already, {', '.join(namesakes)}: revoke it if this one takes its place"
     return _hand_over(args, facts, armour("TICKET", token), hint)
 
 
 def list_tickets(args: Namespace) -> int:
-    with _reading(args.state) as connection:
+    with reading(args.state) as connection:
         rows = tickets.listing(connection, int(time.time()))
     lines = [(row["id"], row["box_name"], row["status"], row["used_by"] or row["for_box"] or "") for row in rows]
-    return _say(args, rows, _table(("TICKET", "NAME", "STATUS", "BOX"), lines))
+    return say(args, rows, table(("TICKET", "NAME", "STATUS", "BOX"), lines))
 
 
 def sign_request(args: Namespace) -> int:
@@ -147,7 +150,7 @@ def sign_request(args: Namespace) -> int:
         raise RequestRefused(what, f"{args.request}: {error.strerror}") from error
     state = StateFolder(args.state)
     key, certifier = state.load_key(), authority.Authority.open(state)
-    with _writing(args.state) as tx:
+    with writing(args.state) as tx:
         signed = tickets.sign(tx, key, certifier, text, args.ticket_id, int(time.time()))
     facts = {"box": signed.box, "answer": signed.answer, "pin": signed.pin}
     hint = f"{signed.box} is trusted now" + (
@@ -159,7 +162,7 @@ def sign_request(args: Namespace) -> int:
 
 
 def make_login(args: Namespace) -> int:
-    with _reading(args.state) as connection:
+    with reading(args.state) as connection:
         box = str(boxes.choose(connection, args.box)["id"])
     key = StateFolder(args.state).load_key()
     with _named_errors():
@@ -174,9 +177,9 @@ def _hand_over(args: Namespace, facts: dict[str, Any], block: str, hint: str) ->
         write_file(args.out, block.encode() + b"\n", mode=0o600)
         facts = facts | {"file": str(args.out)}
     if args.json:
-        return _say(args, facts, "")
+        return say(args, facts, "")
     print(hint + (f"\nwritten to {args.out}" if args.out else ""), file=sys.stderr, flush=True)
-    return _say(args, facts, "" if args.out else block)
+    return say(args, facts, "" if args.out else block)
 
 
 @contextmanager

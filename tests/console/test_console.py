@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import resource
 import sqlite3
 import termios
 import time
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from daemon.config.load import load
+from daemon.config.load import ConfigRefused, load
 from daemon.console.provisioning import Provisioner
 from fleet import tickets
 from mqtt.armour import armour
@@ -338,3 +339,64 @@ def test_a_damaged_provisioning_lets_the_technician_in_and_be_mended(
     assert "is not TOML" in re.sub(r"\s+", " ", cable.do("doctor"))
     provision_now(office, provisioned.config)
     assert "broker.host" in cable.do("config")
+
+
+def test_a_box_that_does_not_know_the_time_is_provisioned_all_the_same_and_the_fleet_checks_the_expiry(
+    office: Office, new_box: Path, plug_in: Callable[..., Cable]
+) -> None:
+    from daemon import clock
+    from daemon.box_db import BoxDb
+
+    db = BoxDb(new_box.parent / "state" / "box.db", (clock.create_schema,))
+    db.run(lambda tx: clock.keep_floor(tx, now_unix() + 10**7))  # the box has seen a later time than it has now
+    db.close()
+    cable = plug_in(new_box)
+    cable.prompt()
+    cable.type("provision")
+    cable.expect("does not know the time")
+    cable.expect("ticket: ")
+    late = office.ticket(at=now_unix() - 7200)
+    cable.send(armour("TICKET", late.decode()) + "\n")
+    fingerprint = cable.expect(r"signed by\s+(\S+)")[1]
+    cable.expect("Type its last 4 characters")
+    cable.type(fingerprint[-4:])
+    request = cable.expect(r"-----BEGIN CERTIFICATE REQUEST-----[\s\S]+?END CERTIFICATE REQUEST-----")[0]
+    with pytest.raises(tickets.TicketRefused, match="expired"):
+        office.sign(request.encode())
+
+
+def test_a_full_disk_leaves_nothing_half_written(office: Office, new_box: Path) -> None:
+    from daemon.console.errors import Refused
+
+    state = new_box.parent / "state"
+    provisioner = Provisioner(new_box, state)
+    text = office.ticket().decode()
+    ticket = provisioner.open_ticket(text, now_unix)
+    signed = office.sign(provisioner.request(ticket, text).encode())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(Refused) as caught:
+            provisioner.finish(ticket, signed.answer, now_unix)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.reason == "disk"
+    assert not (state / "provisioned.toml").exists()
+    assert not [path for path in state.rglob(".*") if path.is_file()], "no temporary file is left"
+    provisioner.finish(ticket, signed.answer, now_unix)
+    load(new_box)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[policy]\npin_free_up_to_minor = 100000\n", "policy.pin_free_up_to_minor: is not set here"),
+        ("[broker]\nkeepalive_s = 5\n", "broker.keepalive_s: is not set here"),
+        ('fleet = "x"\n', "fleet: is not a section"),
+        ("[fleet\n", "is not TOML"),
+    ],
+)
+def test_what_provisioning_wrote_may_set_nothing_but_what_belongs_to_it(new_box: Path, text: str, said: str) -> None:
+    (new_box.parent / "state" / "provisioned.toml").write_text(text)
+    with pytest.raises(ConfigRefused, match=re.escape(said)):
+        load(new_box)
