@@ -34,7 +34,8 @@ MASKED = (
     "systemd-update-done.service", "ldconfig.service", "systemd-networkd-wait-online.service",
     "dpkg-db-backup.timer", "dpkg-db-backup.service", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
     "systemd-homed.service", "systemd-logind.service", "systemd-binfmt.service",
-    "proc-sys-fs-binfmt_misc.automount", "proc-sys-fs-binfmt_misc.mount", "systemd-userdbd.socket", "systemd-pcrphase.service", "rauc-hawkbit-updater.service",
+    "proc-sys-fs-binfmt_misc.automount", "proc-sys-fs-binfmt_misc.mount", "systemd-userdbd.socket",
+    "systemd-pcrphase.service", "rauc-hawkbit-updater.service",
 )  # fmt: skip
 
 ENABLED = {

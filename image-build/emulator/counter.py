@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,23 @@ class Counter:
         return line.fact("view") or ""
 
     def shoot(self, name: str) -> Path:
+        """The display once it has stopped changing for a moment, at most some seconds."""
         self.shots += 1
-        return self.machine.qmp.screenshot(self.album / f"{self.shots:02}-{name}.png")
+        path, before = self.album / f"{self.shots:02}-{name}.png", b""
+        for _ in range(12):
+            time.sleep(0.5)
+            now = self.machine.qmp.screenshot(path).read_bytes()
+            if now == before:
+                break
+            before = now
+        return path
 
     def enrol(self) -> None:
         """Consent, face, PIN twice. Raises EmulatorFault."""
         since = self.machine.cursor()
         command = self.town.begin(
             "enrol", "--box", BOX_NAME, "--payer", PAYER, "--balance", "1000", "--purpose", "pay", "--wait",
-            "--timeout-s", str(SLOW_S), "--expires-s", str(SLOW_S),
+            "--timeout-s", str(SLOW_S), "--expires-s", str(int(SLOW_S)),
         )  # fmt: skip
         self.wait_view("Consent", since=since)
         self.shoot("consent")

@@ -79,10 +79,15 @@ class FleetTown:
         return json.loads(self.fleet("--json", *arguments).splitlines()[-1])
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """`kingfisher-fleet … --wait` in the background."""
-        return subprocess.Popen(
+        """`kingfisher-fleet … --wait` in the background. Raises EmulatorFault when it ends at once."""
+        command = subprocess.Popen(
             self._command("--json", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        try:
+            out, err = command.communicate(timeout=2)
+        except subprocess.TimeoutExpired:
+            return command
+        raise EmulatorFault(f"kingfisher-fleet {' '.join(arguments)}: {command.returncode} {(err or out).strip()}")
 
     def orders(self) -> dict[str, dict[str, Any]]:
         return {order["order_id"]: order for order in self.fleet_json("orders")}
