@@ -6,6 +6,8 @@ import logging
 import sys
 from collections.abc import Callable
 
+from secure_store.hardening import SecretFilter
+
 Facts = dict[str, object]
 
 
@@ -22,8 +24,10 @@ class KeyValueFormatter(logging.Formatter):
         parts = [f"level={record.levelname.lower()}", f"logger={record.name}"]
         parts += [f"{key}={_quoted(value)}" for key, value in facts_of(record).items()]
         text = " ".join(parts)
-        if record.exc_info:
-            text += f" error={_quoted(repr(record.exc_info[1]))}\n{self.formatException(record.exc_info)}"
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:  # the filter's, secrets withheld
+            text += f" error={_quoted(record.exc_text.splitlines()[-1])}\n{record.exc_text}"
         return text
 
 
@@ -32,6 +36,7 @@ class ForwardingHandler(logging.Handler):
 
     def __init__(self, sink: Callable[[Facts], None]) -> None:
         super().__init__(logging.INFO)
+        self.addFilter(SecretFilter())
         self._sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -53,6 +58,7 @@ def set_up(level: str = "INFO") -> None:
     """Everything to stderr, once."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(KeyValueFormatter())
+    handler.addFilter(SecretFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -95,11 +95,26 @@ class FaceSection(Section):
 
 
 class StoreSection(Section):
-    """Where the key that opens the templates comes from. `credential`: systemd hands it over (see systemd/).
-    `file` is for development: it lies beside the data.
+    """Where the key that opens the templates comes from, and who remembers how far the store had come.
+
+    `credential`: systemd hands the key over (see systemd/). `tpm2`: a file that this box's TPM alone opens. `file` is
+    for development: it lies beside the data. The counter: in the journal, in the TPM, or in a file on another medium.
     """
 
-    key_provider: Literal["credential", "file"] = "file"
+    key_provider: Literal["credential", "tpm2", "file"] = "file"
+    key_file: Path | None = Field(default=None, description="of `file` and `tpm2`; none takes one in the state folder")
+    credential: str = Field(default="kingfisher-store", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    tpm2_device: str | None = Field(default=None, description="as systemd-creds takes it; none takes the system's own")
+    tpm2_pcrs: str = Field(default="7", pattern=r"^[0-9a-z+:=]{0,64}$")
+    tpm2_counter: int = Field(default=0x01500F00, ge=0x01000000, le=0x01FFFFFF, description="NV index")
+    witness: Literal["journal", "tpm2", "file"] = "journal"
+    witness_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _a_file_is_named(self) -> StoreSection:
+        if (self.witness == "file") != (self.witness_file is not None):
+            raise ValueError('witness = "file" and witness_file go together')
+        return self
 
 
 class PolicySection(Section):

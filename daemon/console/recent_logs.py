@@ -7,6 +7,7 @@ import time
 from collections import deque
 
 from daemon.logs import KeyValueFormatter
+from secure_store.hardening import SecretFilter
 
 LINES = 500
 LONGEST = 1000
@@ -18,6 +19,7 @@ class RecentLogs(logging.Handler):
     def __init__(self, lines: int = LINES) -> None:
         super().__init__(logging.INFO)
         self.setFormatter(KeyValueFormatter())
+        self.addFilter(SecretFilter())
         self._lines: deque[str] = deque(maxlen=lines)
 
     def emit(self, record: logging.LogRecord) -> None:

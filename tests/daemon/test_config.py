@@ -62,3 +62,15 @@ def test_what_is_no_config_is_refused_by_name(tmp_path, raw):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigRefused, match="can't be read"):
         load(tmp_path / "box.toml")
+
+
+def test_a_shop_that_keeps_no_faces_is_refused_until_there_is_a_way_to_pay_there(tmp_path):
+    with pytest.raises(ConfigRefused, match=r"box\.profile: .*'closed-loop'.*'open-loop'"):
+        load(write(tmp_path, GOOD + '[box]\nprofile = "open-loop"\n'))
+
+
+def test_who_remembers_the_stores_counter_is_named_whole_or_refused(tmp_path):
+    with pytest.raises(ConfigRefused, match="witness_file go together"):
+        load(write(tmp_path, GOOD + '[store]\nwitness = "file"\n'))
+    config = load(write(tmp_path, GOOD + '[store]\nkey_provider = "tpm2"\nwitness = "file"\nwitness_file = "usb/n"\n'))
+    assert config.store.witness_file == tmp_path / "usb" / "n"

@@ -18,6 +18,7 @@ from secure_store import PinResult, Template, keyring
 from secure_store.errors import StoreError
 from secure_store.hardening import SecretFilter, clean
 
+PIN_LINE = "pin=73915048"
 PIN, DURESS, PHONE, CARD = "73915048", "73915049", "13987654321", "11010519491231002X"
 
 
@@ -104,6 +105,17 @@ def test_the_log_filter_withholds_what_looks_like_a_secret(log) -> None:
         assert secret not in shown.replace("kf-13987654321", "")
     assert "order=20261121000000000123 amount_minor=1850 at=1795278600" in shown
     assert clean("event=pin_checked result=ok") == "event=pin_checked result=ok"
+
+
+def test_what_comes_beside_the_message_is_filtered_too() -> None:
+    facts = {"pin": PIN, "why": f"phone={PHONE}", "face": np.ones(4), "call": int(PHONE), "tries": [PIN_LINE, 3]}
+    record = logging.makeLogRecord({"msg": "pin_checked", "facts": facts | {"amount_minor": 1850, "late": None}})
+    assert SecretFilter().filter(record)
+    assert SecretFilter().filter(record), "a second handler's filter finds it as the first one left it"
+    assert record.__dict__["facts"] == {
+        "pin": "<withheld>", "why": "phone=<withheld>", "face": "<withheld>", "call": "<withheld>",
+        "tries": ["pin=<withheld>", 3], "amount_minor": 1850, "late": None,
+    }  # fmt: skip
 
 
 def test_a_badly_made_log_line_is_withheld_whole(log) -> None:

@@ -1,0 +1,102 @@
+"""The box's secure store as its config wants it: whose key opens it, who keeps its counter, who hears of refusals."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+
+from daemon import journal
+from daemon.box_db import BoxDb
+from daemon.config.model import Config, StoreSection
+from secure_store.credential_key import CredentialKeyProvider
+from secure_store.keys import FileKeyProvider, KeyProvider
+from secure_store.open_loop import StoreStatus
+from secure_store.options import Refusal, StoreOptions
+from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
+from secure_store.witness import FileWitness, Witness
+
+KEY_FILES = {"file": "store.key", "tpm2": "store.key.tpm2"}
+COUNTED = "store_counter"
+
+
+def key_provider(config: Config, kind: str | None = None, *, create: bool) -> KeyProvider:
+    """`kind`: another than the config's. `create` lets it make a key where there is none yet."""
+    chosen = kind or config.store.key_provider
+    path = config.store.key_file if kind in (None, config.store.key_provider) else None
+    if chosen == "credential":
+        return CredentialKeyProvider(config.store.credential)
+    path = path or config.box.state / KEY_FILES[chosen]
+    if chosen == "tpm2":
+        return Tpm2KeyProvider(path, create, Tpm2Options(config.store.tpm2_device, config.store.tpm2_pcrs))
+    return FileKeyProvider(path, create)
+
+
+def store_options(settings: StoreSection, db: BoxDb, now: Callable[[], int]) -> StoreOptions:
+    """`db` takes the journal's lines and, unless another witness is set, the counter."""
+
+    def refused(refusal: Refusal) -> None:
+        # Without the handle: nothing is ever taken out of a journal, and a person can be erased.
+        facts: dict[str, str | int] = {"purpose": refusal.purpose, "why": refusal.why}
+        db.submit(lambda tx: journal.append(tx, "read_refused", facts, now()))
+
+    return StoreOptions(now=now, witness=_witness(settings, db, now), on_refusal=refused)
+
+
+def _witness(settings: StoreSection, db: BoxDb, now: Callable[[], int]) -> Witness:
+    if settings.witness == "tpm2":
+        device = settings.tpm2_device
+        return Tpm2Witness(settings.tpm2_counter, f"device:{device}" if device and device[0] == "/" else device)
+    if settings.witness == "file":
+        assert settings.witness_file is not None
+        return FileWitness(settings.witness_file)
+    return JournalWitness(db, now)
+
+
+class JournalWitness:
+    """The store's counter as lines of the journal, which is append-only, chained, and lies in another file: a store
+    that was put back alone shows. The whole card put back shows only to whoever kept the journal's head elsewhere.
+    """
+
+    def __init__(self, db: BoxDb, now: Callable[[], int]) -> None:
+        self._db, self._now = db, now
+        self._reached = db.run(_last_counter)
+
+    def read(self) -> int | None:
+        return self._reached
+
+    def advance(self, to: int) -> None:
+        """Returns at once. Should a power cut come before it is on disk, the store is ahead, and that is right."""
+        if to > (self._reached or 0):
+            self._reached = to
+            self._db.submit(lambda tx: journal.append(tx, COUNTED, {"counter": to}, self._now()))
+
+
+def _last_counter(tx: sqlite3.Connection) -> int | None:
+    row = tx.execute("SELECT facts FROM journal WHERE name=? ORDER BY seq DESC LIMIT 1", (COUNTED,)).fetchone()
+    return None if row is None else int(json.loads(row["facts"])["counter"])
+
+
+_WHY = {
+    "record_damaged": "the record of {0} does not open; everybody else can pay",
+    "key_ring_repaired": "the key ring was damaged and was taken from its copy",
+    "key_ring_copy_repaired": "the key ring's copy was damaged and was made anew",
+    "census_damaged": "the sealed count of all records is damaged: nothing is written to the store",
+    "witness_unreachable": "who remembers the store's counter does not answer: an older copy put back would not show",
+    "rotation_unfinished": "a rotation of the keys was cut off: two keys open the store",
+}
+CONDITIONS = ("key_beside_data", "memory_not_locked", *_WHY)
+
+
+def conditions(status: StoreStatus, unlocked: str | None) -> dict[str, str]:
+    """Those of CONDITIONS that hold now, name -> why. `unlocked`: why the gallery's memory is not locked."""
+    found: dict[str, str] = {}
+    for condition in status.conditions:
+        name, _, whom = condition.partition(":")
+        others = found.get(name)
+        found[name] = _WHY.get(name, "{0}").format(whom) if others is None else f"{others}; {whom} neither"
+    if status.key_warning is not None:
+        found["key_beside_data"] = status.key_warning
+    if unlocked is not None:
+        found["memory_not_locked"] = unlocked
+    return found
