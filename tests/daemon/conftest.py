@@ -1,0 +1,149 @@
+"""A main loop with real parts and no hardware: the database, the link's own code and the store are the real ones, the
+devices are the do-nothing drivers, and what the fleet would send comes in where the network hands it over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from daemon.app import SCHEMA
+from daemon.bookkeeping import Bookkeeping
+from daemon.box import Box, Parts, Stop, newest_only
+from daemon.box_db import BoxDb
+from daemon.clock import TrustedClock
+from daemon.console.lending import Lending
+from daemon.console.snapshot import Board
+from daemon.event_queue import EventQueue
+from daemon.face_watch import Faces, FaceWatch
+from daemon.fleet_link import FleetLink
+from daemon.members import Members
+from daemon.notify import Notify
+from daemon.painter import Painter
+from daemon.payment.state import Rules
+from daemon.scribe import Scribe, Written
+from hal.null import NullCamera, NullDisplay, NullDisplayOptions, NullLamp, NullVoice
+from mqtt import topics
+from mqtt.envelope import Signer
+from mqtt.link import Received
+from secure_store.keys import FileKeyProvider
+from secure_store.store import SecureStore
+
+MODEL = "0" * 64
+
+
+@dataclass
+class Rig:
+    """`say` brings a signed message of the fleet; `acked` lists what was acknowledged on the wire, in order."""
+
+    parts: Parts
+    link: FleetLink
+    db: BoxDb
+    queue: EventQueue[Any]
+    signer: Signer
+    members: Members
+    acked: list[str] = field(default_factory=list)
+    thread: threading.Thread | None = None
+    fault: list[str | None] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+        assert self.until(lambda: bool(self.boxes))
+
+    def _run(self) -> None:
+        self.boxes.append(Box(self.parts))
+        self.fault.append(self.boxes[0].run())
+
+    @property
+    def box(self) -> Box:
+        return self.boxes[0]
+
+    def write(self, *changes: Any) -> None:
+        """As an earlier run of the box would have left it on disk."""
+        books = Bookkeeping(self.link, self.parts.rules.settling)
+        written: list[Written] = []
+        Scribe(self.db, self.link, books, self.parts.clock, written.append).write(changes)
+        assert self.until(lambda: bool(written))
+        assert written[0].error is None
+
+    def seal(self, typ: str, body: Mapping[str, Any], life_s: int = 60) -> bytes:
+        return self.signer.seal(typ, self.link.box_id, body, life_s).token
+
+    def say(self, typ: str, body: Mapping[str, Any], token: bytes | None = None, label: str = "") -> None:
+        token = token or self.seal(typ, body)
+        topic = topics.topic_of(typ, self.link.box_id)
+        self.link._received(Received(topic, token, False, lambda: self.acked.append(label or typ) is None))
+
+    def order(self, order_id: str, **changes: Any) -> dict[str, Any]:
+        expires_at = int(time.time()) + 60
+        return {
+            "order_id": order_id, "amount_minor": 1850, "currency": "CNY", "title": None, "expires_at": expires_at,
+            **changes,
+        }  # fmt: skip
+
+    def until(self, true: Callable[[], bool], within_s: float = 10.0) -> bool:
+        until_s = time.monotonic() + within_s
+        while not true():
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        reader = self.db.reader()
+        try:
+            return [tuple(row) for row in reader.execute(sql)]
+        finally:
+            reader.close()
+
+    def stop(self) -> None:
+        self.queue.put_urgent(Stop())
+        if self.thread is not None:
+            self.thread.join(10)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    made: list[Rig] = []
+    store: SecureStore = SecureStore.open(
+        tmp_path / "store", FileKeyProvider(tmp_path / "store.key", create=True), tenant="t", profile="closed-loop"
+    )
+
+    def make(rules: Rules | None = None, clock: TrustedClock | None = None) -> Rig:
+        queue: EventQueue[Any] = EventQueue(newest_only)
+        db = BoxDb(tmp_path / "box.db", SCHEMA)
+        clock = clock or TrustedClock()
+        fleet = Ed25519PrivateKey.generate()
+        link = FleetLink(
+            db=db, clock=clock, key=Ed25519PrivateKey.generate(), fleet_key=fleet.public_key(), host="127.0.0.1",
+            port=1, keepalive_s=30, tls=None, on_message=queue.put, on_link=queue.put,
+        )  # fmt: skip
+        members = Members(store, MODEL)
+        display = NullDisplay(NullDisplayOptions())
+        display.open()
+        painter = Painter(display, "en", lambda *_: None)
+        faces = FaceWatch(
+            NullCamera(), Faces(None, None, members.matcher), frame_timeout_s=1,  # type: ignore[arg-type]
+            report=queue.put, preview=painter.preview,
+        )  # fmt: skip
+        parts = Parts(
+            queue=queue, db=db, clock=clock, link=link, members=members, faces=faces, painter=painter,
+            lamp=NullLamp(), voice=NullVoice(), notify=Notify(None, None), board=Board(),
+            lending=Lending(faces, painter), rules=rules or Rules(), shop="Test", locale="en", software="0",
+        )  # fmt: skip
+        made.append(Rig(parts, link, db, queue, Signer(fleet, link.fleet_id, link.fleet_id), members))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+        one.db.close()
+    store.close()
