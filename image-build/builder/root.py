@@ -152,7 +152,6 @@ def _settle(root: Path) -> None:
     machine_id.touch()
     (root / "var/lib/dbus/machine-id").unlink(missing_ok=True)
     link(root / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
-    link(root / "etc/kingfisher", "../var/lib/kingfisher/etc")
     for folder in ("boot", "var", "tmp", "proc", "sys", "dev", "run", "mnt"):
         (root / folder).mkdir(exist_ok=True)
     launcher = root / PREFIX / "bin/kingfisher"

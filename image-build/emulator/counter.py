@@ -48,10 +48,10 @@ class Counter:
         """The display once it has stopped changing for a moment, at most some seconds."""
         self.shots += 1
         path, before = self.album / f"{self.shots:02}-{name}.png", b""
-        for _ in range(12):
+        for _ in range(40):
             time.sleep(0.5)
             now = self.machine.qmp.screenshot(path).read_bytes()
-            if now == before:
+            if now == before and not is_black(path):
                 break
             before = now
         return path
@@ -117,6 +117,12 @@ class Counter:
             shot.unlink()
             self.shots -= 1
         raise EmulatorFault(f"the display does not show the approved payment: off by {worst:.1f} of 255 on average")
+
+
+def is_black(shot: Path) -> bool:
+    """Whether nothing was drawn yet."""
+    with Image.open(shot) as picture:
+        return picture.convert("L").getextrema() == (0, 0)
 
 
 def difference(shot: Path, reference: str | None) -> float:

@@ -1,4 +1,4 @@
-"""A box that is provisioned before its first start: keys, certificate, box.toml and a camera's pictures on its card."""
+"""The card of a box before its first start: a camera's pictures, and, without a technician, all of its identity."""
 
 from __future__ import annotations
 
@@ -19,78 +19,64 @@ DAEMON_UID = 840  # systemd/sysusers.d
 HOME = "/var/lib/kingfisher"
 FRAMES = 12
 
-# An emulated box is a hundred times slower than a real one: times are stretched, nothing else is.
-BOX_TOML = """[box]
-shop = "Kingfisher Coffee"
-locale = "en"
-state = "{home}"
-
-[fleet]
-key = "{home}/etc/fleet.pem"
+# What the console's `provision` would write; everything else is in the image's own box.toml.
+PROVISIONED = """[fleet]
+key = "{home}/keys/fleet.pem"
 
 [broker]
 host = "{host}"
 port = {port}
+
 [broker.tls]
-ca = "{home}/etc/ca.pem"
-certificate = "{home}/etc/box.pem"
+ca = "{home}/keys/ca.pem"
+certificate = "{home}/keys/box.pem"
 key = "{home}/box.key"
-
-[devices]
-display = {{ type = "framebuffer" }}
-keypad = {{ type = "evdev" }}
-
-[devices.camera]
-type = "replay"
-path = "{home}/replay"
-frames_per_s = 2
-start_within_s = 120
-hang_after_s = 30
-
-[face]
-models = "/opt/kingfisher/models"
-threads = 2
-frame_timeout_s = 60
-max_gap_s = 120
-
-[store]
-key_provider = "credential"
-
-[payment]
-look_s = 300
-pin_s = 120
-show_s = 25
-answer_s = 60
-query_for_s = 300
 """
 
 
-def preprovision(town: FleetTown, disk: Path, pictures: Path, payer_picture: str) -> str:
-    """Fills the card's data partition, and makes the fleet trust the box. The box's id."""
+def only_pictures(disk: Path, pictures: Path, payer_picture: str) -> None:
+    """Puts what the replay camera shows onto the card's data partition; the box is as it comes from the factory."""
     with tempfile.TemporaryDirectory(dir=disk.parent) as folder:
         var = Path(folder)
         home = var / "lib/kingfisher"
-        (home / "etc").mkdir(parents=True)
+        home.mkdir(parents=True)
+        film(pictures, payer_picture, home / "replay")
+        _hand_over(var, home)
+        fill_data(disk, var)
+
+
+def preprovision(town: FleetTown, disk: Path, pictures: Path, payer_picture: str) -> str:
+    """The same, and keys, certificate and settings; makes the fleet trust the box. The box's id."""
+    with tempfile.TemporaryDirectory(dir=disk.parent) as folder:
+        var = Path(folder)
+        home = var / "lib/kingfisher"
+        (home / "keys").mkdir(parents=True)
         key = load_or_create_private_key(home / "box.key")
         authority = Authority.open(StateFolder(town.state))
         files = {
             "fleet.pem": (town.state / "fleet_public.pem").read_bytes(),
             "ca.pem": authority.pem.encode(),
             "box.pem": authority.certify_box(key.public_key()).encode(),
-            "box.toml": BOX_TOML.format(home=HOME, host=GUEST_SEES_HOST, port=town.broker_port).encode(),
         }
         for name, content in files.items():
-            write_file(home / "etc" / name, content, mode=0o644)
+            write_file(home / "keys" / name, content, mode=0o644)
+        settings = PROVISIONED.format(home=HOME, host=GUEST_SEES_HOST, port=town.broker_port)
+        write_file(home / "provisioned.toml", settings.encode(), mode=0o600)
         film(pictures, payer_picture, home / "replay")
         public = disk.parent / "box_public.pem"
         write_file(public, public_pem(key.public_key()), mode=0o644)
-        for path in (home, *home.rglob("*")):
-            os.chown(path, DAEMON_UID, DAEMON_UID)
-        home.chmod(0o750)
-        var.chmod(0o755)
+        _hand_over(var, home)
         fill_data(disk, var)
     town.fleet("box", "add", str(public), "--name", BOX_NAME)
     return box_id_from_key(key.public_key())
+
+
+def _hand_over(var: Path, home: Path) -> None:
+    """As systemd-tmpfiles would have it: the folder belongs to the daemon, what is above it to root."""
+    for path in (home, *home.rglob("*")):
+        os.chown(path, DAEMON_UID, DAEMON_UID)
+    home.chmod(0o750)
+    var.chmod(0o755)
 
 
 def film(pictures: Path, name: str, into: Path) -> None:

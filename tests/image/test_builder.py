@@ -207,11 +207,19 @@ def test_a_partition_is_found_by_its_name(tmp_path: Path) -> None:
         card.partition(disk, "root-C")
 
 
-def test_the_camera_and_the_keypad_of_the_emulated_box_are_real_drivers() -> None:
-    from preprovision import BOX_TOML
-
-    values = tomllib.loads(BOX_TOML.format(home="/var/lib/kingfisher", host="10.0.2.2", port=8883))
+def test_the_emulated_box_has_real_drivers_and_a_key_from_systemd() -> None:
+    values = tomllib.loads((REPO / "image-build/boards/qemu/root/etc/kingfisher/box.toml").read_text())
     assert values["devices"]["display"]["type"] == "framebuffer"
     assert values["devices"]["keypad"]["type"] == "evdev"
     assert values["store"]["key_provider"] == "credential"
-    assert values["broker"]["tls"]
+
+
+@pytest.mark.parametrize("file", BOARDS, ids=lambda p: p.parent.name)
+def test_each_boards_settings_are_good_once_a_fleet_is_known(file: Path) -> None:
+    from daemon.config.load import parse, read_toml
+
+    path = file.parent / "root/etc/kingfisher/box.toml"
+    values = read_toml(path)
+    assert "fleet" not in values, "an image belongs to no fleet yet"
+    config = parse({**values, "fleet": {"key": "fleet.pem"}}, str(path), path.parent)
+    assert str(config.box.state) == "/var/lib/kingfisher"
