@@ -14,8 +14,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from daemon import clock, commands, journal, payments, pin_tries
+from daemon import box_store, clock, commands, journal, payments, pin_tries
 from daemon.box import Box, ConditionChanged, KeypadKey, Parts, Stop, newest_only
 from daemon.box import BoxEvent as Event
 from daemon.box_db import BoxDb
@@ -40,7 +41,6 @@ from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import Rules
 from daemon.screen.views import Condition
 from hal.drivers import Rig, build_camera, build_keypad, open_display, open_lamp, open_voice
-from hal.virtual.box import VirtualBox
 from hal.virtual.display import VirtualDisplayOptions
 from mqtt.identity import load_or_create_private_key, load_public_key
 from mqtt.inbox import Inbox
@@ -49,9 +49,11 @@ from mqtt.outbox import Outbox
 from pipeline.engine import FaceEngine
 from pipeline.models.manifest import load_manifest
 from pipeline.thresholds import CALIBRATED, load_thresholds
-from secure_store.credential_key import CredentialKeyProvider
-from secure_store.keys import FileKeyProvider, KeyProvider
+from secure_store.hardening import harden_process
 from secure_store.store import SecureStore
+
+if TYPE_CHECKING:
+    from hal.virtual.box import VirtualBox
 
 log = logging.getLogger("daemon.app")
 
@@ -86,6 +88,8 @@ def run(config: Config) -> int:
     again = threading.Event()
     state = config.box.state
     queue: EventQueue[Event] = EventQueue(newest_only)
+    for lack in harden_process():
+        queue.put(ConditionChanged(lack, True))
     with ExitStack() as parts:
         parts.enter_context(_listening(logs))
         with start.part("state"):
@@ -106,9 +110,10 @@ def run(config: Config) -> int:
             engine = FaceEngine.load(config.face.models, manifest, threads=config.face.threads)
             thresholds = load_thresholds(config.face.thresholds or CALIBRATED, manifest)
         with start.part("store"):
-            provider = _key_provider(config)
+            fresh = not (state / "store" / "store.db").exists()
             store = SecureStore.open(
-                state / "store", provider, tenant=config.box.tenant, profile=config.box.profile
+                state / "store", box_store.key_provider(config, create=fresh), tenant=config.box.tenant,
+                profile=config.box.profile, options=box_store.store_options(config.store, db, trusted.now),
             )  # fmt: skip
             members = Members(store, engine.model_hash)
             parts.callback(members.close)
@@ -148,9 +153,8 @@ def run(config: Config) -> int:
             )
             parts.callback(keypad.stop)
             keypad.start()
-        if provider.warning:
-            note(log, "development_keys", logging.WARNING, why=provider.warning)
-            queue.put(ConditionChanged(Condition.DEVELOPMENT_KEYS, True, provider.warning))
+        for name, why in members.conditions().items():
+            queue.put(ConditionChanged(name, True, why))
         if not trusted.trusted:
             queue.put(ConditionChanged(Condition.NO_CLOCK, True, "the system clock is behind the last trusted time"))
         with start.part("console"):
@@ -201,12 +205,6 @@ def only_one(state: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _key_provider(config: Config) -> KeyProvider:
-    if config.store.key_provider == "credential":
-        return CredentialKeyProvider()
-    return FileKeyProvider(config.box.state / "store.key", create=True)
-
-
 @contextmanager
 def _listening(logs: RecentLogs) -> Iterator[None]:
     logging.getLogger().addHandler(logs)
@@ -224,6 +222,8 @@ def _begin_anew(again: threading.Event, queue: EventQueue[Event]) -> None:
 def _virtual_box(config: Config, parts: ExitStack) -> VirtualBox | None:
     if config.virtual is None:
         return None
+    from hal.virtual.box import VirtualBox  # brings a web server along, which a real box need not load
+
     box = parts.enter_context(VirtualBox.from_options(config.virtual, _display_size(config)))
     handler = ForwardingHandler(box.log)
     logging.getLogger().addHandler(handler)

@@ -30,7 +30,7 @@ from pipeline.eval.identify import OpenSet, identify, split
 from pipeline.eval.toml import thresholds_toml
 from pipeline.eval.verify import ROUNDS, verify
 from pipeline.models.durable import write_durably
-from pipeline.models.manifest import load_manifest
+from pipeline.models.manifest import load_set
 from pipeline.thresholds import CALIBRATED, PROVISIONAL, Thresholds, load_thresholds
 
 EXAMPLES = """examples:
@@ -115,7 +115,7 @@ def _add_thresholds(action: argparse.ArgumentParser) -> None:
 def _bench(options: argparse.Namespace) -> Iterator[Bench]:
     if options.report:
         report.ready()
-    engine = FaceEngine.load(options.models_folder, load_manifest())
+    engine = FaceEngine.load(options.models_folder, load_set(options.models))
     memory = Memory(None if options.no_cache else options.cache)
     try:
         with progress_bar() as tell:

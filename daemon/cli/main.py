@@ -5,17 +5,39 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
+from importlib import import_module
 
 # One core is enough for a gallery's dot products, and four threads that spin for them starve the face models.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from daemon.cli import config, console, doctor, evaluate, init, journal, live, models, run, samples
 from daemon.errors import DaemonError
 from hal.errors import HalError
 from mqtt.errors import MqttError
 from pipeline.errors import PipelineError
 from secure_store.errors import StoreError
+
+# Which module has which command: only the one that is called is loaded, as a start must not wait for the others.
+COMMANDS = {
+    "run": "run the box until it is told to stop",
+    "init": "make a box: a key and a box.toml",
+    "config": "check or show a box.toml",
+    "models": "get, check and list the models",
+    "samples": "get the portraits for the virtual camera",
+    "eval": "measure and calibrate recognition on pictures of yours",
+    "doctor": "examine the box and say what to do",
+    "journal": "show or verify the journal of a box",
+    "status": "what the running box does",
+    "net": "addresses, route and broker",
+    "logs": "the newest log lines of the running box",
+    "camera": "a coarse picture in characters; refused while a payer may be there",
+    "keypad": "shows the keys that are pressed, for some seconds",
+    "display": "shows a test card for some seconds",
+    "restart": "begin anew with the same settings, read again",
+    "reboot": "reboot the machine",
+    "console": "the technician's console on a serial line",
+}
+LIVE = ("status", "net", "logs", "camera", "keypad", "display", "restart", "reboot")
+MODULES = {"eval": "evaluate"} | dict.fromkeys(LIVE, "live")
 
 EXAMPLES = """examples:
   kingfisher models pull                          get the models, once
@@ -34,9 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (run, init, config, models, samples, evaluate, doctor, journal, live, console):
-        module.add(subparsers)
-    options = parser.parse_args(arguments)
+    called = sys.argv[1:] if arguments is None else arguments
+    command = next((word for word in called if not word.startswith("-")), None)
+    if command in COMMANDS:
+        import_module(f"daemon.cli.{MODULES.get(command, command)}").add(subparsers)
+    else:
+        for name, text in COMMANDS.items():
+            subparsers.add_parser(name, help=text)
+    options = parser.parse_args(called)
     try:
         status: int = options.call(options)
     except (DaemonError, HalError, MqttError, PipelineError, StoreError) as error:
@@ -46,11 +73,6 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
-
-
-def default_state() -> Path:
-    """Where the demo and a developer's box keep everything."""
-    return Path(os.environ.get("KINGFISHER_STATE", ".kingfisher"))
 
 
 if __name__ == "__main__":

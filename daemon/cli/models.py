@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.cli.output import add_json, print_json, progress_bar
-from pipeline.models.manifest import load_manifest
+from pipeline.models.manifest import SETS, NpmSource, Source, load_set
 from pipeline.models.pull import pull
 from pipeline.models.verify import FileReport, FileState, verify
 
@@ -25,31 +25,43 @@ def add(subparsers: Any) -> None:
     ):
         action = actions.add_parser(name, help=text)
         action.add_argument("--folder", type=Path, default=None, help="default: $KINGFISHER_STATE/models")
+        action.add_argument("--set", default="default", choices=tuple(SETS), help="which set (%(default)s)")
+        if name == "pull":
+            action.add_argument("--from", dest="offered", type=Path, help="look into this folder before fetching")
         add_json(action)
         action.set_defaults(call=call)
 
 
 def call_pull(options: argparse.Namespace) -> int:
     with progress_bar() as tell:
-        reports = pull(_folder(options), progress=tell, npm_lock=NPM_LOCK if NPM_LOCK.exists() else None)
+        reports = pull(
+            _folder(options), load_set(options.set), progress=tell, offered=options.offered,
+            npm_lock=NPM_LOCK if NPM_LOCK.exists() else None,
+        )  # fmt: skip
     return _print(reports, options.json)
 
 
 def call_verify(options: argparse.Namespace) -> int:
-    return _print(verify(_folder(options), load_manifest()), options.json)
+    return _print(verify(_folder(options), load_set(options.set)), options.json)
 
 
 def call_list(options: argparse.Namespace) -> int:
-    manifest = load_manifest()
+    manifest = load_set(options.set)
     if options.json:
         print_json(manifest.model_dump(mode="json"))
         return 0
     for model in manifest.models:
         source = manifest.sources[model.source]
-        print(f"{model.role:10} {model.file}  from {source.package} {source.version} ({source.licence})")
+        print(f"{model.role:10} {model.file}  from {_origin(source)} ({source.licence})")
         for key, value in model.model_dump(mode="json", exclude={"role", "file"}).items():
             print(f"           {key}: {value}")
     return 0
+
+
+def _origin(source: Source) -> str:
+    if isinstance(source, NpmSource):
+        return f"{source.package} {source.version}"
+    return f"{source.homepage} at {source.commit[:12]}"
 
 
 def _folder(options: argparse.Namespace) -> Path:

@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
 SHOW_AFTER_S = 1.0
 
 
@@ -28,6 +25,9 @@ def print_json(value: Any) -> None:
 @contextmanager
 def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
     """Gives `tell(done, total, label)`; a bar appears on stderr once a second has passed."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     began_s = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
