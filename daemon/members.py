@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon import box_store
 from daemon.enrolment.machine import Request
 from daemon.payment.events import PinOutcome
 from pipeline.capture import Capture
@@ -47,16 +48,18 @@ class GalleryMatcher:
 
 
 class Members:
-    """Thread-safe. Nothing of a template is kept here beyond the store's own memory."""
+    """Thread-safe. Nothing of a template is kept here beyond the store's own memory. Whoever changes `store` without
+    this class calls `reload` afterwards.
+    """
 
     def __init__(self, store: SecureStore, model_hash: str) -> None:
-        self._store, self._model_hash = store, model_hash
+        self.store, self._model_hash = store, model_hash
         self._lock = threading.Lock()
         self._gallery = store.gallery(model_hash, PAY)
         self._matcher = GalleryMatcher(self._gallery)
 
     def __len__(self) -> int:
-        return len(self._store.people())
+        return len(self.store.people())
 
     def matcher(self) -> Matcher:
         """The gallery as it is now; a payment that has begun keeps the one it began with."""
@@ -65,7 +68,7 @@ class Members:
 
     def check_pin(self, payer: str, pin: str) -> PinOutcome:
         """Counts nothing: the caller has counted the try. Raises StoreError."""
-        return _OUTCOMES[self._store.check_pin(payer, pin, PAY)]
+        return _OUTCOMES[self.store.check_pin(payer, pin, PAY)]
 
     def enrol(self, request: Request, pin: str, capture: Capture, wall: int) -> None:
         """Durable, and found by the next search, when it returns. Raises StoreError."""
@@ -73,34 +76,41 @@ class Members:
         rows = [Template(t.embedding, t.quality, capture.model_hash) for t in capture.templates]
         templates = (Template(capture.embedding, capture.quality, capture.model_hash), *rows)
         links = {ENROLLED_BY: request.command_id}
-        self._store.enrol(NewPerson(request.handle, templates, consent, pin=pin, links=links))
-        self._reload()
+        self.store.enrol(NewPerson(request.handle, templates, consent, pin=pin, links=links))
+        self.reload()
 
     def enrolled_by(self, request: Request) -> bool:
         """Whether this very command has made the record before: a power cut may come between record and report."""
         try:
-            return self._store.links(request.handle, PAY).get(ENROLLED_BY) == request.command_id
+            return self.store.links(request.handle, PAY).get(ENROLLED_BY) == request.command_id
         except StoreError:
             return False
 
     def erase(self, handle: str) -> None:
         """Gone from disk when it returns; from memory once a payment that is looking for a face has ended. Raises
         StoreError."""
-        self._store.erase(handle)
-        self._reload()
+        self.store.erase(handle)
+        self.reload()
 
     def reason_of(self, error: Exception) -> str:
         """A machine's word for the fleet: the error's name, never its text."""
         name = type(error).__name__ if isinstance(error, StoreError) else "Fault"
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
+    def conditions(self) -> dict[str, str]:
+        """What is amiss with the store and its memory, by name. Raises StoreError."""
+        with self._lock:
+            unlocked = self._gallery.locked_why_not
+        return box_store.conditions(self.store.status(), unlocked)
+
+    def reload(self) -> None:
+        """The gallery as the store has it now. Raises StoreError."""
+        gallery = self.store.gallery(self._model_hash, PAY)
+        with self._lock:
+            self._gallery, self._matcher = gallery, GalleryMatcher(gallery)
+
     def close(self) -> None:
         """Wipes the gallery. May be called twice."""
         with self._lock:
             self._gallery.close()
-        self._store.close()
-
-    def _reload(self) -> None:
-        gallery = self._store.gallery(self._model_hash, PAY)
-        with self._lock:
-            self._gallery, self._matcher = gallery, GalleryMatcher(gallery)
+        self.store.close()

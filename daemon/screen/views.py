@@ -60,7 +60,7 @@ class Condition(StrEnum):
     STORE_LOCKED = "store_locked"
     DISK_FULL = "disk_full"
     TOO_HOT = "too_hot"
-    DEVELOPMENT_KEYS = "development_keys"
+    KEY_BESIDE_DATA = "key_beside_data"
     UPDATING = "updating"
     CONFIG_REFUSED = "config_refused"
     NOT_PROVISIONED = "not_provisioned"

@@ -91,7 +91,7 @@ def test_status_says_in_one_answer_what_a_technician_asks_first(idle: Counter) -
     assert status["stage"] == "Idle"
     assert status["payers"] == 0
     [condition] = status["conditions"]
-    assert condition["name"] == "development_keys"
+    assert condition["name"] == "key_beside_data"
     assert condition["suggestion"]
     assert status["versions"]["kingfisher"]
 
