@@ -12,18 +12,18 @@ import numpy as np
 
 from pipeline.alignment import SIDE, TEMPLATE, Points, back_to_frame, five_points, similarity
 from pipeline.boxes import area, grown, square, suppress
+from pipeline.detectors import rfb_boxes, yunet_boxes
 from pipeline.liveness import Liveness
 from pipeline.match import Embedding
-from pipeline.models.manifest import Manifest, Role, load_manifest
+from pipeline.models.manifest import LIVENESS_ROLES, Manifest, Role, load_manifest
 from pipeline.models.verify import read_verified
 from pipeline.picture import Box, Picture, Pixels
 from pipeline.quality import Quality, measure
 from pipeline.runtime import BoundModel
 from pipeline.screen_edge import screen_edge
 
-DETECTED = 0.65  # a detector score from here on is a face
 OVERLAP = 0.4  # two boxes that overlap more (IoU) are one face
-LIVENESS_SCALE = 2.7  # the liveness model sees the face box grown by this
+EDGE_SIZE = (320, 240)  # the frame, stretched to this, in which the sides of a screen are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class FaceEngine:
         self.manifest = manifest
         self.models = models
         self.model_hash = manifest.model("embedding").sha256
+        self.liveness_roles = tuple(role for role in LIVENESS_ROLES if role in models)
 
     @classmethod
     def load(cls, folder: Path, manifest: Manifest | None = None, *, threads: int = 1) -> FaceEngine:
@@ -98,14 +99,15 @@ class FaceEngine:
         picture = Picture.of(image)
         model = self.models["detect"]
         _, _, height, width = model.declared.input_shape
-        model.run(picture.shrunk_to(width, height))
-        scores = model.outputs["scores"][0, :, 1]
-        candidates = np.flatnonzero(scores > DETECTED)
-        if not candidates.size:
+        if model.declared.decoder == "yunet":
+            pixels, scale = picture.fitted_to(width, height)
+            model.run(pixels)
+            boxes, scores = yunet_boxes(model.outputs, width, scale)
+        else:
+            model.run(picture.shrunk_to(width, height))
+            boxes, scores = rfb_boxes(model.outputs, picture.width, picture.height)
+        if not scores.size:
             return []
-        boxes = model.outputs["boxes"][0, candidates]
-        scores = scores[candidates]
-        boxes = boxes * np.array([picture.width, picture.height] * 2, np.float32)
         faces = []
         for index in suppress(boxes, scores, OVERLAP):
             x0, y0, x1, y1 = (float(edge) for edge in boxes[index])
@@ -123,23 +125,33 @@ class FaceEngine:
     def screen_edge(self, image: Pixels | Picture, face: Face) -> float:
         """How surely the face lies inside something held up, 0..1: needs no model. Raises FrameRefused."""
         picture = Picture.of(image)
-        _, _, height, width = self.models["detect"].declared.input_shape
+        width, height = EDGE_SIZE
         across, down = width / picture.width, height / picture.height
         x0, y0, x1, y1 = face.box
         box = (x0 * across, y0 * down, x1 * across, y1 * down)
         return screen_edge(picture.shrunk_to(width, height), box, across / down)
 
     def live(self, image: Pixels | Picture, face: Face) -> float:
-        """The model's probability that this is a live face, 0..1; 0 where it gives no number. Raises FrameRefused."""
+        """The probability that this is a live face, 0..1: the mean over the set's liveness models. Raises FrameRefused.
+
+        0 where any of them gives no number.
+        """
+        parts = self.live_parts(image, face)
+        return sum(parts.values()) / len(parts)
+
+    def live_parts(self, image: Pixels | Picture, face: Face) -> dict[Role, float]:
+        """What each liveness model of the set says, 0..1; all 0 where one gives no number. Raises FrameRefused."""
         picture = Picture.of(image)
-        model = self.models["liveness"]
-        x, y, width, height = grown(
-            square(face.box, picture.width, picture.height), LIVENESS_SCALE, picture.width, picture.height
-        )
-        logits = model.run(picture.crop(x, y, width, height, model.declared.input_shape[2]))[0].astype(np.float64)
-        weights = np.exp(logits - logits.max())
-        live = float(weights[0] / weights.sum())
-        return live if live == live else 0.0
+        parts: dict[Role, float] = {}
+        for role in self.liveness_roles:
+            model = self.models[role]
+            sees = model.declared.sees
+            box = square(face.box, picture.width, picture.height) if sees.square else face.box
+            x, y, width, height = grown(box, sees.scale, picture.width, picture.height)
+            logits = model.run(picture.crop(x, y, width, height, model.declared.input_shape[2]))[0].astype(np.float64)
+            weights = np.exp(logits - logits.max())
+            parts[role] = float(weights[sees.live_class] / weights.sum())
+        return parts if all(live == live for live in parts.values()) else dict.fromkeys(parts, 0.0)
 
     def embed(self, view: FaceView) -> Embedding:
         """(512,) float32, L2-normalised; all NaN where the model gave nothing that has a direction."""

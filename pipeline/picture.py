@@ -60,6 +60,14 @@ class Picture:
         self._shrunk = np.asarray(image)
         return self._shrunk
 
+    def fitted_to(self, width: int, height: int) -> tuple[Pixels, float]:
+        """The whole frame as large as it fits, in the upper left of width x height, the rest black; and its scale."""
+        scale = min(width / self.width, height / self.height)
+        columns, rows = max(1, min(width, round(self.width * scale))), max(1, min(height, round(self.height * scale)))
+        canvas = np.zeros((height, width, 3), np.uint8)
+        canvas[:rows, :columns] = self.shrunk_to(columns, rows)
+        return canvas, scale
+
     def crop(self, x: int, y: int, width: int, height: int, side: int, *, gray: bool = False) -> Pixels:
         """A rectangle inside the frame, resized bilinearly (no anti-aliasing) to side x side: (side, side[, 3])."""
         return self.warp((width / side, 0.0, x, 0.0, height / side, y), side, gray=gray)

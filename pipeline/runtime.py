@@ -25,6 +25,8 @@ class BoundModel:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for axis, size in declared.free_axes.items():
+            options.add_free_dimension_override_by_name(axis, size)
         try:
             self.session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:

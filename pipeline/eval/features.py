@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline.engine import Face, FaceEngine
 from pipeline.errors import EvaluationRefused, FrameRefused
-from pipeline.models.manifest import ROLES, Role
+from pipeline.models.manifest import Role
 from pipeline.picture import Picture, Pixels
 
 FACE_ROLES: tuple[Role, ...] = ("detect", "landmarks", "embedding")
@@ -132,10 +132,10 @@ def central_face(engine: FaceEngine, pixels: Pixels) -> Face | None:
     )
 
 
-def question(what: str, engine: FaceEngine, roles: Sequence[Role] = ROLES) -> str:
-    """Names what is asked: kind, the models' hashes, and the code between picture and answer."""
+def question(what: str, engine: FaceEngine, roles: Sequence[Role] | None = None) -> str:
+    """Names what is asked: kind, the models' hashes (all, where no roles are named), the code between both."""
     digest = hashlib.sha256(what.encode())
-    for role in roles:
+    for role in engine.models if roles is None else roles:
         digest.update(engine.manifest.model(role).sha256.encode())
     for name in SOURCES:
         path = Path(__file__).parents[1] / f"{name}.py"

