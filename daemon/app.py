@@ -27,6 +27,7 @@ from daemon.console.desk import Desk
 from daemon.console.lending import Lending
 from daemon.console.recent_logs import RecentLogs
 from daemon.console.snapshot import Board
+from daemon.console.store_desk import StoreDesk
 from daemon.errors import AlreadyRunning
 from daemon.event_queue import EventQueue
 from daemon.face_watch import Faces, FaceWatch
@@ -160,6 +161,7 @@ def run(config: Config) -> int:
         with start.part("console"):
             desk = Desk(
                 config=config, board=board, db=db, clock=trusted, link=link, members=members, logs=logs,
+                store=StoreDesk(members, db, trusted, state, lambda *news: queue.put(ConditionChanged(*news))),
                 display_size=display.size, tls=_tls(config.broker), model_hash=engine.model_hash,
                 software=version("kingfisher"), send=queue.put, restart=lambda: _begin_anew(again, queue),
                 began_s=time.monotonic(),

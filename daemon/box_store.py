@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
 
 from daemon import journal
 from daemon.box_db import BoxDb
 from daemon.config.model import Config, StoreSection
 from secure_store.credential_key import CredentialKeyProvider
+from secure_store.errors import StoreUnwritable
 from secure_store.keys import FileKeyProvider, KeyProvider
 from secure_store.open_loop import StoreStatus
 from secure_store.options import Refusal, StoreOptions
+from secure_store.store import SecureStore
 from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
 from secure_store.witness import FileWitness, Witness
 
@@ -100,3 +107,29 @@ def conditions(status: StoreStatus, unlocked: str | None) -> dict[str, str]:
     if unlocked is not None:
         found["memory_not_locked"] = unlocked
     return found
+
+
+def described(store: SecureStore) -> dict[str, Any]:
+    """The store in plain values, for whoever looks after it. Raises StoreError."""
+    return {**plain(store.status()), "public_key": store.public_key().hex()}
+
+
+def plain(found: Any) -> Any:
+    """One of the store's answers as lists, words and numbers."""
+    if is_dataclass(found) and not isinstance(found, type):
+        return {field.name: plain(getattr(found, field.name)) for field in fields(found)}
+    if isinstance(found, Mapping):
+        return {str(name): plain(value) for name, value in found.items()}
+    if isinstance(found, frozenset | set):
+        return sorted(found)
+    return [plain(value) for value in found] if isinstance(found, list | tuple) else found
+
+
+def new_backup(folder: Path, now: int) -> Path:
+    """A name in `folder` that nothing has yet. Raises StoreUnwritable."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreUnwritable(str(folder), f"the folder cannot be made ({error.strerror})") from None
+    name = time.strftime("store-%Y%m%dT%H%M%SZ", time.gmtime(now))
+    return next(path for n in count() if not (path := folder / f"{name}{f'-{n}' if n else ''}.backup").exists())

@@ -26,6 +26,7 @@ from daemon.console.preview import ascii_preview, brightness
 from daemon.console.reboot import ask_for_reboot
 from daemon.console.recent_logs import RecentLogs
 from daemon.console.snapshot import Board
+from daemon.console.store_desk import StoreDesk
 from daemon.console.test_card import test_card
 from daemon.console.wire import Peer
 from daemon.fleet_link import FleetLink, counts
@@ -55,6 +56,7 @@ class Desk:
     clock: TrustedClock
     link: FleetLink
     members: Members
+    store: StoreDesk
     logs: RecentLogs
     display_size: tuple[int, int]
     tls: TlsOptions | None
@@ -95,6 +97,10 @@ class Desk:
                 self._only_idle(force)
                 note(log, "reboot_asked")
                 return {"asked": str(ask_for_reboot())}
+            case "store", requests.StoreArgs() as wanted:
+                if wanted.action == "verify":
+                    self._only_idle(False)  # it has the store for itself: no PIN would be checked meanwhile
+                return self.store.answer(wanted, peer)
             case "typed", requests.TypedArgs() as typed:
                 return self._typed(typed)
             case _:

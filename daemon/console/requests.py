@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -43,6 +43,13 @@ class TypedArgs(Args):
     at: Annotated[int, Field(ge=0, le=2**40)]
 
 
+class StoreArgs(Args):
+    """What is done to the store, and to whom."""
+
+    action: Literal["status", "verify", "show", "rotate", "renew", "erase", "erase-expired", "backup"]
+    handle: Annotated[str, Field(max_length=128)] = ""
+
+
 COMMANDS: dict[str, type[Args]] = {
     "status": NoArgs,
     "doctor": NoArgs,
@@ -56,6 +63,7 @@ COMMANDS: dict[str, type[Args]] = {
     "restart": ForceArgs,
     "reboot": ForceArgs,
     "typed": TypedArgs,
+    "store": StoreArgs,
 }
 
 
