@@ -62,7 +62,7 @@ class TrustedClock:
     def ask(self) -> str:
         """A fresh nonce for a time request; an answer to an earlier one counts no more."""
         with self._lock:
-            self._nonce, self._asked_s = secrets.token_urlsafe(16), time.monotonic()
+            self._nonce, self._asked_s = secrets.token_hex(16), time.monotonic()
             return self._nonce
 
     def answered(self, nonce: str, now: int) -> Heard:
