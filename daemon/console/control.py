@@ -13,6 +13,7 @@ import pwd
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ log = logging.getLogger("daemon.control")
 GROUP = "kingfisher"
 MAX_CONNECTIONS = 8
 IDLE_S = 300.0
+FAREWELL_S = 1.0
 SO_PEERGROUPS = 59
 
 Answer = Callable[[str, Any, Peer], Any]
@@ -48,18 +50,26 @@ class ControlSocket:
         self._thread.start()
 
     def stop(self) -> None:
-        """Nobody is answered any more. May be called twice."""
+        """Answers under way (that of `restart` is one) go out within a second; then nobody is answered any more. May
+        be called twice."""
         self._stopping.set()
         self.path.unlink(missing_ok=True)
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._shut(socket.SHUT_RD)
+        until_s = time.monotonic() + FAREWELL_S
+        while self._connections and time.monotonic() < until_s:
+            time.sleep(0.01)
+        self._shut(socket.SHUT_RDWR)
+        if self._thread.is_alive():
+            self._thread.join(2)
+
+    def _shut(self, how: int) -> None:
         with self._lock:
             for connection in self._connections:
                 with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        if self._thread.is_alive():
-            self._thread.join(2)
+                    connection.shutdown(how)
 
     def _accept(self) -> None:
         while not self._stopping.is_set():

@@ -116,6 +116,26 @@ def test_a_command_that_hangs_holds_up_nobody_else_and_no_stop(tmp_path: Path) -
         ControlClient(tmp_path).ask("x")
 
 
+def test_an_answer_under_way_is_given_before_the_socket_closes(tmp_path: Path) -> None:
+    stopping = threading.Event()
+
+    def slow(command: str, args: Any, peer: Peer) -> Any:
+        stopping.wait(5)
+        time.sleep(0.2)
+        return "done"
+
+    control = ControlSocket(tmp_path, slow)
+    control.start()
+    answers: list[Any] = []
+    asking = threading.Thread(target=lambda: answers.append(ControlClient(tmp_path).ask("restart")))
+    asking.start()
+    time.sleep(0.3)
+    stopping.set()
+    control.stop()
+    asking.join(5)
+    assert answers == ["done"]
+
+
 def test_the_socket_is_for_owner_and_group_alone_and_replaces_a_dead_ones(tmp_path: Path) -> None:
     (tmp_path / "control.sock").touch()
     control = ControlSocket(tmp_path, answer)
