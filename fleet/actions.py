@@ -16,8 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fleet import boxes, door, ledger_check, service
-from fleet import orders as order_book
+from fleet import boxes, door, ledger_check, order_view, service
 from fleet.acquirer import FailMode, SimulatedAcquirer
 from fleet.broker import EmbeddedBroker, parse_address, run_until, stop_signals
 from fleet.client import GatewayClient
@@ -152,7 +151,7 @@ def enrol(args: Namespace) -> int:
 
 def orders(args: Namespace) -> int:
     with reading(args.state) as connection:
-        rows = order_book.recent(connection, args.limit, int(time.time()))
+        rows = order_view.recent(connection, args.limit, int(time.time()))
     lines = [
         (v["order_id"], v["currency"], v["amount"], v["status"], v["reason"] or "", v["title"] or "") for v in rows
     ]
@@ -171,12 +170,12 @@ def accounts(args: Namespace) -> int:
 
 def ledger_verify(args: Namespace) -> int:
     with reading(args.state) as connection:
-        report = ledger_check.verify(connection)
+        report = ledger_check.verify(connection, int(time.time()))
     lines = [f"FAULT {fault['what']}: {fault['where']}" for fault in report["faults"]]
     verdict = "the ledger is right" if report["ok"] else f"{len(report['faults'])} faults"
     lines.append(
         f"{verdict}: {report['orders']} orders, {report['captures']} captures, {report['reversals']} reversals,"
-        f" {report['unsettled']} unsettled"
+        f" {report['unsettled']} unsettled, {report['captured_unconfirmed']} captured and not confirmed by their box"
     )
     say(args, report, "\n".join(lines))
     return 0 if report["ok"] else 1

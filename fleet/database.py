@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-
-from sqlite_utils import Database
 
 from mqtt.inbox import Inbox
 from mqtt.outbox import Outbox
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # raise it with every change of the schema: a file of this version is taken as it is
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS boxes (
@@ -55,10 +54,18 @@ CREATE TABLE IF NOT EXISTS attempts (
   order_id TEXT NOT NULL REFERENCES orders (order_id), attempt INTEGER NOT NULL CHECK (attempt > 0),
   payer TEXT, factors TEXT, channel TEXT, flow TEXT, received_at INTEGER NOT NULL,
   status TEXT NOT NULL CHECK (status IN ('submitted', 'approved', 'declined', 'reversed')),
-  reason TEXT NOT NULL, reference TEXT, settled_at INTEGER, PRIMARY KEY (order_id, attempt)
+  reason TEXT NOT NULL, reference TEXT, settled_at INTEGER,
+  decided_at INTEGER, confirmed_at INTEGER CHECK (confirmed_at IS NULL OR status = 'approved'),
+  PRIMARY KEY (order_id, attempt)
 ) STRICT;
 -- one live attempt per order
 CREATE UNIQUE INDEX IF NOT EXISTS one_live_attempt ON attempts (order_id) WHERE status IN ('submitted', 'approved');
+CREATE INDEX IF NOT EXISTS attempts_unconfirmed ON attempts (settled_at)
+  WHERE status = 'approved' AND confirmed_at IS NULL;
+-- what the box has taken as approved stays so: the goods have gone
+CREATE TRIGGER IF NOT EXISTS confirmed_stays BEFORE UPDATE ON attempts WHEN OLD.confirmed_at IS NOT NULL
+  AND (NEW.status <> OLD.status OR NEW.confirmed_at IS NOT OLD.confirmed_at)
+BEGIN SELECT RAISE(ABORT, 'confirmed by the box'); END;
 
 CREATE TABLE IF NOT EXISTS commands (
   command_id TEXT PRIMARY KEY, box TEXT NOT NULL REFERENCES boxes (id), command TEXT NOT NULL, args TEXT NOT NULL,
@@ -75,6 +82,13 @@ CREATE TABLE IF NOT EXISTS tickets (
 ) STRICT;
 """
 
+# Version 1 called a capture final at once: what it called so, stays so.
+_FROM_VERSION_1 = (
+    "ALTER TABLE attempts ADD COLUMN decided_at INTEGER",
+    "ALTER TABLE attempts ADD COLUMN confirmed_at INTEGER CHECK (confirmed_at IS NULL OR status = 'approved')",
+    "UPDATE attempts SET confirmed_at = settled_at WHERE status = 'approved'",
+)
+
 OUTBOX = Outbox()
 INBOX = Inbox()
 
@@ -85,15 +99,45 @@ def open_database(path: Path) -> sqlite3.Connection:
     path.chmod(0o600)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"{path} was made by a newer version of this program")
-    db = Database(connection)
-    db.executescript(_TABLES)
-    OUTBOX.create_tables(db)
-    INBOX.create_tables(db)
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    connection.commit()
-    connection.isolation_level = None  # from here on, transactions begin where the code says so
+    connection.isolation_level = None  # transactions begin where the code says so
     connection.row_factory = sqlite3.Row
+    if _version(connection) > SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"{path} was made by a newer version of this program")
+    if _version(connection) < SCHEMA_VERSION:
+        _bring_up_to_date(connection)
     return connection
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """All or nothing, and once, however many processes open it at a time."""
+    from sqlite_utils import Database  # slow to import, and needed for a new file only
+
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _version(connection) == 1:
+            for statement in _FROM_VERSION_1:
+                connection.execute(statement)
+        for statement in _statements(_TABLES):
+            connection.execute(statement)
+        db = Database(connection)
+        OUTBOX.create_tables(db)
+        INBOX.create_tables(db)
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fleet import accounts, boxes, commands, ledger_check, orders, till_font
+from fleet import accounts, boxes, commands, ledger_check, order_view, till_font
 from fleet.desk import Desk
 from fleet.errors import AddressRefused, AmountRefused, BoxUnknown, FleetError, NotFound, RequestRefused
 from fleet.gateway import Gateway
@@ -165,7 +165,7 @@ class Door:
     async def _get_order(self, request: web.Request) -> web.Response:
         self._allow(request, API, TILL)
         order_id = request.match_info["id"]
-        view = await self._do(lambda tx: orders.view(tx, order_id, self._gateway.now()))
+        view = await self._do(lambda tx: order_view.view(tx, order_id, self._gateway.now()))
         if self._who(request) == TILL:
             view.pop("payer")  # a till need not know who paid
         return web.json_response(view)
@@ -173,7 +173,7 @@ class Door:
     async def _get_orders(self, request: web.Request) -> web.Response:
         self._allow(request, API)
         limit = _limit(request)
-        return web.json_response(await self._do(lambda tx: orders.recent(tx, limit, self._gateway.now())))
+        return web.json_response(await self._do(lambda tx: order_view.recent(tx, limit, self._gateway.now())))
 
     async def _post_enrolment(self, request: web.Request) -> web.Response:
         self._allow(request, API)

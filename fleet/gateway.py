@@ -13,15 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet import accounts, boxes, commands, orders
+from fleet import accounts, boxes, commands, order_view, orders
 from fleet.acquirer import Acquirer
 from fleet.database import INBOX, OUTBOX
-from fleet.settlement import CAPTURE_WINDOW_S, Settlement, waiting
+from fleet.settlement import CAPTURE_WINDOW_S, Confirmed, Settlement, unconfirmed, waiting
 from mqtt import topics
 from mqtt.envelope import Claims, Limits, Signer, TrustedKey, Verifier
 from mqtt.errors import EnvelopeRefused, RefusalReason
 from mqtt.outbox import Priority
 from mqtt.schemas import (
+    MAX_UNSETTLED,
     Body,
     CommandBody,
     EventBody,
@@ -65,8 +66,9 @@ class Gateway:
             body = parse_body(claims)
         except EnvelopeRefused as error:
             self.refused[error.reason] += 1
-            if error.reason is not RefusalReason.REPLAYED:
-                log.warning("event=refused reason=%s", error.reason)
+            count = self.refused[error.reason]
+            if error.reason is not RefusalReason.REPLAYED and count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th ...
+                log.warning("event=refused reason=%s so_far=%d", error.reason, count)
             return
         boxes.note_seen(tx, claims.iss, self.now())
         self._act(tx, claims, body)
@@ -100,6 +102,7 @@ class Gateway:
                 self._answer(tx, box, self._settlement.reverse(tx, box, order_id, attempt, now))
             case StateBody():
                 if boxes.note_state(tx, box, body, claims.iat, now) and body.online:
+                    self._note_settled(tx, box, body, claims.iat)
                     self._send_what_is_missing(tx, box, body)
             case EventBody():
                 self._note_event(tx, box, body)
@@ -118,6 +121,26 @@ class Gateway:
             orders.note_on_box(tx, event.order_id, box, self.now())
         elif event.event == "order.cancelled":
             orders.note_cancelled(tx, event.order_id, box, event.reason)
+        elif event.event == "order.approved":
+            self._note_approved(tx, box, event.order_id, event.data.get("attempt"))
+
+    def _note_approved(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: object) -> None:
+        """The box's word is what makes an approval final."""
+        if type(attempt) is not int or not 0 < attempt < 2**31:
+            log.warning("event=confirmation_without_attempt box=%s order=%s", box, order_id)
+            return
+        outcome = self._settlement.confirm(tx, box, order_id, attempt, self.now())
+        level = logging.WARNING if outcome is Confirmed.CONTRADICTED else logging.INFO
+        log.log(level, "event=confirmed box=%s order=%s attempt=%d outcome=%s", box, order_id, attempt, outcome)
+
+    def _note_settled(self, tx: sqlite3.Connection, box: str, state: StateBody, made_at: int) -> None:
+        """A confirmation may get lost (a broker that forgets, a box away for a day): the list of what a box has not
+        settled is then the proof, unless that list is full."""
+        if len(state.unsettled) >= MAX_UNSETTLED:
+            return
+        unsettled = {(item.order_id, item.attempt) for item in state.unsettled}
+        for order_id, attempt in self._settlement.infer(tx, box, unsettled, made_at, self.now()):
+            log.info("event=confirmed_by_state box=%s order=%s attempt=%d", box, order_id, attempt)
 
     def _send_what_is_missing(self, tx: sqlite3.Connection, box: str, state: StateBody) -> None:
         now = self.now()
@@ -158,13 +181,16 @@ class Gateway:
         OUTBOX.prune(tx, now)
 
     def resend_open(self, tx: sqlite3.Connection) -> None:
-        """After a (re)connect: a broker that keeps no sessions has lost what it had for the boxes."""
+        """After a (re)connect: a broker that keeps no sessions has lost what it had for the boxes, and what they had
+        for us: a box that gets an approval again says again that it took it."""
         now = self.now()
         for row in tx.execute("SELECT id FROM boxes WHERE revoked_at IS NULL").fetchall():
             for order in orders.open_bodies(tx, row["id"], now):
                 self._put_order(tx, row["id"], order)
             for command, expires_at in commands.open_bodies(tx, row["id"], now):
                 self._put(tx, row["id"], "command", command, expires_at, Priority.CONTROL)
+        for box, answer in unconfirmed(tx):
+            self._answer(tx, box, answer)
 
     # --- for the operator -----------------------------------------------------------------------------------------
 
@@ -186,7 +212,7 @@ class Gateway:
             title=title, expires_at=now + life_s, now=now,
         )  # fmt: skip
         self._put_order(tx, chosen["id"], order)
-        return orders.view(tx, order.order_id, now)
+        return order_view.view(tx, order.order_id, now)
 
     def enrol(
         self,

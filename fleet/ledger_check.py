@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from fleet.order_view import UNCONFIRMED_AFTER_S
+
 _CHECKS: dict[str, str] = {
     "an entry's postings do not sum to zero": (
         "SELECT 'entry ' || e.id FROM entries e LEFT JOIN postings p ON p.entry = e.id GROUP BY e.id, p.currency"
@@ -28,6 +30,9 @@ _CHECKS: dict[str, str] = {
     "an approved attempt was reversed in the books": (
         "SELECT a.order_id || '/' || a.attempt FROM attempts a JOIN entries e ON e.order_id = a.order_id"
         " AND e.kind = 'reversal' WHERE a.status = 'approved'"
+    ),
+    "an attempt that its box took as approved was not captured, or was reversed": (
+        "SELECT order_id || '/' || attempt FROM attempts WHERE confirmed_at IS NOT NULL AND status <> 'approved'"
     ),
     "a capture belongs to an attempt that was declined, or to none": (
         "SELECT e.order_id || '/' || e.attempt FROM entries e LEFT JOIN attempts a ON a.order_id = e.order_id"
@@ -54,8 +59,9 @@ _CHECKS: dict[str, str] = {
 }
 
 
-def verify(connection: sqlite3.Connection) -> dict[str, Any]:
-    """`ok`, every fault found (`what`, `where`), and sums per currency. One consistent snapshot."""
+def verify(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
+    """`ok`, every fault found (`what`, `where`), and sums per currency. One consistent snapshot. No fault, but to be
+    looked into: `captured_unconfirmed` captures that their box has neither confirmed nor reversed for long."""
     connection.execute("BEGIN")
     try:
         faults = [
@@ -77,7 +83,9 @@ def verify(connection: sqlite3.Connection) -> dict[str, Any]:
         count = connection.execute(
             "SELECT (SELECT count(*) FROM entries WHERE kind = 'capture'), (SELECT count(*) FROM entries WHERE"
             " kind = 'reversal'), (SELECT count(*) FROM attempts WHERE status = 'submitted'),"
-            " (SELECT count(*) FROM orders)"
+            " (SELECT count(*) FROM orders),"
+            " (SELECT count(*) FROM attempts WHERE status = 'approved' AND confirmed_at IS NULL AND settled_at < ?)",
+            (now - UNCONFIRMED_AFTER_S,),
         ).fetchone()
     finally:
         connection.execute("ROLLBACK")
@@ -89,6 +97,7 @@ def verify(connection: sqlite3.Connection) -> dict[str, Any]:
         "reversals": count[1],
         "unsettled": count[2],
         "orders": count[3],
+        "captured_unconfirmed": count[4],
     }
 
 

@@ -1,13 +1,10 @@
-"""Orders the fleet issued: made, told to the box, followed. What a payment must match is what stands here."""
+"""Orders the fleet issued: made, told to the box. What a payment must match is what stands here."""
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-from typing import Any
 
-from fleet.errors import NotFound
-from fleet.money import format_amount
 from mqtt.schemas import OrderBody
 
 
@@ -75,56 +72,3 @@ def note_cancelled(tx: sqlite3.Connection, order_id: str, box: str, reason: str 
         " (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id AND a.status = 'submitted')",
         (reason, order_id, box),
     )
-
-
-def view(tx: sqlite3.Connection, order_id: str, now: int) -> dict[str, Any]:
-    """One order for people and machines; `status` is one of queued, sent, on_box, paying, approved, declined, expired,
-    cancelled, reversed. Raises NotFound."""
-    row = tx.execute("SELECT * FROM orders WHERE order_id = ?", (order_id,)).fetchone()
-    if row is None:
-        raise NotFound(f"order {order_id[:64]}", "never issued")
-    last = tx.execute("SELECT * FROM attempts WHERE order_id = ? ORDER BY attempt DESC LIMIT 1", (order_id,)).fetchone()
-    status = _status(row, last, now)
-    decisive = last
-    if status in ("approved", "reversed") and last["status"] not in ("approved", "reversed"):
-        decisive = tx.execute(
-            "SELECT * FROM attempts WHERE order_id = ? AND status IN ('approved', 'reversed')", (order_id,)
-        ).fetchone()
-    return {
-        "order_id": order_id,
-        "box": row["box"],
-        "amount": format_amount(row["amount_minor"], row["currency"]),
-        "amount_minor": row["amount_minor"],
-        "currency": row["currency"],
-        "title": row["title"],
-        "created_at": row["created_at"],
-        "expires_at": row["expires_at"],
-        "status": status,
-        "final": status in ("approved", "expired", "cancelled", "reversed"),
-        "attempt": decisive["attempt"] if decisive else None,
-        "reason": row["closed_reason"] or (decisive["reason"] if decisive else None),
-        "reference": decisive["reference"] if decisive else None,
-        "payer": decisive["payer"] if decisive else None,
-    }
-
-
-def recent(tx: sqlite3.Connection, limit: int, now: int) -> list[dict[str, Any]]:
-    rows = tx.execute(
-        "SELECT order_id FROM orders ORDER BY created_at DESC, order_id DESC LIMIT ?", (limit,)
-    ).fetchall()
-    return [view(tx, row[0], now) for row in rows]
-
-
-def _status(order: sqlite3.Row, last: sqlite3.Row | None, now: int) -> str:
-    stored = order["status"]
-    if stored != "open":
-        return {"paid": "approved"}.get(stored, str(stored))
-    if last is not None and last["status"] == "submitted":
-        return "paying"
-    if now > order["expires_at"]:
-        return "expired"
-    if last is not None:
-        return "declined"
-    if order["on_box_at"] is not None:
-        return "on_box"
-    return "sent" if order["sent_at"] is not None else "queued"

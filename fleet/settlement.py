@@ -3,20 +3,32 @@
 Pure decisions over the ledger in the caller's transaction: no network, no clock. The rules, in the order they count:
 an attempt is answered once, and asked again it gets the answer that stands now; an order is captured at most once,
 ever; an attempt that was asked about or reversed before it came (a tombstone) can never be charged; an attempt
-younger than another of its order is void.
+younger than another of its order is void. A capture is the payer's for as long as the box has not taken it as its
+approval: until then the box may reverse it, and nobody may hand over goods; afterwards nobody can.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 
 from fleet import accounts
 from fleet.acquirer import Acquirer, Captured, Charge, NoAnswer, NotCaptured, Outcome
 from mqtt.schemas import AnswerReason, PayAnswerBody, PayRequestBody
 
 CAPTURE_WINDOW_S = 120  # a request that could not be put to the acquirer for longer than this is declined
+
+
+class Confirmed(StrEnum):
+    """What a box's word that it took an attempt as approved has changed. CONTRADICTED: it was never captured, or has
+    been reversed, so that box and books disagree."""
+
+    NOW = "now"
+    BEFORE = "before"
+    CONTRADICTED = "contradicted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +46,12 @@ class Settlement:
         refusal = _refusal(tx, order, wanted, now)
         tx.execute(
             "INSERT INTO attempts"
-            " (order_id, attempt, payer, factors, channel, flow, received_at, status, reason, settled_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " (order_id, attempt, payer, factors, channel, flow, received_at, decided_at, status, reason, settled_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 wanted.order_id, wanted.attempt, wanted.payer, json.dumps(list(wanted.factors)), wanted.channel,
-                wanted.flow, now, "declined" if refusal else "submitted", refusal or AnswerReason.IN_PROGRESS,
-                now if refusal else None,
+                wanted.flow, now, wanted.decided_at, "declined" if refusal else "submitted",
+                refusal or AnswerReason.IN_PROGRESS, now if refusal else None,
             ),
         )  # fmt: skip
         if refusal is None:
@@ -77,13 +89,16 @@ class Settlement:
         return self._current(tx, box, order_id, attempt)
 
     def reverse(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> PayAnswerBody:
-        """After this, whatever it was before, no money of this attempt is with the merchant, nor ever will be."""
+        """After this no money of this attempt is with the merchant, nor ever will be. But for one that the box has
+        said it took as approved: the goods have gone, and the answer is `approved`, `too_late`."""
         order = _order(tx, box, order_id)
         if order is None:
             return _unknown_order(order_id, attempt)
         row = _attempt(tx, order_id, attempt)
         if row is None:
             self._bury(tx, order_id, attempt, "reversed", now)
+        elif row["confirmed_at"] is not None:
+            return _answer(order, row).model_copy(update={"reason": AnswerReason.TOO_LATE.value})
         elif row["status"] != "reversed":
             if row["status"] in ("submitted", "approved"):
                 charge = _charge(order, row)
@@ -93,6 +108,33 @@ class Settlement:
                     tx.execute("UPDATE orders SET status = 'reversed' WHERE order_id = ?", (order_id,))
             self._set(tx, order_id, attempt, "reversed", AnswerReason.REVERSED_ON_REQUEST, row["reference"], now)
         return self._current(tx, box, order_id, attempt)
+
+    def confirm(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> Confirmed:
+        """The box has taken this attempt as approved: from here on it can't be reversed."""
+        changed = tx.execute(
+            "UPDATE attempts SET confirmed_at = ? WHERE order_id = ? AND attempt = ? AND status = 'approved'"
+            " AND confirmed_at IS NULL AND EXISTS"
+            " (SELECT 1 FROM orders o WHERE o.order_id = attempts.order_id AND o.box = ?)",
+            (now, order_id, attempt, box),
+        ).rowcount
+        if changed:
+            return Confirmed.NOW
+        row = _attempt(tx, order_id, attempt) if _order(tx, box, order_id) is not None else None
+        return Confirmed.BEFORE if row is not None and row["confirmed_at"] is not None else Confirmed.CONTRADICTED
+
+    def infer(
+        self, tx: sqlite3.Connection, box: str, unsettled: Collection[tuple[str, int]], made_at: int, now: int
+    ) -> list[tuple[str, int]]:
+        """The attempts whose confirmation was lost, confirmed now: a captured attempt was never told anything but
+        `approved`, so a box that holds it no longer unsettled has taken that. Counts only what the box said after it
+        sent the request (`made_at` against the request's `decided_at`, both by the box's clock)."""
+        rows = tx.execute(
+            "SELECT a.order_id, a.attempt FROM attempts a JOIN orders o USING (order_id) WHERE o.box = ?"
+            " AND a.status = 'approved' AND a.confirmed_at IS NULL AND a.decided_at < ?",
+            (box, made_at),
+        ).fetchall()
+        settled = [(row[0], row[1]) for row in rows if (row[0], row[1]) not in unsettled]
+        return [key for key in settled if self.confirm(tx, box, *key, now) is Confirmed.NOW]
 
     def standing(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int) -> PayAnswerBody | None:
         """The final answer to an attempt of this box, None while there is none."""
@@ -153,6 +195,19 @@ def waiting(tx: sqlite3.Connection, received_before: int) -> list[tuple[str, int
         (received_before,),
     )
     return [(row[0], row[1]) for row in rows]
+
+
+def unconfirmed(tx: sqlite3.Connection) -> list[tuple[str, PayAnswerBody]]:
+    """Captured attempts that their box has neither confirmed nor reversed: its id, and the answer it should have."""
+    rows = tx.execute(
+        "SELECT order_id, attempt FROM attempts WHERE status = 'approved' AND confirmed_at IS NULL ORDER BY settled_at"
+    ).fetchall()
+    found = []
+    for order_id, attempt in rows:
+        order, row = _order(tx, None, order_id), _attempt(tx, order_id, attempt)
+        if order is not None and row is not None:
+            found.append((str(order["box"]), _answer(order, row)))
+    return found
 
 
 def _refusal(tx: sqlite3.Connection, order: sqlite3.Row, wanted: PayRequestBody, now: int) -> AnswerReason | None:

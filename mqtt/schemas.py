@@ -22,6 +22,7 @@ from mqtt.envelope import Claims
 from mqtt.errors import EnvelopeRefused, RefusalReason
 
 MAX_AMOUNT_MINOR = 10**12
+MAX_UNSETTLED = 200
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -159,14 +160,14 @@ class StateBody(Body):
     online: bool
     session: Id | None = None
     versions: dict[Code, int | Annotated[str, StringConstraints(max_length=64)]] = Field(default_factory=dict)
-    unsettled: Annotated[Sequence[AttemptRef], Field(max_length=200)] = ()
+    unsettled: Annotated[Sequence[AttemptRef], Field(max_length=MAX_UNSETTLED)] = ()
     open_orders: Annotated[Sequence[Id], Field(max_length=200)] = ()
     open_commands: Annotated[Sequence[Id], Field(max_length=200)] = ()
 
 
 class EventBody(Body):
-    """Something happened on the box. Names in use: order.open, order.cancelled, order.expired, enrol.open, enrol.done,
-    enrol.cancelled, enrol.failed, erase.done, erase.failed."""
+    """Something happened on the box. Names in use: order.open, order.approved (data: attempt), order.cancelled,
+    order.expired, enrol.open, enrol.done, enrol.cancelled, enrol.failed, erase.done, erase.failed."""
 
     event: Code
     at: UnixTime

@@ -18,8 +18,10 @@ const VERDICTS = {
   approved: ["收款成功", "Approved", "good", "✓"], declined: ["付款被拒", "Declined", "bad", "✕"],
   expired: ["订单已过期", "Expired", "gone", "⏱"], cancelled: ["顾客已取消", "Cancelled", "gone", "–"],
   reversed: ["已退回", "Reversed", "gone", "↩"],
+  captured: ["已扣款，等待盒子确认", "Charged, waiting for the box's word", "wait", "…"],
+  captured_unconfirmed: ["盒子没有确认，请勿交货，请看盒子", "The box has not confirmed: keep the goods, look at the box", "doubt", "!"],
 };
-const STEP_OF = { queued: 0, sent: 1, on_box: 2, paying: 3, approved: 4, declined: 4, expired: 4, cancelled: 4, reversed: 4 };
+const STEP_OF = { queued: 0, sent: 1, on_box: 2, paying: 3, captured_unconfirmed: 3, approved: 4, declined: 4, expired: 4, cancelled: 4, reversed: 4 };
 
 let digits = "", order = null, currency = "CNY", busy = false, boxes = [];
 
@@ -98,12 +100,14 @@ async function charge() {
 }
 
 function showOrder() {
-  const [zh, en, kind, mark] = VERDICTS[order.status] || [order.status, order.status, "wait", "…"];
+  // Captured is not paid yet: the box may still give the money back. Only its word ends the sale.
+  const stands = order.status === "paying" && order.reason === "waiting_for_box" ? "captured" : order.status;
+  const [zh, en, kind, mark] = VERDICTS[stands] || [order.status, order.status, "wait", "…"];
   const reason = order.status === "declined" && order.reason ? REASONS[order.reason] || [order.reason, order.reason] : null;
   byId("verdict").className = "verdict " + kind;
   byId("mark").textContent = mark;
   byId("verdict-zh").textContent = reason ? zh + "：" + reason[0] : zh;
-  byId("verdict-en").textContent = reason ? en + ": " + reason[1] : order.reference ? en + " · " + order.reference : en;
+  byId("verdict-en").textContent = reason ? en + ": " + reason[1] : order.final && order.reference ? en + " · " + order.reference : en;
   const step = STEP_OF[order.status] ?? 0;
   [...byId("steps").children].forEach((item, index) => {
     item.classList.toggle("done", index < step);
@@ -119,7 +123,8 @@ async function follow() {
     showOrder();
     showAmount();
     // A declined order may still be paid by another attempt until it expires, so the till goes on looking.
-    const over = order.final || order.status === "declined";
+    // Nor does a box that is gone keep the clerk from the next sale.
+    const over = order.final || order.status === "declined" || order.status === "captured_unconfirmed";
     if (over) { byId("till").dataset.phase = "ended"; showAmount(); refresh(); }
     if (order.final) return;
     await new Promise((wake) => setTimeout(wake, over ? 1000 : 300));

@@ -261,6 +261,20 @@ class BoxDouble:
             "decided_at": now_unix(), "flow": "face_first",
         } | changes  # fmt: skip
 
+    def confirm(self, order_id: str, attempt: int = 1) -> Sealed:
+        """It has taken the approval."""
+        data = {"attempt": attempt}
+        return self.send("event", {"event": "order.approved", "at": now_unix(), "order_id": order_id, "data": data})
+
+    def reverse(self, order_id: str, attempt: int = 1) -> PayAnswerBody:
+        """The first answer from now on that speaks of the reversal: an approval may still be under way."""
+        before = len(self.answers(order_id))
+        self.send("pay.reverse", {"order_id": order_id, "attempt": attempt})
+        words = ("reversed_on_request", "never_received", "too_late")
+        return eventually(
+            lambda: next((a for a in self.answers(order_id)[before:] if a.reason in words), None), 15, "the reversal"
+        )
+
     def answers(self, order_id: str | None = None) -> list[PayAnswerBody]:
         return [b for b in list(self.bodies) if isinstance(b, PayAnswerBody) and order_id in (None, b.order_id)]
 
@@ -328,6 +342,21 @@ class Scene:
         before = len(self.box.answers(order["order_id"]))
         self.box.send("pay.request", self.box.request(order, attempt, **changes))
         return self.box.answer(order["order_id"], before + 1)
+
+    def sell(self, order: dict[str, Any], attempt: int = 1) -> PayAnswerBody:
+        """Paid, and confirmed by the box."""
+        answer = self.pay(order, attempt)
+        assert answer.status == "approved", answer
+        self.box.confirm(order["order_id"], attempt)
+        self.until(order, "approved")
+        return answer
+
+    def until(self, order: dict[str, Any], status: str, timeout_s: float = 15) -> dict[str, Any]:
+        """The order as the gateway shows it, once it stands there."""
+        path = f"/v1/orders/{order['order_id']}"
+        return eventually(
+            lambda: (view := self.fleet.http("GET", path)[1])["status"] == status and view, timeout_s, status
+        )
 
     def another_box(self, tls: TlsMaker | None = None) -> BoxDouble:
         box = new_box(self.fleet, self.folder, self.merchant, tls)

@@ -174,6 +174,9 @@ def test_a_clerk_types_an_amount_charges_and_sees_the_order_through(page: Any, s
     scene.box.send("event", {"event": "order.open", "at": int(time.time()), "order_id": order["order_id"]})
     page.wait_for_selector("text=The payer may look at the box")
     scene.box.send("pay.request", scene.box.request(order))
+    page.wait_for_selector("text=Charged, waiting for the box's word")
+    assert page.is_disabled("#charge")
+    scene.box.confirm(order["order_id"])
     page.wait_for_selector(".verdict.good")
     page.wait_for_function("document.getElementById('taken').textContent === '¥18.50'")
     page.click("#charge")
@@ -189,6 +192,8 @@ def test_a_clerk_sees_why_a_payment_was_declined_and_the_second_attempt_succeed(
     scene.box.send("pay.request", scene.box.request(order, payer="nobody"))
     page.wait_for_selector("text=No account for this payer")
     scene.box.send("pay.request", scene.box.request(order, attempt=2))
+    scene.box.answer(order["order_id"], 2)
+    scene.box.confirm(order["order_id"], 2)
     page.wait_for_selector(".verdict.good")
 
 

@@ -16,7 +16,8 @@ def test_an_order_reaches_the_box_and_its_payment_is_approved_to_the_cent(scene:
     answer = scene.pay(order)
     assert (answer.status, answer.reason, answer.amount_minor, answer.currency) == ("approved", "ok", 1850, "CNY")
     assert (scene.payer_has(), scene.merchant_has()) == (10000 - 1850, 1850)
-    assert scene.fleet.order_status(order["order_id"]) == "approved"
+    scene.box.confirm(order["order_id"])
+    assert scene.until(order, "approved")["final"]
     assert scene.fleet.entries(order["order_id"]) == ["capture"]
 
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from fleet import accounts, boxes, ledger_check, orders
 from fleet.acquirer import FailMode, SimulatedAcquirer
 from fleet.database import open_database
-from fleet.settlement import CAPTURE_WINDOW_S, Settlement, waiting
+from fleet.settlement import CAPTURE_WINDOW_S, Confirmed, Settlement, waiting
 from mqtt.schemas import PayAnswerBody, PayRequestBody
 
 NOW = 1_800_000_000
@@ -62,6 +62,7 @@ class Payments(RuleBasedStateMachine):
         ]  # fmt: skip
         self.final: dict[tuple[str, int], PayAnswerBody] = {}
         self.buried: set[tuple[str, int]] = set()
+        self.confirmed: set[tuple[str, int]] = set()
 
     def teardown(self) -> None:
         self.tx.close()
@@ -95,9 +96,29 @@ class Payments(RuleBasedStateMachine):
     @rule(which=order_ids, attempt=attempts)
     def reverse(self, which: int, attempt: int) -> None:
         answer = self.settlement.reverse(self.tx, self.box, self.orders[which], attempt, self.now)
+        if (answer.order_id, attempt) in self.confirmed:
+            assert (answer.status, answer.reason) == ("approved", "too_late")
+            return
         assert answer.status == "reversed"
         self.buried.add((answer.order_id, attempt))
         self.told(answer)
+
+    @rule(which=order_ids, attempt=attempts)
+    def confirm(self, which: int, attempt: int) -> None:
+        key = (self.orders[which], attempt)
+        outcome = self.settlement.confirm(self.tx, self.box, *key, self.now)
+        if outcome is Confirmed.NOW:
+            assert key not in self.confirmed | self.buried
+            self.confirmed.add(key)
+        assert (outcome is not Confirmed.CONTRADICTED) == (key in self.confirmed)
+
+    @rule(unsettled=st.sets(st.tuples(order_ids, attempts)), later=st.booleans())
+    def the_box_says_what_it_has_not_settled(self, unsettled: set[tuple[int, int]], later: bool) -> None:
+        listed = {(self.orders[which], attempt) for which, attempt in unsettled}
+        found = self.settlement.infer(self.tx, self.box, listed, NOW + later, self.now)
+        assert later or not found
+        assert not set(found) & (listed | self.confirmed | self.buried)
+        self.confirmed.update(found)
 
     @rule(mode=st.sampled_from(list(FailMode)))
     def the_acquirer_changes(self, mode: FailMode) -> None:
@@ -120,7 +141,13 @@ class Payments(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        assert ledger_check.verify(self.tx)["faults"] == []
+        assert ledger_check.verify(self.tx, self.now)["faults"] == []
+
+    @invariant()
+    def what_the_box_took_as_approved_stays_with_the_merchant(self) -> None:
+        for order_id, attempt in self.confirmed:
+            answer = self.settlement.query(self.tx, self.box, order_id, attempt, self.now)
+            assert (answer.status, answer.reason) == ("approved", "ok")
 
     @invariant()
     def nobody_pays_more_than_what_was_approved(self) -> None:
@@ -146,6 +173,10 @@ TestPayments.settings = settings(max_examples=60, stateful_step_count=40, deadli
         ("UPDATE attempts SET status = 'declined' WHERE attempt = 1", "capture belongs to an attempt"),
         ("DELETE FROM attempts", "capture belongs to an attempt"),
         ("UPDATE orders SET status = 'open'", "disagree"),
+        (
+            "PRAGMA ignore_check_constraints=1; UPDATE attempts SET confirmed_at = 1, status = 'reversed'",
+            "took as approved",
+        ),
         ("UPDATE attempts SET payer = 'other'", "no capture of its amount"),
         ("UPDATE orders SET amount_minor = 999", "no capture of its amount"),
         ("UPDATE attempts SET status = 'reversed'", "not posted back"),
@@ -160,12 +191,12 @@ def test_every_kind_of_damage_to_the_books_is_found(tmp_path: Path, damage: str,
     settlement = Settlement(SimulatedAcquirer())
     settlement.request(tx, box, wanted(order.order_id, 1, "grace"), NOW)
     settlement.settle(tx, order.order_id, 1, NOW)
-    assert ledger_check.verify(tx)["ok"]
+    assert ledger_check.verify(tx, NOW)["ok"]
     for (trigger,) in tx.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         tx.execute(f"DROP TRIGGER {trigger}")
     tx.execute("PRAGMA foreign_keys=OFF")
-    tx.execute(damage)
-    report = ledger_check.verify(tx)
+    tx.executescript(damage)
+    report = ledger_check.verify(tx, NOW)
     assert not report["ok"]
     assert any(fault in found["what"] for found in report["faults"]), report
 
@@ -173,6 +204,9 @@ def test_every_kind_of_damage_to_the_books_is_found(tmp_path: Path, damage: str,
 @pytest.mark.parametrize(
     "forbidden",
     [
+        "UPDATE attempts SET confirmed_at = NULL",
+        "UPDATE attempts SET status = 'reversed'",
+        "UPDATE attempts SET confirmed_at = 5",
         "UPDATE postings SET amount_minor = 1",
         "DELETE FROM postings",
         "UPDATE entries SET kind = 'opening'",
@@ -190,6 +224,7 @@ def test_the_schema_itself_forbids_what_must_never_be(tmp_path: Path, forbidden:
     settlement = Settlement(SimulatedAcquirer())
     settlement.request(tx, box, wanted(order.order_id, 1, "grace"), NOW)
     settlement.settle(tx, order.order_id, 1, NOW)
+    assert settlement.confirm(tx, box, order.order_id, 1, NOW) is Confirmed.NOW
     with pytest.raises(sqlite3.IntegrityError):
         tx.execute(forbidden)
 
@@ -207,4 +242,4 @@ def test_a_request_the_acquirer_got_too_late_is_declined_but_a_capture_it_made_i
         answer = settlement.settle(tx, order.order_id, 1, late)
         assert answer is not None
         assert answer.status == status
-    assert ledger_check.verify(tx)["ok"]
+    assert ledger_check.verify(tx, NOW)["ok"]

@@ -51,6 +51,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "time": {"nonce": "kX3vQ0m7", "now": NOW},
 }  # fmt: skip
 
+APPROVED = BODIES["event"] | {
+    "event": "order.approved", "at": NOW + 10, "order_id": ORDER, "command_id": None, "handle": None,
+    "data": {"attempt": 1},
+}  # fmt: skip
+TOO_LATE = BODIES["pay.answer"] | {"reason": "too_late"}
+
 
 def vector(typ: str, name: str | None = None, reason: str | None = None, **changes: Any) -> dict[str, Any]:
     down = topics.PLACE_OF_TYP[typ][0] is topics.Direction.DOWN
@@ -81,6 +87,8 @@ def vectors() -> dict[str, Any]:
         "fleet": party(FLEET, FLEET_KEY),
         "box": party(BOX, BOX_KEY),
         "vectors": [vector(typ) for typ in BODIES] + [
+            vector("event", "the box took the approval", jti="example-event-0002", body=APPROVED),
+            vector("pay.answer", "a reversal that came too late", jti="example-pay-answer-0002", body=TOO_LATE),
             vector("order", "an order that expired", "expired", now=NOW + 180),
             vector("order", "an order from the future", "not_yet_valid", now=NOW - 61),
             vector("order", "an order that lives too long", "lifetime_too_long", exp=NOW + 86_401),
