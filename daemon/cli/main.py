@@ -26,6 +26,7 @@ COMMANDS = {
     "eval": "measure and calibrate recognition on pictures of yours",
     "doctor": "examine the box and say what to do",
     "journal": "show or verify the journal of a box",
+    "store": "look after templates, consents and keys",
     "status": "what the running box does",
     "net": "addresses, route and broker",
     "logs": "the newest log lines of the running box",

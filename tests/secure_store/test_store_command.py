@@ -1,0 +1,242 @@
+"""`kingfisher store` in a technician's hands, on a box whose daemon is stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.app import only_one
+from daemon.cli.main import main
+from secure_store import FileKeyProvider, SecureStore
+
+CONFIG = """
+[fleet]
+key = "fleet.pem"
+[box]
+tenant = "canteen"
+"""
+
+
+@dataclass
+class Technician:
+    """At a box in `folder`; `said` and `complained` are the last command's."""
+
+    folder: Path
+    read: Callable[[], Any]
+    options: Any
+    said: str = ""
+    complained: str = ""
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def store(self) -> Path:
+        return self.state / "store"
+
+    def opened(self) -> SecureStore:
+        key = FileKeyProvider(self.state / "store.key", create=not self.store.exists())
+        return SecureStore.open(self.store, key, tenant="canteen", profile="closed-loop", options=self.options)
+
+    def does(self, *words: str, ok: int = 0) -> str:
+        status = main(["store", *words, "--config", str(self.folder / "box.toml")])
+        self.said, self.complained = self.read()
+        assert status == ok, self.said + self.complained
+        return self.said
+
+    def asks(self, *words: str, ok: int = 0) -> Any:
+        return json.loads(self.does(*words, "--json", ok=ok))
+
+    def journal(self) -> list[str]:
+        with closing(sqlite3.connect(self.state / "box.db")) as db:
+            return [name for (name,) in db.execute("SELECT name FROM journal ORDER BY seq")]
+
+    def damage(self, handle: str) -> None:
+        """One byte in the middle of this person's profile."""
+        with closing(sqlite3.connect(self.store / "store.db")) as db:
+            (profile,) = db.execute("SELECT profile FROM people WHERE subject=?", [handle]).fetchone()
+        path = self.store / "store.db"
+        raw = bytearray(path.read_bytes())
+        raw[raw.index(profile) + len(profile) // 2] ^= 1
+        path.write_bytes(raw)
+
+
+@pytest.fixture
+def hire(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: Any, person: Any) -> Callable[..., Technician]:
+    def make(name: str = "box", people: int = 3) -> Technician:
+        folder = tmp_path / name
+        (folder / "state").mkdir(parents=True)
+        (folder / "box.toml").write_text(CONFIG)
+        technician = Technician(folder, lambda: tuple(capsys.readouterr()), options)
+        with technician.opened() as store:
+            for number in range(people):
+                store.enrol(person(f"m-{number}", number, pin="246810"))
+        return technician
+
+    return make
+
+
+@pytest.fixture
+def technician(hire: Callable[..., Technician]) -> Technician:
+    return hire()
+
+
+def test_status_says_who_opens_it_and_that_the_key_lies_beside_the_data(technician) -> None:
+    said = technician.does("status")
+    assert "people      3" in said
+    assert "key         file, generation 1" in said
+    assert "condition   key_beside_data" in said
+    found = technician.asks("status")
+    assert found["people"] == 3
+    assert len(found["public_key"]) == 64
+
+
+def test_verify_of_a_sound_store_is_one_sentence(technician) -> None:
+    assert technician.does("verify") == "The store is sound: 3 people, and every record opens.\n"
+    assert technician.asks("verify")["sound"] is True
+
+
+def test_verify_explains_a_damaged_store_whom_it_concerns_and_what_to_do(technician) -> None:
+    technician.damage("m-1")
+    said = technician.does("verify", ok=1)
+    assert said.startswith("The store is damaged: ")
+    assert "This costs 1 person: m-1; the records of 2 people open, and they are not concerned." in said
+    assert "Restore a backup, or erase this person and enrol them again" in said
+    assert "The card is failing: back up, and replace it." in said
+    found = technician.asks("verify", ok=1)
+    assert found["sound"] is False
+    assert found["readable"] == ["m-0", "m-2"]
+
+
+@pytest.mark.parametrize("what", ["cut short", "no database", "wrong key", "nothing"])
+def test_verify_explains_a_store_that_does_not_even_open(technician, what) -> None:
+    path = technician.store / "store.db"
+    if what == "cut short":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif what == "no database":
+        path.write_bytes(b"\0" * 100 + path.read_bytes()[100:])
+    elif what == "wrong key":
+        (technician.state / "store.key").write_bytes(b"k" * 32)
+    else:
+        shutil.rmtree(technician.store)
+    said = technician.does("verify", ok=1)
+    assert said.startswith("The store is damaged: ")
+    assert "What to do:\n  - " in said
+    assert "Traceback" not in said + technician.complained
+    if what == "wrong key":
+        assert "Use the key this store was made with" in said
+        assert "No record can be read as it is." in said
+
+
+def test_the_keys_are_rotated_and_it_is_journaled(technician) -> None:
+    old = (technician.state / "store.key").read_bytes()
+    assert "generation 2, 3 people under them" in technician.does("rotate")
+    assert (technician.state / "store.key").read_bytes() != old
+    assert technician.asks("rotate", "--transform")["epoch"] == 1
+    assert technician.asks("status")["generation"] == 2
+    assert [name for name in technician.journal() if name != "store_counter"] == ["store_rotated", "store_renewed"]
+
+
+def test_a_person_is_shown_and_erased_and_only_when_somebody_says_yes(technician) -> None:
+    assert "consent     to " in technician.does("show", "m-1")
+    technician.does("erase", "m-1", ok=1)
+    assert "say --yes" in technician.complained
+    assert technician.asks("erase", "m-1", "--yes") == {"erased": ["m-1"]}
+    technician.does("show", "m-1", ok=1)
+    assert "nobody of this handle" in technician.complained
+    assert technician.asks("status")["people"] == 2
+
+
+def test_a_backup_is_put_back_without_whoever_was_erased_since(technician, tmp_path) -> None:
+    copy = tmp_path / "usb" / "box.backup"
+    technician.does("backup", "--to", str(copy), ok=1)
+    assert "cannot be put at" in technician.complained
+    copy.parent.mkdir()
+    assert "only this box's key opens it" in technician.does("backup", "--to", str(copy))
+    technician.does("erase", "m-0", "--yes")
+    said = technician.does("restore", str(copy), "--yes")
+    assert "The store is back: 2 people." in said
+    assert "1 person had been erased" in said
+    assert "store_restored" in technician.journal()
+
+
+def test_a_broken_store_is_salvaged_and_the_broken_one_kept(technician) -> None:
+    path = technician.store / "store.db"
+    path.write_bytes(b"\0" * 100 + path.read_bytes()[100:])
+    said = technician.does("restore", "--salvage", "--yes")
+    assert "The store is back: 3 people." in said
+    assert len(list(technician.state.glob("store.broken-*"))) == 1
+    assert technician.asks("verify")["readable"] == ["m-0", "m-1", "m-2"]
+
+
+def test_an_older_store_put_back_is_noticed_by_the_journal_and_taken_only_on_somebodys_word(
+    technician, tmp_path
+) -> None:
+    technician.does("status")
+    shutil.copytree(technician.store, tmp_path / "older")
+    technician.does("erase", "m-0", "--yes")
+    shutil.rmtree(technician.store)
+    shutil.copytree(tmp_path / "older", technician.store)
+    technician.does("status", ok=1)
+    assert "the box had reached" in technician.complained
+    assert "Somebody put an old copy back" in technician.does("verify", ok=1)
+    assert technician.asks("restore", "--accept", "--yes")["people"] == 3
+    assert technician.does("verify").startswith("The store is sound")
+
+
+def test_people_go_to_one_other_box_and_to_no_third(hire, tmp_path) -> None:
+    here, there, third = hire("here"), hire("there", 0), hire("third", 0)
+    keys = [one.asks("status")["public_key"] for one in (here, there)]
+    file = tmp_path / "people.kf"
+    assert here.asks("export", "--for", keys[1], "--to", str(file), "m-0", "m-2")["people"] == 2
+    third.does("import", str(file), "--from", keys[0], ok=1)
+    assert "kingfisher: " in third.complained
+    assert "2 people taken in." in there.does("import", str(file), "--from", keys[0])
+    assert "Left as they were, enrolled here already: m-0, m-2." in there.does("import", str(file), "--from", keys[0])
+    with pytest.raises(SystemExit):
+        here.does("export", "--for", "abc", "--to", str(file))
+
+
+def test_crypto_erase_leaves_nothing_to_open(technician) -> None:
+    said = technician.does("erase", "--all", "--yes")
+    assert "nothing that lay here can be read again" in said
+    assert not (technician.state / "store.key").exists()
+    assert [path.name for path in technician.store.iterdir()] == ["store.lock"]
+    technician.does("status", ok=1)
+    assert "there is no store" in technician.complained
+
+
+def test_what_wants_the_store_for_itself_says_so_while_the_daemon_runs(technician) -> None:
+    with only_one(technician.state):
+        for words in (
+            ["export", "--for", "ab" * 32, "--to", "x"],
+            ["erase", "--all", "--yes"],
+            ["restore", "--accept", "--yes"],
+        ):
+            technician.does(*words, ok=1)
+            assert "systemctl stop kingfisher" in technician.complained
+    assert technician.asks("status")["people"] == 3
+
+
+def test_a_thief_is_told_apart_from_an_owner(technician, capsys) -> None:
+    assert main(["store", "thief", str(technician.folder), "--tenant", "canteen"]) == 1
+    assert "the thief has them all" in capsys.readouterr().out
+    (technician.state / "store.key").unlink()
+    assert main(["store", "thief", str(technician.folder), "--tenant", "canteen"]) == 0
+    assert "3 opaque handles" in capsys.readouterr().out
+
+
+def test_a_damaged_box_db_does_not_hide_the_store(technician) -> None:
+    technician.does("status")
+    (technician.state / "box.db").write_bytes(b"not a database" * 100)
+    assert "The store is sound" in technician.does("verify")
+    assert "nothing is journaled" in technician.complained
