@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from typing import Any
 
 from fleet.errors import NotFound
+from fleet.money import format_amount
 
 OPENING = "equity:opening"
 
@@ -83,6 +85,20 @@ def balances(tx: sqlite3.Connection) -> list[Balance]:
         " LEFT JOIN postings p ON p.account = a.name GROUP BY a.name, p.currency ORDER BY a.kind DESC, a.name"
     )
     return [Balance(*row) for row in rows]
+
+
+def listing(tx: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Every account with its balance, one row per currency."""
+    return [
+        {
+            "account": item.account,
+            "kind": item.kind,
+            "currency": item.currency,
+            "balance_minor": item.amount_minor,
+            "balance": format_amount(item.amount_minor, item.currency) if item.currency else "0",
+        }
+        for item in balances(tx)
+    ]
 
 
 def payer_balance(tx: sqlite3.Connection, handle: str, currency: str) -> int:

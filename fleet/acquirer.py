@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from fleet import accounts
+from fleet.fail_mode import FailMode
 from mqtt.schemas import AnswerReason
 
 
@@ -59,14 +59,6 @@ class Acquirer(Protocol):
     def submit(self, tx: sqlite3.Connection, charge: Charge, now: int) -> Outcome: ...
     def query(self, tx: sqlite3.Connection, charge: Charge) -> Outcome: ...
     def reverse(self, tx: sqlite3.Connection, charge: Charge, now: int) -> None: ...
-
-
-class FailMode(StrEnum):
-    NONE = "none"
-    DECLINE = "decline"
-    LOSE_REQUEST = "lose-request"
-    LOSE_ANSWER = "lose-answer"
-    HANG = "hang"
 
 
 class SimulatedAcquirer:

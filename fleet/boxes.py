@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from typing import TYPE_CHECKING, Any
 
 from fleet import accounts
 from fleet.errors import BoxUnknown, RequestRefused
-from mqtt.envelope import TrustedKey
 from mqtt.identity import box_id_from_key, parse_public_pem, public_pem
-from mqtt.schemas import StateBody
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from mqtt.envelope import TrustedKey
+    from mqtt.schemas import StateBody
 
 
 def add(tx: sqlite3.Connection, public: Ed25519PublicKey, name: str, merchant: str, now: int) -> str:
@@ -39,6 +41,8 @@ def revoke(tx: sqlite3.Connection, box: str, now: int) -> None:
 
 def trusted_key(tx: sqlite3.Connection, kid: str) -> TrustedKey | None:
     """A box's key id is its id."""
+    from mqtt.envelope import TrustedKey  # not needed to list boxes, and slow to import
+
     row = tx.execute("SELECT public_pem FROM boxes WHERE id = ? AND revoked_at IS NULL", (kid,)).fetchone()
     return TrustedKey(kid, parse_public_pem(row[0], f"box {kid}")) if row is not None else None
 

@@ -1,18 +1,20 @@
-"""`kingfisher-fleet`: the operator's command line. This page is its grammar; `fleet.actions` does the work."""
+"""`kingfisher-fleet`: the operator's command line. This page is its grammar; `fleet.actions`, `fleet.asking` and
+`fleet.serving` do the work, and are imported when they are asked to, for a till's script should not wait for them.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fleet import actions, technician_cli
-from fleet.acquirer import FailMode
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
+from fleet.fail_mode import FailMode
 from fleet.state import default_folder
 from mqtt.errors import MqttError
 
@@ -35,7 +37,8 @@ EXAMPLES = """examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def _shared() -> argparse.ArgumentParser:
+    """What may stand before or after each command."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
         "--state", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="default: $KINGFISHER_STATE/fleet"
@@ -44,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document per line on stdout"
     )
     shared.add_argument("--verbose", "-v", action="store_true", default=argparse.SUPPRESS, help="log more to stderr")
+    return shared
+
+
+def parser(command_word: str | None = None) -> argparse.ArgumentParser:
+    """Of everything; where the command is known to be one of this page's, without the technician's."""
+    shared = _shared()
     top = argparse.ArgumentParser(
         prog="kingfisher-fleet",
         description="The fleet's end of Kingfisher: keys, boxes, orders, accounts and the payment gateway.",
@@ -73,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         "Make the fleet's key and tokens; what is there stays.",
         "  kingfisher-fleet init --state /var/lib/fleet",
     )
-    init.set_defaults(act=actions.init)
+    init.set_defaults(act=_of("actions", "init"))
 
     box = command(
         "box",
@@ -87,12 +96,12 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("public_key", type=Path, metavar="PUBLIC_KEY.pem")
     add.add_argument("--name", required=True, help="what people call it")
     add.add_argument("--merchant", default="main", help="whose account its payments go to (default: %(default)s)")
-    add.set_defaults(act=actions.box_add)
+    add.set_defaults(act=_of("actions", "box_add"))
     listing = command("list", "All boxes and what they last said.", "  kingfisher-fleet box list", within)
-    listing.set_defaults(act=actions.box_list)
+    listing.set_defaults(act=_of("actions", "box_list"))
     revoke = command("revoke", "Never believe this box's key again.", "  kingfisher-fleet box revoke kf-...", within)
     revoke.add_argument("box", metavar="BOX")
-    revoke.set_defaults(act=actions.box_revoke)
+    revoke.set_defaults(act=_of("actions", "box_revoke"))
 
     broker = command(
         "broker",
@@ -102,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     broker.add_argument(
         "--listen", default="127.0.0.1:1883", metavar="HOST:PORT", help="port 0 takes a free one (default: %(default)s)"
     )
-    broker.set_defaults(act=actions.broker)
+    broker.set_defaults(act=_of("serving", "broker"))
 
     gateway = command(
         "gateway", "Run the payment gateway with its simulated acquirer.",
@@ -133,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
         "--fail-mode", choices=[str(mode) for mode in FailMode], default="none", help="how the acquirer fails"
     )
     gateway.add_argument("--fail-first", type=_count, metavar="N", help="only the first N charges fail (default: all)")
-    gateway.set_defaults(act=actions.gateway)
+    gateway.set_defaults(act=_of("serving", "gateway"))
 
     order = command(
         "order", "Ask a box for a payment.",
@@ -146,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
     order.add_argument("--title", help="what the payer reads, up to 64 characters")
     order.add_argument("--expires-s", type=_count, default=120, metavar="S", help="default: %(default)s")
     _add_wait(order, "until it is approved, declined, expired or cancelled")
-    order.set_defaults(act=actions.order)
+    order.set_defaults(act=_of("asking", "order"))
 
     enrol = command(
         "enrol", "Open a payer's account and let a box enrol the face (consent and PIN happen there).",
@@ -162,14 +171,14 @@ def parser() -> argparse.ArgumentParser:
     )
     enrol.add_argument("--expires-s", type=_count, default=600, metavar="S", help="default: %(default)s")
     _add_wait(enrol, "until the box says how it ended")
-    enrol.set_defaults(act=actions.enrol)
+    enrol.set_defaults(act=_of("asking", "enrol"))
 
     orders = command("orders", "The newest orders.", "  kingfisher-fleet orders --limit 20")
     orders.add_argument("--limit", type=_count, default=20, help="default: %(default)s")
-    orders.set_defaults(act=actions.orders)
+    orders.set_defaults(act=_of("actions", "orders"))
 
     accounts = command("accounts", "Every account with its balance.", "  kingfisher-fleet accounts --json")
-    accounts.set_defaults(act=actions.accounts)
+    accounts.set_defaults(act=_of("actions", "accounts"))
 
     ledger = command(
         "ledger", "The books.", "  kingfisher-fleet ledger verify\n  kingfisher-fleet ledger show --limit 20"
@@ -178,17 +187,20 @@ def parser() -> argparse.ArgumentParser:
     verify = command(
         "verify", "Check that every cent is where it must be.", "  kingfisher-fleet ledger verify --json", within
     )
-    verify.set_defaults(act=actions.ledger_verify)
+    verify.set_defaults(act=_of("actions", "ledger_verify"))
     show = command("show", "The newest entries.", "  kingfisher-fleet ledger show --limit 20", within)
     show.add_argument("--limit", type=_count, default=20, help="default: %(default)s")
-    show.set_defaults(act=actions.ledger_show)
+    show.set_defaults(act=_of("actions", "ledger_show"))
 
-    technician_cli.add(command)
+    if command_word not in commands.choices:
+        from fleet import technician_cli  # the certificates' and tickets' libraries take their time
+
+        technician_cli.add(command)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+    args = parser(_command_word(argv)).parse_args(argv)
     args.state = getattr(args, "state", None) or default_folder()
     args.json = getattr(args, "json", False)
     verbose = getattr(args, "verbose", False)
@@ -212,6 +224,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """The action of this name, imported when it is to be done."""
+
+    def act(args: argparse.Namespace) -> int:
+        return int(getattr(importlib.import_module(f"fleet.{module}"), name)(args))
+
+    return act
+
+
+def _command_word(argv: Sequence[str] | None) -> str | None:
+    """The first word that is neither an option nor an option's value; None where there is no telling."""
+    looker = argparse.ArgumentParser(add_help=False, exit_on_error=False, parents=[_shared()])
+    looker.add_argument("command", nargs="?")
+    try:
+        found = looker.parse_known_args(argv)[0].command
+    except argparse.ArgumentError:
+        return None
+    return str(found) if found is not None else None
 
 
 def _add_wait(to: argparse.ArgumentParser, what: str) -> None:

@@ -20,7 +20,7 @@ from fleet import accounts, boxes, commands, ledger_check, order_view, till_font
 from fleet.desk import Desk
 from fleet.errors import AddressRefused, AmountRefused, BoxUnknown, FleetError, NotFound, RequestRefused
 from fleet.gateway import Gateway
-from fleet.money import format_amount, parse_amount
+from fleet.money import parse_amount
 from mqtt.schemas import Handle
 
 T = TypeVar("T")
@@ -204,7 +204,7 @@ class Door:
 
     async def _get_accounts(self, request: web.Request) -> web.Response:
         self._allow(request, API)
-        return web.json_response(await self._do(account_listing))
+        return web.json_response(await self._do(accounts.listing))
 
     async def _get_ledger(self, request: web.Request) -> web.Response:
         self._allow(request, API)
@@ -234,24 +234,10 @@ class Door:
         return await asyncio.wrap_future(self._desk.run(job))
 
 
-def account_listing(tx: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Every account with its balance, one row per currency."""
-    return [
-        {
-            "account": item.account,
-            "kind": item.kind,
-            "currency": item.currency,
-            "balance_minor": item.amount_minor,
-            "balance": format_amount(item.amount_minor, item.currency) if item.currency else "0",
-        }
-        for item in accounts.balances(tx)
-    ]
-
-
 def _till(tx: sqlite3.Connection) -> dict[str, Any]:
     taken = {
         f"{item['account']} {item['currency']}": item["balance"]
-        for item in account_listing(tx)
+        for item in accounts.listing(tx)
         if item["kind"] == "merchant"
     }
     rows = [

@@ -101,6 +101,31 @@ def test_every_command_has_help_with_an_example(args: list[str], capsys: pytest.
     assert "--json" in said
 
 
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [("order --amount 1.00", 3), ("enrol --payer x", 3), ("orders", 0), ("accounts", 0), ("ledger verify", 0),
+     ("box list", 0)],
+)  # fmt: skip
+def test_what_a_script_calls_often_does_not_wait_for_what_only_the_gateway_needs(
+    tmp_path: Path, args: str, code: int
+) -> None:
+    main(["--state", str(tmp_path), "init"])
+    look = (
+        "import sys; from fleet.cli import main; code = main(sys.argv[1:]);"
+        " heavy = {'aiohttp', 'pydantic', 'sqlite_utils', 'paho', 'jwt', 'asyncio', 'numpy'} & set(sys.modules);"
+        " sys.exit(f'{code} {sorted(heavy)}')"
+    )
+    command = [sys.executable, "-c", look, "--state", str(tmp_path), *args.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines()[-1] == f"{code} []"
+
+
+def test_a_state_folder_named_like_a_command_does_not_confuse_the_technicians_commands(tmp_path: Path) -> None:
+    folder = tmp_path / "order"
+    assert main(["--state", str(folder), "init"]) == 0
+    assert main(["--state", str(folder), "tickets"]) == 0
+
+
 def test_a_box_is_added_by_its_public_key_and_can_be_revoked_for_good(scene: Any) -> None:
     box = scene.another_box()
     listed = scene.fleet.cli("box", "list")[1]

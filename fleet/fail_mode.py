@@ -1,0 +1,13 @@
+"""The ways in which the simulated acquirer fails on request; `fleet.acquirer` says what each means."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailMode(StrEnum):
+    NONE = "none"
+    DECLINE = "decline"
+    LOSE_REQUEST = "lose-request"
+    LOSE_ANSWER = "lose-answer"
+    HANG = "hang"
