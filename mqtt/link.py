@@ -63,6 +63,7 @@ class Link:
         self._backoff = backoff or FullJitter(options.backoff_base_s, options.backoff_cap_s)
         self._stop = threading.Event()
         self._connection: Connection | None = None
+        self._told_lost = False
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{options.client_id}", daemon=True)
 
     @property
@@ -121,11 +122,15 @@ class Link:
 
         def ready(session_present: bool) -> None:
             was_ready.set()
+            self._told_lost = False
             log.info("event=connected client=%s session_present=%s", self._options.client_id, session_present)
             self._on_connected(Connected(session_present))
 
         def ended(reason: str, unacked: tuple[int, ...]) -> None:
-            log.info("event=lost client=%s reason=%s unacked=%d", self._options.client_id, reason, len(unacked))
+            # Once until it is back: a broker that is away for a day is one line, not a line for each try.
+            level = logging.DEBUG if self._told_lost else logging.INFO
+            self._told_lost = True
+            log.log(level, "event=lost client=%s reason=%s unacked=%d", self._options.client_id, reason, len(unacked))
             self._on_lost(Lost(reason, unacked))
 
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -52,6 +53,23 @@ def test_an_acknowledgement_for_a_connection_that_is_gone_says_so(peer: Callable
     there.wait(b"one")
     there.link.drop()
     assert there.received[0].ack() is False
+
+
+def test_a_broker_that_is_away_is_logged_once_and_each_try_only_for_who_debugs(
+    broker: Any, peer: Callable[..., Any], wait_for: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    here = peer("here", "h/+").start()
+    with caplog.at_level(logging.DEBUG, "mqtt.link"):
+        for times in (1, 2):
+            caplog.clear()
+            tries = len(here.lost)
+            broker.stop()
+            wait_for(lambda tries=tries: len(here.lost) >= tries + 4, what="three tries in vain")
+            broker.start()
+            here.wait_connected(times + 1)
+            lost = [r.levelno for r in caplog.records if r.getMessage().startswith("event=lost")]
+            assert lost[0] == logging.INFO
+            assert set(lost[1:]) == {logging.DEBUG}
 
 
 def test_publishing_without_a_connection_fails_at_once_and_names_it(broker: Any) -> None:
