@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -16,14 +17,16 @@ from pathlib import Path
 
 import card
 import rig
-from counter import FINAL, PIN, Counter, books_agree, kingfisher
+import technician
+from counter import PIN, Counter, books_agree, is_black, kingfisher
 from fleet_town import FleetTown, wait_until
 from machine import Machine
-from preprovision import preprovision
+from preprovision import only_pictures, preprovision
 from qmp import EmulatorFault
 
 BOOT_S = 420.0
 SETTLE_S = 420.0
+READY, CONNECTED = "event=ready", "event=connected"
 PICTURE = "grace_hopper"
 GROW_MB = 128
 
@@ -36,6 +39,7 @@ class Run:
     folder: Path
     pictures: Path
     chance: random.Random
+    preprovisioned: bool = False
     passed: list[str] = field(default_factory=list)
     figures: dict[str, object] = field(default_factory=dict)
 
@@ -52,15 +56,17 @@ class Run:
             self._rig = rig.Rig(self._rig_socket)
         return self._rig
 
-    def boot(self) -> float:
+    def boot(self, ready: str = "") -> float:
         """Power on until the box is ready and its link is up, tried twice. Seconds. Raises EmulatorFault."""
         for attempt in (1, 2):
             began_s = time.monotonic()
             since = self.machine.cursor()
             self._power_on()
             try:
-                self.machine.wait("event=ready", BOOT_S, since)
-                self.machine.wait("event=connected|event=link_up", BOOT_S, since)
+                self.machine.wait(ready or READY, BOOT_S, since)
+                if not ready:
+                    self.machine.wait(CONNECTED, BOOT_S, since)
+                    wait_until(self._something_drawn, BOOT_S, "something is on the display")
                 return time.monotonic() - began_s
             except EmulatorFault as fault:
                 self.power_off()
@@ -71,6 +77,9 @@ class Run:
                 if attempt == 2:
                     raise
         raise AssertionError("not reached")
+
+    def _something_drawn(self) -> bool:
+        return not is_black(self.machine.qmp.screenshot(self.folder / "box" / "now.png"))
 
     def _power_on(self) -> None:
         self._rig_socket.unlink(missing_ok=True)
@@ -94,8 +103,26 @@ class Run:
 
 def short(run: Run, town: FleetTown, counter: Counter) -> None:
     def boots() -> None:
-        run.figures["boot_to_ready_s"] = round(run.boot(), 1)
+        if run.preprovisioned:
+            preprovision(town, run.disk, run.pictures, PICTURE)
+            run.boot()
+        else:
+            only_pictures(run.disk, run.pictures, PICTURE)
+            run.boot(ready="event=not_provisioned")
+        counter.shoot("after-start")
+
+    def meets_technician() -> None:
+        since = run.machine.cursor()
+        signed = technician.provision(run.machine.console, town, run.folder)
+        run.machine.wait(READY, BOOT_S, since)
+        run.machine.wait(CONNECTED, BOOT_S, since)
+        page = technician.status(run.machine.console, signed["pin"])
+        (run.folder / "console-status.txt").write_text(page.replace("\r", ""))
         counter.shoot("idle")
+
+    def starts_again() -> None:
+        run.power_off()
+        run.figures["boot_to_ready_s"] = round(run.boot(), 1)
 
     def rests_well() -> None:
         failed = run.rig.ask("failed")
@@ -106,7 +133,10 @@ def short(run: Run, town: FleetTown, counter: Counter) -> None:
         if size < GROW_MB * 1_000_000:
             raise EmulatorFault(f"the data partition did not grow: {size} bytes")
 
-    run.tell("it boots: daemon ready, broker reached over TLS", boots)
+    run.tell("it boots headlessly to the daemon", boots)
+    if not run.preprovisioned:
+        run.tell("a technician provisions it over the serial console, and looks at its status", meets_technician)
+    run.tell("it starts again: idle screen drawn, broker reached over TLS", starts_again)
     run.tell("no unit failed, and the data partition took what the card has left", rests_well)
     run.tell("a payer is enrolled: consent, face, PIN twice on the keypad", counter.enrol)
     run.tell(
@@ -121,7 +151,7 @@ def full(run: Run, town: FleetTown, counter: Counter) -> None:
         counter.wait_view("EnterPin", since=since)
         began_s = time.monotonic()
         run.rig.ask("kill-daemon")
-        run.machine.wait("event=ready", SETTLE_S, run.machine.cursor())
+        run.machine.wait(READY, SETTLE_S, run.machine.cursor())
         run.figures["back_after_kill_s"] = round(time.monotonic() - began_s, 1)
         settle(run, town, counter, since)
 
@@ -129,7 +159,7 @@ def full(run: Run, town: FleetTown, counter: Counter) -> None:
         began_s, since = time.monotonic(), run.machine.cursor()
         run.rig.ask("freeze-daemon")
         run.machine.wait("Watchdog timeout|watchdog timeout", 180, since)
-        run.machine.wait("event=ready", SETTLE_S, since)
+        run.machine.wait(READY, SETTLE_S, since)
         run.figures["back_after_freeze_s"] = round(time.monotonic() - began_s, 1)
 
     def crashed() -> None:
@@ -137,7 +167,7 @@ def full(run: Run, town: FleetTown, counter: Counter) -> None:
         run.rig.ask("crash-init")
         if not run.machine.qmp.wait_event("WATCHDOG", resets, 180):
             raise EmulatorFault("the hardware watchdog did not reset the box")
-        run.machine.wait("event=ready", BOOT_S, since)
+        run.machine.wait(READY, BOOT_S, since)
         run.figures["back_after_init_crash_s"] = round(time.monotonic() - began_s, 1)
 
     def idles() -> None:
@@ -187,7 +217,7 @@ def settle(run: Run, town: FleetTown, counter: Counter, since: int) -> None:
     """Every order comes to an end; a payer who is asked again types the PIN again. Raises EmulatorFault."""
     threading.Thread(target=_type_pin, args=(counter, since), daemon=True).start()
     wait_until(
-        lambda: all(order["status"] in FINAL for order in town.orders().values()), SETTLE_S,
+        lambda: all(order["final"] for order in town.orders().values()), SETTLE_S,
         "every order has come to an end", every_s=1.0,
     )  # fmt: skip
     # The box must have heard the same end: its screen is free again.
@@ -210,6 +240,7 @@ def main() -> int:
     parser.add_argument(
         "--full", action="store_true", help="kills, both watchdogs, idle writes, five more pulled plugs"
     )
+    parser.add_argument("--preprovisioned", action="store_true", help="identity put on the card, not by the console")
     parser.add_argument("--image", type=Path, default=state / "image/qemu", help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=state / "image/test", help="logs, screenshots, cards")
     parser.add_argument(
@@ -220,13 +251,13 @@ def main() -> int:
     folder: Path = options.out / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
     print(f"Everything this run leaves: {folder} (seed {options.seed})", flush=True)
-    run = Run(options.image, folder, pictures, random.Random(options.seed))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that broker, gateway and machine end with it
+    run = Run(options.image, folder, pictures, random.Random(options.seed), options.preprovisioned)
     failed = 0
     try:
         with FleetTown(folder / "town") as town, run.machine:
             counter = Counter(run.machine, town, folder / "screens")
             card.copy(options.image / "disk.img", run.disk, GROW_MB)
-            preprovision(town, run.disk, pictures, PICTURE)
             short(run, town, counter)
             if options.full:
                 full(run, town, counter)
@@ -236,9 +267,6 @@ def main() -> int:
         print(f"FAILED   {fault}", flush=True)
         with suppress(EmulatorFault, AssertionError):
             run.machine.qmp.screenshot(folder / "screens/failed.png")
-    except (KeyboardInterrupt, Exception):
-        run.power_off()
-        raise
     run.disk.unlink(missing_ok=True)
     (folder / "figures.json").write_text(json.dumps(run.figures, indent=2) + "\n")
     for name, value in run.figures.items():

@@ -27,7 +27,6 @@ AMOUNT, AMOUNT_MINOR, CURRENCY = "18.50", 1850, "CNY"
 SLOW_S = 300.0
 # Fonts are drawn by other processors' code here and there: single grey levels may differ, a word may not.
 LARGEST_MEAN_DIFFERENCE = 1.0
-FINAL = {"approved", "declined", "cancelled", "expired", "reversed", "refunded"}
 
 
 @dataclass
