@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from fleet.errors import FleetError
 
 START_S = 60.0
 STOP_S = 10.0
+PR_SET_PDEATHSIG = 1  # prctl(2)
 BOX_NAME = "counter-1"
 
 
@@ -179,7 +181,7 @@ class Town:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1"}, preexec_fn=_end_with_parent,
             )  # fmt: skip
         self.services[name] = Service(name, process, log)
 
@@ -195,6 +197,11 @@ class Town:
 
         if not wait_until(listening, START_S):
             raise ServiceFailed(name, f"did not listen on port {port} within {START_S:.0f} s", service.log)
+
+
+def _end_with_parent() -> None:
+    """In the child: SIGTERM when the demo ends in whatever way, so that no process of it is left behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def wait_until(true: Callable[[], bool], timeout_s: float, every_s: float = 0.02) -> bool:
