@@ -48,7 +48,7 @@ from mqtt.inbox import Inbox
 from mqtt.link import TlsOptions
 from mqtt.outbox import Outbox
 from pipeline.engine import FaceEngine
-from pipeline.models.manifest import load_manifest
+from pipeline.models.manifest import load_set
 from pipeline.thresholds import CALIBRATED, load_thresholds
 from secure_store.hardening import harden_process
 from secure_store.store import SecureStore
@@ -107,9 +107,9 @@ def run(config: Config) -> int:
             voice = open_voice(config.devices.voice, rig)
             parts.callback(voice.close)
         with start.part("models"):
-            manifest = load_manifest()
+            manifest = load_set(config.face.set)
             engine = FaceEngine.load(config.face.models, manifest, threads=config.face.threads)
-            thresholds = load_thresholds(config.face.thresholds or CALIBRATED, manifest)
+            thresholds = load_thresholds(config.face.thresholds or CALIBRATED[config.face.set], manifest)
         with start.part("store"):
             fresh = not (state / "store" / "store.db").exists()
             store = SecureStore.open(

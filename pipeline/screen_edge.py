@@ -40,20 +40,19 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
     left, right = max(0, int(centre_x - FAR * unit) - 4), min(columns, int(centre_x + FAR * unit) + 4)
     if min(bottom - top, right - left) < MIN_SIDE:
         return 0.0
-    ys, xs = _edges(small[top:bottom, left:right, 1])
-    ys, xs = ys + top, xs + left
     starts = [box[1] - ABOVE_NEAR * height, box[1] + 0.5 * height]
     ends = [box[3] + below * height for below in (0.0, BELOW_NEAR, BELOW_FAR)]
     marks = [top, *starts, *ends, bottom]
     bounds = np.clip(marks, top, bottom).astype(np.intp)
-    parts = [slice(*np.searchsorted(ys, bounds[n : n + 2])) for n in range(6)]
-    pairs = np.maximum(np.diff(bounds) / 2, 1)  # rows are taken in pairs
+    pairs = np.maximum(np.diff(bounds) / 2, 1)  # rows are taken in pairs, counted from the top
 
-    def votes(part: slice) -> NDArray[np.signedinteger]:
+    def votes(part: int) -> NDArray[np.signedinteger]:
         """(slopes, columns + 2 * PADDING): how many of a part's edges lie on each line."""
-        shift = np.rint(SLOPES[:, None] * np.float32(aspect) * (ys[part] - np.float32(centre_y))).astype(np.intp)
+        first, last = (top + (int(bound) - top + 1) // 2 * 2 for bound in bounds[part : part + 2])
+        ys, xs = _edges(small[first : min(last, bottom), left:right, 1])
+        shift = np.rint(SLOPES[:, None] * np.float32(aspect) * (ys + np.float32(first - centre_y))).astype(np.intp)
         width = columns + 2 * PADDING
-        where = np.clip(xs[part] + PADDING - shift, 0, width - 1)
+        where = np.clip(xs + left + PADDING - shift, 0, width - 1)
         where += np.arange(len(SLOPES))[:, None] * width
         count = np.bincount(where.ravel(), minlength=len(SLOPES) * width).reshape(len(SLOPES), width)
         count[:, 1:-1] = count[:, :-2] + count[:, 1:-1] + count[:, 2:]
@@ -65,10 +64,10 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
             _best(lines, centre_x + NEAR * unit, centre_x + reach * unit),
         )
 
-    cheek = votes(parts[2]) / pairs[2]
+    cheek = votes(2) / pairs[2]
     if not sides(cheek, FAR):
-        return 0.0  # most live faces end here
-    above, forehead, chin, below, more = (votes(parts[number]) for number in (0, 1, 3, 4, 5))
+        return 0.0  # most live faces end here, and only these rows were looked at
+    above, forehead, chin, below, more = (votes(part) for part in (0, 1, 3, 4, 5))
     near = np.minimum(cheek, np.minimum(forehead / pairs[1], chin / pairs[3]))
     upper = np.minimum(cheek, (above + forehead) / (pairs[0] + pairs[1]))
     far = np.minimum(upper, (chin + below) / (pairs[3] + pairs[4]))

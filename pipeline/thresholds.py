@@ -12,7 +12,12 @@ from pipeline.errors import ThresholdsRefused
 from pipeline.models.manifest import Manifest, Role, Sha256, faults
 
 PROVISIONAL = Path(__file__).parent / "data" / "provisional.toml"
-CALIBRATED = Path(__file__).parent / "data" / "lfw-2026-11.toml"  # what a box uses that is told of no other
+# By set of models. The first: what a box uses that is told of no other; the second: what calibration starts from.
+CALIBRATED = {
+    "default": Path(__file__).parent / "data" / "lfw-2026-11.toml",
+    "better": Path(__file__).parent / "data" / "lfw-better-2026-11.toml",
+}
+STARTING = {"default": PROVISIONAL, "better": Path(__file__).parent / "data" / "provisional-better.toml"}
 
 
 class _Part(BaseModel):

@@ -25,13 +25,14 @@ from pipeline.eval.datasets import (
     read_named,
     read_pairs,
 )
-from pipeline.eval.features import Memory, Tell, embed_all
+from pipeline.eval.features import embed_all
 from pipeline.eval.identify import OpenSet, identify, split
+from pipeline.eval.memory import Memory, Tell
 from pipeline.eval.toml import thresholds_toml
 from pipeline.eval.verify import ROUNDS, verify
 from pipeline.models.durable import write_durably
 from pipeline.models.manifest import load_set
-from pipeline.thresholds import CALIBRATED, PROVISIONAL, Thresholds, load_thresholds
+from pipeline.thresholds import CALIBRATED, STARTING, Thresholds, load_thresholds
 
 EXAMPLES = """examples:
   kingfisher eval verify --images lfw --pairs pairs.txt --report verify.html
@@ -83,9 +84,7 @@ def add(subparsers: Any) -> None:
     action.add_argument("--fpir", type=float, default=FPIR, help="of the worst group, at its upper end (%(default)s)")
     action.add_argument("--sizes", default=",".join(map(str, SIZES)), help="gallery sizes in templates (%(default)s)")
     action.add_argument("--rounds", type=int, default=ROUNDS, help="drawings of the identity bootstrap (%(default)s)")
-    action.add_argument(
-        "--base", type=Path, default=PROVISIONAL, help="where liveness, track, quality and capture come from"
-    )
+    action.add_argument("--base", type=Path, default=None, help="where liveness, track, quality and capture come from")
 
 
 def _action(actions: Any, name: str, text: str, call: Any) -> argparse.ArgumentParser:
@@ -108,7 +107,7 @@ def _add_people(action: argparse.ArgumentParser) -> None:
 
 
 def _add_thresholds(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--thresholds", type=Path, default=CALIBRATED, help="calibration file (%(default)s)")
+    action.add_argument("--thresholds", type=Path, default=None, help="calibration file (the shipped one of the set)")
 
 
 @contextmanager
@@ -177,7 +176,7 @@ def call_calibrate(options: argparse.Namespace) -> int:
     if min(sizes) < 1 or not 0 < options.fpir < 1:
         raise EvaluationRefused("--sizes, --fpir", "sizes start at 1, and FPIR lies between 0 and 1")
     with _bench(options) as bench:
-        base = load_thresholds(options.base, bench.engine.manifest)
+        base = load_thresholds(options.base or STARTING[options.models], bench.engine.manifest)
         faces = embed_all(bench.engine, bench.memory, options.images, images, bench.tell)
         result = verify(faces, [], groups, rounds=options.rounds, tell=bench.tell)
         match = calibrate(faces, result, sizes=sizes, fpir=options.fpir)
@@ -205,7 +204,7 @@ def _of_half(images: list[str], half: Half | None) -> list[str]:
 
 
 def _thresholds(options: argparse.Namespace, bench: Bench) -> Thresholds:
-    return load_thresholds(options.thresholds, bench.engine.manifest)
+    return load_thresholds(options.thresholds or CALIBRATED[options.models], bench.engine.manifest)
 
 
 def _print(result: Mapping[str, Any], options: argparse.Namespace) -> int:

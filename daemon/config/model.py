@@ -85,6 +85,7 @@ class ConsoleSection(Section):
 class FaceSection(Section):
     """Models and thresholds; `threads` is onnxruntime's intra-op count."""
 
+    set: Literal["default", "better"] = Field(default="default", description="which models; see docs/models.md")
     models: Path = Path("models")
     thresholds: Path | None = Field(default=None, description="calibration file; none takes the one measured on LFW")
     threads: int = Field(default=1, ge=1, le=16)

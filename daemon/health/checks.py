@@ -22,7 +22,7 @@ from hal.errors import HalError
 from mqtt.errors import MqttError
 from mqtt.identity import box_id_from_key, load_private_key, load_public_key
 from pipeline.errors import PipelineError
-from pipeline.models.manifest import load_manifest
+from pipeline.models.manifest import load_set
 from pipeline.models.verify import FileState, verify
 from pipeline.thresholds import CALIBRATED, load_thresholds
 
@@ -78,19 +78,20 @@ class Models:
     name = "models"
 
     def look(self, config: Config) -> Finding:
-        reports = verify(config.face.models, load_manifest())
+        reports = verify(config.face.models, load_set(config.face.set))
         bad = [f"{r.file} is {r.state}" for r in reports if r.state is not FileState.GOOD]
         good = f"{len(reports)} files, as declared, in {config.face.models}"
-        return Finding(self.name, not bad, ", ".join(bad) or good, "kingfisher models pull" if bad else "")
+        advice = f"kingfisher models pull --set {config.face.set}" if bad else ""
+        return Finding(self.name, not bad, ", ".join(bad) or good, advice)
 
 
 class Calibration:
     name = "thresholds"
 
     def look(self, config: Config) -> Finding:
-        path = config.face.thresholds or CALIBRATED
+        path = config.face.thresholds or CALIBRATED[config.face.set]
         try:
-            thresholds = load_thresholds(path, load_manifest())
+            thresholds = load_thresholds(path, load_set(config.face.set))
         except PipelineError as error:
             return Finding(self.name, False, str(error), "calibrate for these models")
         return Finding(self.name, True, f"{thresholds.id} from {path.name}")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pipeline.engine import FaceEngine
 from pipeline.errors import EvaluationRefused, FrameRefused
 from pipeline.eval.datasets import Labelled
-from pipeline.eval.features import Memory, Tell, question
+from pipeline.eval.features import question
 from pipeline.eval.intervals import Interval, grouped_proportion, proportion
+from pipeline.eval.memory import Memory, Tell
 from pipeline.eval.metrics import auc
 from pipeline.liveness import Liveness, Verdict, judge
 from pipeline.picture import Picture, Pixels

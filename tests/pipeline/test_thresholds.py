@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ThresholdsRefused
-from pipeline.models.manifest import Manifest
-from pipeline.thresholds import CALIBRATED, PROVISIONAL, Thresholds, load_thresholds
+from pipeline.models.manifest import Manifest, load_set
+from pipeline.thresholds import CALIBRATED, PROVISIONAL, STARTING, Thresholds, load_thresholds
 
 
 def test_the_provisional_file_says_so_and_names_its_sources(thresholds: Thresholds) -> None:
@@ -63,8 +63,13 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path, manifest: Manifest) -
         load_thresholds(tmp_path / "none.toml", manifest)
 
 
-def test_the_box_runs_with_calibrated_thresholds_that_say_where_they_come_from(manifest: Manifest) -> None:
-    calibrated, guessed = load_thresholds(CALIBRATED, manifest), load_thresholds(PROVISIONAL, manifest)
+@pytest.mark.parametrize("name", ["default", "better"])
+def test_the_box_runs_with_calibrated_thresholds_that_say_where_they_come_from(name: str) -> None:
+    manifest = load_set(name)
+    calibrated, guessed = (
+        load_thresholds(CALIBRATED[manifest.name], manifest),
+        load_thresholds(STARTING[manifest.name], manifest),
+    )
     assert not calibrated.provisional
     for point in calibrated.match.points:
         assert point.fpir is not None
