@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -64,13 +65,14 @@ def own_data(found: Mapping[str, Any]) -> Iterator[str]:
     for receipt in found["receipts"]:
         consent, ended = receipt["consent"], receipt["withdrawn_at"]
         purposes = ", ".join(consent["purposes"])
-        yield _row("consent", f"to {purposes}; notice {consent['notice_version']}, given at {consent['given_at']}")
-        yield _row("", f"by {consent['channel']}" + (f", withdrawn at {ended}" if ended is not None else ""))
+        yield _row("consent", f"to {purposes}; notice {consent['notice_version']}, by {consent['channel']}")
+        yield _row("", f"given {_moment(consent['given_at'])}" + (f", withdrawn {_moment(ended)}" if ended else ""))
     yield _row("factors", ", ".join(found["factors"]) or "none")
     for name, word in found["links"].items():
         yield _row("link", f"{name} {word}")
     for note in found["templates"]:
-        yield _row("template", f"model {note['model_hash'][:12]}, quality {note['quality']:.2f}, at {note['added_at']}")
+        model, at = note["model_hash"][:12], _moment(note["added_at"])
+        yield _row("template", f"model {model}, quality {note['quality']:.2f}, {at}")
 
 
 def rotated(found: Mapping[str, Any], moved_to: str | None) -> Iterator[str]:
@@ -139,6 +141,10 @@ def _upper(text: str) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1024:.0f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"
+
+
+def _moment(at: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def _row(name: str, value: str) -> str:
