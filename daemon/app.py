@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import signal
 import threading
 import time
@@ -28,7 +26,6 @@ from daemon.console.lending import Lending
 from daemon.console.recent_logs import RecentLogs
 from daemon.console.snapshot import Board
 from daemon.console.store_desk import StoreDesk
-from daemon.errors import AlreadyRunning
 from daemon.event_queue import EventQueue
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
@@ -41,6 +38,7 @@ from daemon.payment.policy import Policy
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import Rules
 from daemon.screen.views import Condition
+from daemon.state_folder import only_one
 from hal.drivers import Rig, build_camera, build_keypad, open_display, open_lamp, open_voice
 from hal.virtual.display import VirtualDisplayOptions
 from mqtt.identity import load_or_create_private_key, load_public_key
@@ -185,26 +183,6 @@ def run(config: Config) -> int:
         note(log, "ready", box=link.box_id, payers=len(members), total_ms=round(total, 1), parts_ms=breakdown)
         fault = box.run()
         return 1 if fault else RESTART if again.is_set() else 0
-
-
-@contextmanager
-def only_one(state: Path) -> Iterator[None]:
-    """Holds the state folder for this process alone.
-
-    Raises:
-        AlreadyRunning: when another daemon has it.
-    """
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(state / "daemon.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise AlreadyRunning(state) from error
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -119,7 +119,8 @@ class StoreAtRest:
 @contextlib.contextmanager
 def at_rest(config: Config, what: str, say: Callable[[str], None]) -> Iterator[StoreAtRest]:
     """Holds the box's state for this command. Raises Refused while the daemon runs; the state is not touched then."""
-    from daemon.app import SCHEMA, only_one  # the wiring of everything; loaded only when it is needed
+    from daemon.app import SCHEMA  # the wiring of everything; loaded only when it is needed
+    from daemon.state_folder import only_one
 
     state = config.box.state
     if not state.is_dir():

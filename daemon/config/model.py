@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from daemon.payment.money import CURRENCIES
+from daemon.payment.money import DECIMALS
 from hal.drivers import CameraOptions, DisplayOptions, KeypadOptions, LampOptions, VoiceOptions
 from hal.null import NullDisplayOptions, NullOptions
 from hal.virtual.options import VirtualBoxOptions
@@ -16,8 +16,8 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 def _known_currency(code: str) -> str:
-    if code not in CURRENCIES:
-        raise ValueError(f"currency {code!r} is not known; known are {', '.join(sorted(CURRENCIES))}")
+    if code not in DECIMALS:
+        raise ValueError(f"currency {code!r} is not known; write its ISO 4217 code, like CNY")
     return code
 
 

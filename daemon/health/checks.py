@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from daemon import journal
-from daemon.app import only_one
 from daemon.box_db import open_reader
 from daemon.clock import RELEASED_AT
 from daemon.config.model import Config
 from daemon.errors import AlreadyRunning, DaemonError
 from daemon.screen.errors import ScreenError
 from daemon.screen.fonts import find_typeface
+from daemon.state_folder import only_one
 from hal.drivers import Rig, build_camera
 from hal.errors import HalError
 from mqtt.errors import MqttError

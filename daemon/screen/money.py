@@ -1,16 +1,11 @@
 """Writes an amount exactly: integer minor units in, "¥18.50" out; no floating point on the way.
 
-Minor-unit digits follow ISO 4217: two, but for the currencies listed here.
+How many decimals a currency has is `daemon.payment.money`'s to know; one that it does not list is written with two.
 """
 
 from __future__ import annotations
 
-_DIGITS = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    3: "BHD IQD JOD KWD LYD OMR TND",
-    4: "CLF UYW",
-}
-_DECIMALS = {code: digits for digits, codes in _DIGITS.items() for code in codes.split()}
+from daemon.payment.money import DECIMALS
 
 # ¥ alone is the renminbi here, so the yen says whose it is; likewise the dollars. Other codes stand before the number.
 _SYMBOLS = {
@@ -32,7 +27,7 @@ _SYMBOLS = {
 
 def decimals(currency: str) -> int:
     """Digits after the point in this currency."""
-    return _DECIMALS.get(currency, 2)
+    return DECIMALS.get(currency, 2)
 
 
 def number(amount_minor: int, currency: str) -> str:

@@ -9,7 +9,7 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from daemon.app import only_one
+from daemon.state_folder import only_one
 from mqtt.identity import public_pem
 
 

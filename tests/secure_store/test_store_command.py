@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from daemon.app import only_one
+from daemon.state_folder import only_one
 from daemon.cli.main import main
 from secure_store import FileKeyProvider, SecureStore
 
