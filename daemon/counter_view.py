@@ -57,7 +57,7 @@ def _outcome_view(showing: payment.Showing) -> views.View:
         case Status.APPROVED:
             return views.Approved(*amount, reference_tail=(showing.reference or "")[-6:] or None)
         case Status.REVERSING | Status.REVERSED:
-            return views.Reversed(*amount)
+            return views.Reversed(*amount, certain=showing.status is Status.REVERSED)
         case Status.EXPIRED:
             return views.Declined(*amount, reason=views.DeclineReason.EXPIRED)
         case Status.CANCELLED if showing.reason == "by_payer":

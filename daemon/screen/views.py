@@ -181,10 +181,11 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Reversed:
-    """The money went back (or was never taken)."""
+    """The money went back (or was never taken); `certain` is False while the gateway has not said so yet."""
 
     amount_minor: int
     currency: str
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

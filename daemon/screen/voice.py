@@ -44,8 +44,8 @@ def line(view: View, locale: str) -> str | None:
             return words("voice.declined", why=words(f"declined.{reason}"))
         case Cancelled():
             return words("voice.cancelled")
-        case Reversed():
-            return words("voice.reversed")
+        case Reversed(certain=certain):
+            return words("voice.reversed" if certain else "voice.reversing")
         case Consent():
             return words("voice.consent")
         case NewPin(step=step, mismatch=mismatch):

@@ -46,6 +46,7 @@ def every_view() -> dict[str, View]:
         "approved in dinars": v.Approved(1_234_567_890, "KWD"),
         "cancelled": v.Cancelled(),
         "reversed": v.Reversed(MOST, CNY),
+        "reversing": v.Reversed(MOST, CNY, certain=False),
         "consent": v.Consent((v.Purpose.PAY,), "2026-11"),
         "consent, all purposes": v.Consent(tuple(v.Purpose), "2026-11-21.rev-4"),
         "enrol look": v.EnrolLook(None, 0.4),

@@ -231,4 +231,5 @@ def cancelled(page: Page, _: Cancelled) -> tuple[Element, ...]:
 def reversed_(page: Page, view: Reversed) -> tuple[Element, ...]:
     colours = (page.theme.brand, page.theme.brand_soft)
     money = amount(view.amount_minor, view.currency)
-    return _ending(page, "undo", colours, page.words("reversed.headline"), money, page.words("reversed.detail"))
+    family = "reversed" if view.certain else "reversing"
+    return _ending(page, "undo", colours, page.words(f"{family}.headline"), money, page.words(f"{family}.detail"))
