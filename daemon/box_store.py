@@ -25,6 +25,7 @@ from secure_store.witness import FileWitness, Witness
 
 KEY_FILES = {"file": "store.key", "tpm2": "store.key.tpm2"}
 COUNTED = "store_counter"
+SHOWN = 8  # handles in one sentence
 
 
 def key_provider(config: Config, kind: str | None = None, *, create: bool) -> KeyProvider:
@@ -85,7 +86,7 @@ def _last_counter(tx: sqlite3.Connection) -> int | None:
 
 
 _WHY = {
-    "record_damaged": "the record of {0} does not open; everybody else can pay",
+    "record_damaged": "{count} records do not open, of {whom}; everybody else can pay",
     "key_ring_repaired": "the key ring was damaged and was taken from its copy",
     "key_ring_copy_repaired": "the key ring's copy was damaged and was made anew",
     "census_damaged": "the sealed count of all records is damaged: nothing is written to the store",
@@ -98,10 +99,12 @@ CONDITIONS = ("key_beside_data", "memory_not_locked", *_WHY)
 def conditions(status: StoreStatus, unlocked: str | None) -> dict[str, str]:
     """Those of CONDITIONS that hold now, name -> why. `unlocked`: why the gallery's memory is not locked."""
     found: dict[str, str] = {}
+    whose: dict[str, list[str]] = {}
     for condition in status.conditions:
         name, _, whom = condition.partition(":")
-        others = found.get(name)
-        found[name] = _WHY.get(name, "{0}").format(whom) if others is None else f"{others}; {whom} neither"
+        whose.setdefault(name, []).append(whom)
+    for name, handles in whose.items():
+        found[name] = _WHY.get(name, name).format(count=len(handles), whom=", ".join(handles[:SHOWN]))
     if status.key_warning is not None:
         found["key_beside_data"] = status.key_warning
     if unlocked is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sqlite3
@@ -9,11 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from daemon import journal
+from daemon import box_store, journal
 from daemon.box_db import open_reader
 from daemon.clock import RELEASED_AT
 from daemon.config.model import Config
 from daemon.errors import AlreadyRunning, DaemonError
+from daemon.health.suggestions import suggestion
 from daemon.screen.errors import ScreenError
 from daemon.screen.fonts import find_typeface
 from daemon.state_folder import only_one
@@ -25,6 +27,7 @@ from pipeline.errors import PipelineError
 from pipeline.models.manifest import load_set
 from pipeline.models.verify import FileState, verify
 from pipeline.thresholds import CALIBRATED, load_thresholds
+from secure_store.errors import StoreError
 
 LOW_DISK_BYTES = 200 * 1024 * 1024
 
@@ -119,6 +122,28 @@ class Keys:
         return Finding(self.name, True, f"this is {box_id}")
 
 
+class Store:
+    """Whether its key is there. Whether every record opens takes `kingfisher store verify`."""
+
+    name = "store"
+
+    def look(self, config: Config) -> Finding:
+        provider = box_store.key_provider(config, create=False)
+        try:
+            if not (config.box.state / "store" / "store.db").exists():
+                return Finding(self.name, True, "none yet: the daemon makes it")
+            if provider.name == "credential" and "CREDENTIALS_DIRECTORY" not in os.environ:
+                return Finding(self.name, True, "its key is handed to the daemon alone")
+            provider.load()
+        except StoreError as error:
+            return Finding(self.name, False, f"{error.what}: {error.why}", error.hint)
+        except OSError:
+            return Finding(self.name, True, "out of reach from here, as it should be")
+        if provider.warning:
+            return Finding(self.name, False, provider.warning, suggestion("key_beside_data"))
+        return Finding(self.name, True, f"its key is there ({provider.name})")
+
+
 class Journal:
     name = "journal"
 
@@ -168,7 +193,7 @@ class Broker:
 
 
 CHECKS: tuple[Check, ...] = (
-    Daemon(), Disk(), Clock(), Models(), Calibration(), Font(), Keys(), Journal(), Camera(), Broker(),
+    Daemon(), Disk(), Clock(), Models(), Calibration(), Font(), Keys(), Store(), Journal(), Camera(), Broker(),
 )  # fmt: skip
 
 

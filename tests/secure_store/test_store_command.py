@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from daemon.state_folder import only_one
 from daemon.cli.main import main
+from daemon.state_folder import only_one
 from secure_store import FileKeyProvider, SecureStore
 
 CONFIG = """
@@ -240,3 +240,19 @@ def test_a_damaged_box_db_does_not_hide_the_store(technician) -> None:
     (technician.state / "box.db").write_bytes(b"not a database" * 100)
     assert "The store is sound" in technician.does("verify")
     assert "nothing is journaled" in technician.complained
+
+
+def test_the_store_moves_from_its_key_file_to_a_credential(technician, tmp_path, monkeypatch) -> None:
+    given = tmp_path / "credentials"
+    given.mkdir()
+    (given / "kingfisher-store").write_bytes(bytes(range(32)))
+    technician.does("rotate", "--to", "credential", ok=1)
+    assert "LoadCredentialEncrypted" in technician.complained
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
+    assert '[store] key_provider = "credential"' in technician.does("rotate", "--to", "credential")
+    assert not (technician.state / "store.key").exists()
+    technician.does("status", ok=1)
+    (technician.folder / "box.toml").write_text(CONFIG + '[store]\nkey_provider = "credential"\n')
+    found = technician.asks("status")
+    assert (found["people"], found["conditions"]) == (3, [])
+    assert "The credential itself is systemd's" in technician.does("erase", "--all", "--yes")
