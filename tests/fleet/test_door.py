@@ -137,8 +137,8 @@ def test_a_box_without_a_clock_is_told_the_time_for_its_nonce(scene: Any, wait_f
     assert abs(told.now - time.time()) < 5
 
 
-@pytest.fixture
-def page(scene: Any) -> Iterator[Any]:
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("Debian's chromium is not installed (apt-get install chromium)")
     from playwright.sync_api import sync_playwright
@@ -147,11 +147,18 @@ def page(scene: Any) -> Iterator[Any]:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
         )
-        page = browser.new_page(viewport={"width": 420, "height": 680})
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, scene: Any) -> Iterator[Any]:
+    """With nothing of another page's: a context of its own."""
+    page = browser.new_page(viewport={"width": 420, "height": 680})
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    yield page
+    page.close()
     assert page.problems == []
 
 

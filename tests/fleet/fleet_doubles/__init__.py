@@ -1,0 +1,1 @@
+"""What the fleet's tests play with: real brokers, the gateway as a process, and a box of the protocol alone."""
