@@ -180,9 +180,9 @@ def full(run: Run, town: FleetTown, counter: Counter) -> None:
     run.tell("kill -9 of the daemon in a payment: back in seconds, the order settled", killed)
     run.tell("a frozen daemon: its watchdog kills it, systemd starts it again", frozen)
     run.tell("PID 1 crashes: the hardware watchdog resets the box, it comes back", crashed)
-    run.tell("idle for four minutes: what it writes is counted", idles)
     for number in range(5):
         run.tell(f"plug pulled again ({number + 1} of 5): books agree", lambda: pull(run, town, counter))
+    run.tell("idle for four minutes: what it writes is counted", idles)
 
 
 def _pay(run: Run, counter: Counter) -> None:
