@@ -31,7 +31,7 @@ from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
 from daemon.keypad_watch import KeypadWatch
 from daemon.logs import ForwardingHandler, note
-from daemon.members import Members
+from daemon.members import open_members
 from daemon.notify import Notify
 from daemon.painter import Painter
 from daemon.payment.policy import Policy
@@ -49,7 +49,6 @@ from pipeline.engine import FaceEngine
 from pipeline.models.manifest import load_set
 from pipeline.thresholds import CALIBRATED, load_thresholds
 from secure_store.hardening import harden_process
-from secure_store.store import SecureStore
 
 if TYPE_CHECKING:
     from hal.virtual.box import VirtualBox
@@ -110,11 +109,10 @@ def run(config: Config) -> int:
             thresholds = load_thresholds(config.face.thresholds or CALIBRATED[config.face.set], manifest)
         with start.part("store"):
             fresh = not (state / "store" / "store.db").exists()
-            store = SecureStore.open(
-                state / "store", box_store.key_provider(config, create=fresh), tenant=config.box.tenant,
-                profile=config.box.profile, options=box_store.store_options(config.store, db, trusted.now),
+            members = open_members(
+                state / "store", box_store.key_provider(config, create=fresh), config.box, engine.model_hash,
+                box_store.store_options(config.store, db, trusted.now),
             )  # fmt: skip
-            members = Members(store, engine.model_hash)
             parts.callback(members.close)
         with start.part("screen"):
             painter = Painter(display, config.box.locale, _tell(queue, "no_display"))

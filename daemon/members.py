@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon import box_store
+from daemon.config.model import BoxSection
 from daemon.enrolment.machine import Request
 from daemon.payment.events import PinOutcome
 from pipeline.capture import Capture
 from pipeline.match import BruteForceMatcher, Matcher, MatchResult
-from secure_store.errors import StoreError
+from secure_store.errors import StoreBusy, StoreError
 from secure_store.gallery import Gallery
+from secure_store.keys import KeyProvider
+from secure_store.options import StoreOptions
 from secure_store.person import Consent, NewPerson, PinResult, Template
 from secure_store.store import SecureStore
+from secure_store.verify import Progress, Verified, examine
 
 PAY = "pay"
 DIMENSION = 512
@@ -53,13 +59,18 @@ class Members:
     """
 
     def __init__(self, store: SecureStore, model_hash: str) -> None:
-        self.store, self._model_hash = store, model_hash
+        self._store, self._model_hash = store, model_hash
         self._lock = threading.Lock()
         self._gallery = store.gallery(model_hash, PAY)
         self._matcher = GalleryMatcher(self._gallery)
 
     def __len__(self) -> int:
         return len(self.store.people())
+
+    @property
+    def store(self) -> SecureStore:
+        """For those who look after it. Raises StoreError when it did not open."""
+        return self._store
 
     def matcher(self) -> Matcher:
         """The gallery as it is now; a payment that has begun keeps the one it began with."""
@@ -103,6 +114,10 @@ class Members:
             unlocked = self._gallery.locked_why_not
         return box_store.conditions(self.store.status(), unlocked)
 
+    def verify(self, progress: Progress) -> Verified:
+        """Every page and record held against what was written. Raises StoreError."""
+        return self.store.verify(progress)
+
     def reload(self) -> None:
         """The gallery as the store has it now. Raises StoreError."""
         gallery = self.store.gallery(self._model_hash, PAY)
@@ -114,3 +129,55 @@ class Members:
         with self._lock:
             self._gallery.close()
         self.store.close()
+
+
+class LockedMembers(Members):
+    """Nobody: the store did not open. The box goes on without faces, says so, and the store can still be examined.
+    Every other use raises `why`.
+    """
+
+    def __init__(self, why: StoreError, model_hash: str, examine: Callable[[Progress], Verified]) -> None:
+        self._why, self._examine = why, examine
+        self._nobody = BruteForceMatcher((), np.empty((0, DIMENSION), np.float32), model_hash)
+
+    def __len__(self) -> int:
+        return 0
+
+    @property
+    def store(self) -> SecureStore:
+        raise self._why
+
+    def matcher(self) -> Matcher:
+        return self._nobody
+
+    def conditions(self) -> dict[str, str]:
+        return {"store_locked": f"{self._why.what}: {self._why.why}"}
+
+    def verify(self, progress: Progress) -> Verified:
+        return self._examine(progress)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def open_members(
+    folder: Path, provider: KeyProvider, box: BoxSection, model_hash: str, options: StoreOptions
+) -> Members:
+    """The store in `folder` with its gallery loaded, or LockedMembers. Raises StoreBusy."""
+    try:
+        store = SecureStore.open(folder, provider, tenant=box.tenant, profile=box.profile, options=options)
+        try:
+            return Members(store, model_hash)
+        except BaseException:
+            store.close()
+            raise
+    except StoreBusy:
+        raise
+    except StoreError as error:
+
+        def examined(progress: Progress) -> Verified:
+            return examine(
+                folder, provider, tenant=box.tenant, profile=box.profile, options=options, progress=progress
+            )  # fmt: skip
+
+        return LockedMembers(error, model_hash, examined)

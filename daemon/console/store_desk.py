@@ -52,12 +52,12 @@ class StoreDesk:
             self._one_at_a_time.release()
 
     def _answer(self, told: requests.StoreArgs, progress: Callable[[int, int, str], None]) -> Any:
+        if told.action == "verify":
+            return box_store.plain(self._members.verify(progress))
         store = self._members.store
         match told.action:
             case "status":
                 return box_store.described(store)
-            case "verify":
-                return box_store.plain(store.verify(progress))
             case "show":
                 return box_store.plain(store.own_data(told.handle))
             case "rotate":

@@ -11,7 +11,7 @@ SUGGESTIONS = {
     "no_models": "the models are missing or damaged: `doctor` names the file; reinstall them",
     "no_payers": "nobody is enrolled yet: `kingfisher-fleet enrol`",
     "no_gallery": "the templates can't be read: `doctor` says why",
-    "store_locked": "the store's key is not there: see docs/security.md",
+    "store_locked": "`store verify` says why; then bring the key back, or restore a backup: docs/security.md",
     "disk_full": "box.db can't be written: make room on the data partition, then `restart`",
     "key_beside_data": 'right for a desk; in a shop, [store] key_provider = "credential"',
     "memory_not_locked": "raise LimitMEMLOCK in the daemon's unit",

@@ -175,6 +175,35 @@ def test_after_a_whole_payment_no_file_and_no_log_holds_a_face_a_pin_a_number_or
     assert b"event=" in stopped[log]
 
 
+def test_a_box_whose_store_does_not_open_goes_on_and_says_why(shop) -> None:
+    shop.town.services["box"].stop()
+    key = shop.town.box_db.parent / "store.key"
+    right = key.read_bytes()
+    key.write_bytes(bytes(32))
+    enter(shop)
+    status = json.loads(shop.town.kingfisher("status", "--json", "--config", str(shop.town.config)))
+    assert [condition["name"] for condition in status["conditions"]] == ["store_locked"]
+    assert "no key in it was wrapped by the key" in status["conditions"][0]["why"]
+    found = store_says(shop, "verify", ok=1)
+    assert [finding["what"] for finding in found["findings"]] == ["key ring"]
+    with pytest.raises(Exception, match="Use the key this store was made with"):
+        store_says(shop, "status")
+    shop.town.services["box"].stop()
+    key.write_bytes(right)
+    enter(shop)
+    assert store_says(shop, "status")["people"] == 1
+
+
+def test_the_running_box_leaves_no_core_and_its_gallery_is_locked(shop) -> None:
+    process = Path(f"/proc/{shop.town.services['box'].process.pid}")
+    limits = {line[:26].strip(): line[26:].split() for line in (process / "limits").read_text().splitlines()}
+    assert limits["Max core file size"][:2] == ["0", "0"]
+    locked = re.search(r"VmLck:\s+(\d+) kB", (process / "status").read_text())
+    conditions = json.loads(shop.town.kingfisher("status", "--json", "--config", str(shop.town.config)))["conditions"]
+    assert locked is not None
+    assert int(locked[1]) > 0 or "memory_not_locked" in {condition["name"] for condition in conditions}
+
+
 def test_the_search_itself_finds_what_it_is_meant_to_find(vector) -> None:
     noise = np.random.default_rng(8).bytes(30_000)
     for number_type in (np.float16, np.float32, np.float64):
