@@ -154,7 +154,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     order.add_argument("--currency", default="CNY", help="ISO 4217 (default: %(default)s)")
     order.add_argument("--title", help="what the payer reads, up to 64 characters")
     order.add_argument("--expires-s", type=_count, default=120, metavar="S", help="default: %(default)s")
-    _add_wait(order, "until it is approved, declined, expired or cancelled")
+    _add_wait(order, "until the box itself says approved, or it is declined, expired, cancelled or reversed")
     order.set_defaults(act=_of("asking", "order"))
 
     enrol = command(

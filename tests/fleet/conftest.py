@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -43,16 +44,26 @@ def scene(backend: tuple[BrokerDouble, FleetProcess], tmp_path: Path) -> Iterato
 
 
 @pytest.fixture(params=["rumqttd", "mosquitto"])
-def own_scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
-    """With a gateway and a broker of its own, to be killed."""
-    broker = new_broker(request.param, tmp_path)
-    fleet = new_fleet(tmp_path, broker)
-    fleet.start()
-    with playing(broker, fleet, tmp_path) as scene:
-        yield scene
-        fleet.verified()
-    fleet.stop()
-    broker.stop()
+def own_scene_with(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+    """Makes a scene with a broker and a gateway of its own, to be killed; takes the gateway's options."""
+    with contextlib.ExitStack() as after:
+
+        def make(*knobs: str) -> Scene:
+            broker = new_broker(request.param, tmp_path)
+            after.callback(broker.stop)
+            fleet = new_fleet(tmp_path, broker)
+            after.callback(fleet.stop)
+            fleet.start(*knobs)
+            scene = after.enter_context(playing(broker, fleet, tmp_path))
+            after.callback(fleet.verified)
+            return scene
+
+        yield make
+
+
+@pytest.fixture
+def own_scene(own_scene_with: Callable[..., Scene]) -> Scene:
+    return own_scene_with()
 
 
 def listen(

@@ -10,11 +10,9 @@ import pytest
 
 
 def test_killed_between_receipt_and_answer_it_charges_once_and_answers_after_the_restart(
-    own_scene: Any, wait_for: Callable[..., Any]
+    own_scene_with: Callable[..., Any], wait_for: Callable[..., Any]
 ) -> None:
-    scene = own_scene
-    scene.fleet.stop()
-    scene.fleet.start("--delay-s", "3")
+    scene = own_scene_with("--delay-s", "3")
     order = scene.new_order()
     scene.box.send("pay.request", scene.box.request(order))
     wait_for(lambda: scene.fleet.order_status(order["order_id"]) == "paying", what="received")
@@ -117,11 +115,9 @@ def test_a_box_that_goes_without_a_word_is_seen_to_be_gone_and_to_be_back(
     [("lose-answer", "approved", True), ("lose-request", "declined", False), ("hang", "pending", False)],
 )
 def test_an_acquirer_that_does_not_answer_is_asked_and_reversed(
-    own_scene: Any, mode: str, first: str, charged: bool
+    own_scene_with: Callable[..., Any], mode: str, first: str, charged: bool
 ) -> None:
-    scene = own_scene
-    scene.fleet.stop()
-    scene.fleet.start("--fail-mode", mode)
+    scene = own_scene_with("--fail-mode", mode)
     order = scene.new_order()
     scene.box.send("pay.request", scene.box.request(order))
     time.sleep(0.7)
@@ -134,10 +130,8 @@ def test_an_acquirer_that_does_not_answer_is_asked_and_reversed(
     assert scene.payer_has() == 10000
 
 
-def test_a_reversal_that_overtakes_a_slow_acquirer_wins(own_scene: Any) -> None:
-    scene = own_scene
-    scene.fleet.stop()
-    scene.fleet.start("--delay-s", "1")
+def test_a_reversal_that_overtakes_a_slow_acquirer_wins(own_scene_with: Callable[..., Any]) -> None:
+    scene = own_scene_with("--delay-s", "1")
     order = scene.new_order()
     scene.box.send("pay.request", scene.box.request(order))
     scene.box.send("pay.reverse", {"order_id": order["order_id"], "attempt": 1})
