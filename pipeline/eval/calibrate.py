@@ -27,6 +27,7 @@ SIZES = (10, 30, 100, 300, 1000, 3000, 10_000)  # templates, of which a person m
 FPIR = 0.01  # of the worst group, at the upper end: before a factor is asked for
 TRUSTED = 20  # errors that a measured point rests on, at least
 CURVE = (1e-2, 1e-3, 1e-4, 1e-5)
+PEOPLE_OF_A_GROUP = 10
 SAME_PERSON_FMR = 1e-3
 MARGIN_COST = 0.01  # share of rightly recognised probes that the margin may send to a stronger factor
 MARGIN_MOST = 0.15
@@ -105,12 +106,14 @@ def calibrate(
 def worst_ratio(result: Verification) -> tuple[float, str]:
     """The worst group's FMR over the overall one, at the upper end of its interval, and which group that is.
 
-    1 where no groups were named: then nothing is known about them, and the file says so.
+    A group of fewer than PEOPLE_OF_A_GROUP says nothing and is passed over. 1 where none is left: then nothing is known
+    of any, and the file says so.
     """
-    intervals = {name: group.ci95["ratio"] for name, group in result.groups.items() if group.ratio is not None}
+    told = {name: group for name, group in result.groups.items() if group.people >= PEOPLE_OF_A_GROUP}
+    intervals = {name: group.ci95["ratio"] for name, group in told.items() if group.ratio is not None}
     uppers = {name: interval[1] for name, interval in intervals.items() if interval is not None}
     if not uppers:
-        return 1.0, "no groups were named: nothing is known of any"
+        return 1.0, "no groups were named, or all too small: nothing is known of any"
     name = max(uppers, key=lambda key: uppers[key])
     return max(1.0, uppers[name]), f"upper end of {name} over all at FMR {result.group_far:g}"
 

@@ -104,6 +104,11 @@ def verify(
     drawn = bootstrap(len(people), worth, rounds, seed, lambda done, total: tell(done, total, "drawing people anew"))
     ci = {key: central(drawn[:, column]) for column, key in enumerate(worth.keys)}
     value = {key: _number(point[column]) for column, key in enumerate(worth.keys)}
+    ci |= {
+        key: worth.where_nothing_was_seen(key, rate)
+        for key, rate in value.items()
+        if rate in (0.0, 1.0) and not key.startswith(("threshold", "worst"))
+    }
     within = {name: _group(f"{name}:", scores, value, ci, members, members) for name, members in whose.items()}
     names = list(whose)
     across = {
@@ -181,6 +186,21 @@ class _Measure:
         within = [row[key + "ratio"] for key, (a, b) in self._sides.items() if a == b]
         row["worst"] = float(np.nanmax(within)) if np.isfinite(within).any() and len(within) > 1 else nan
         return np.array([row[key] for key in self.keys])
+
+    def where_nothing_was_seen(self, key: str, rate: float) -> Interval:
+        """A bootstrap of no errors shows none: the rule of three instead, a person or two people being one trial."""
+        counted = np.bincount(self._scores.genuine_of, minlength=self._scores.people) > 0
+        for side, (a, b) in self._sides.items():
+            if key.startswith(side):
+                people = int((self._whose[a] & counted).sum())
+                one, other = int(self._whose[a].sum()), int(self._whose[b].sum())
+                trials = people if key.endswith("fnmr") else one * other if a != b else one * (one - 1) // 2
+                limit = min(1.0, 3.0 / trials) if trials else 1.0
+                if key.endswith("ratio"):
+                    return 0.0, limit / (self._far or 1.0)
+                return (0.0, limit) if rate == 0.0 else (1.0 - limit, 1.0)
+        limit = min(1.0, 3.0 / max(1, int(counted.sum())))
+        return (0.0, limit) if rate == 0.0 else (1.0 - limit, 1.0)
 
     def _accuracy(self, weights: NDArray[np.float64]) -> float:
         if not len(self._right):

@@ -81,6 +81,7 @@ def test_verify_prints_every_figure_with_its_interval(run: Run, tmp_path: Path) 
     )
     assert status == 0
     assert result["accuracy"] == 1.0
+    assert result["ci95"]["accuracy"] == [0.0, 1.0], "two people prove nothing"
     assert set(result["tar_at_far"]) == set(result["threshold_at_far"]) == {"1e-3", "1e-4", "1e-5", "1e-6"}
     assert result["tar_at_far"]["1e-6"] is None, "nine impostor pairs say nothing about one in a million"
     assert result["fta"] == pytest.approx(1 / 7)

@@ -175,3 +175,15 @@ def test_a_group_of_look_alikes_shows_as_the_worst_group() -> None:
 def test_the_two_halves_share_nobody_and_are_about_equal() -> None:
     halves = [half_of(f"person {n}") for n in range(2000)]
     assert 900 < halves.count("a") < 1100
+
+
+def test_no_error_within_a_group_is_no_proof_that_there_never_is_one() -> None:
+    vectors, person = people(100, 3, 0.2)
+    names = tuple(f"{p:03d}/{n}.jpg" for n, p in enumerate(person.tolist()))
+    result = verify(Faces(names, vectors), [], {f"{p:03d}": "few" for p in range(10)}, rounds=20)
+    few = result.groups["few"]
+    assert few.fnmr == 0.0
+    assert few.ci95["fnmr"] == pytest.approx((0.0, 3 / 10))
+    assert few.fmr == 0.0
+    assert few.ci95["fmr"] == pytest.approx((0.0, 3 / 45))
+    assert result.ci95["eer"] == pytest.approx((0.0, 3 / 100))
