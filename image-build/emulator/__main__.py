@@ -85,6 +85,11 @@ class Run:
         self._rig_socket.unlink(missing_ok=True)
         self.machine.start()
 
+    def be_on(self) -> None:
+        """Power on where it is off. Raises EmulatorFault."""
+        if not self.machine.is_on:
+            self.boot()
+
     def power_off(self) -> None:
         """The plug is pulled."""
         if self._rig is not None:
@@ -147,6 +152,7 @@ def short(run: Run, town: FleetTown, counter: Counter) -> None:
 
 def full(run: Run, town: FleetTown, counter: Counter) -> None:
     def killed() -> None:
+        run.be_on()
         _, since = counter.ask()
         counter.wait_view("EnterPin", since=since)
         began_s = time.monotonic()
@@ -171,6 +177,7 @@ def full(run: Run, town: FleetTown, counter: Counter) -> None:
         run.figures["back_after_init_crash_s"] = round(time.monotonic() - began_s, 1)
 
     def idles() -> None:
+        run.be_on()
         time.sleep(60)  # what a start writes late has been written
         before, began_s = int(run.rig.ask("written")), time.monotonic()
         time.sleep(240)
@@ -183,6 +190,17 @@ def full(run: Run, town: FleetTown, counter: Counter) -> None:
     for number in range(5):
         run.tell(f"plug pulled again ({number + 1} of 5): books agree", lambda: pull(run, town, counter))
     run.tell("idle for four minutes: what it writes is counted", idles)
+    run.tell("the data partition is noise: the box stays up, and its console says so", lambda: worn_out(run))
+
+
+def worn_out(run: Run) -> None:
+    """The data partition is noise: the box is up, and its console says what is wrong. Raises EmulatorFault."""
+    run.power_off()
+    card.ruin(run.disk, "data", run.chance)
+    since = run.machine.cursor()
+    run.boot(ready="event=no_data_partition")
+    run.machine.wait("event=not_provisioned", BOOT_S, since)
+    technician.is_refused(run.machine.console, "data partition")
 
 
 def _pay(run: Run, counter: Counter) -> None:
@@ -193,7 +211,10 @@ def _pay(run: Run, counter: Counter) -> None:
 
 
 def pull(run: Run, town: FleetTown, counter: Counter) -> None:
-    """A payment is under way; at a random moment the power goes; after the restart everything must add up."""
+    """A payment is under way; at a random moment the power goes; after the restart everything must add up. Then the box
+    is off: what is on its card is what counts.
+    """
+    run.be_on()
     longest_s = float(str(run.figures.get("payment_s", 30)))
     _, since = counter.ask(expires_s=600)
     payer = threading.Thread(target=_type_pin, args=(counter, since), daemon=True)
@@ -210,7 +231,6 @@ def pull(run: Run, town: FleetTown, counter: Counter) -> None:
     run.power_off()
     books = books_agree(town, run.disk, run.folder / "read")
     print(f"          {books['entries']} journal entries unbroken, {books['paid']} paid on both sides", file=sys.stderr)
-    run.boot()
 
 
 def settle(run: Run, town: FleetTown, counter: Counter, since: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import struct
 import subprocess
@@ -48,6 +49,15 @@ def fill_data(disk: Path, tree: Path) -> None:
         lazy_nothing = "lazy_itable_init=0,lazy_journal_init=0"
         _run("mke2fs", "-q", "-t", "ext4", "-L", "data", "-E", lazy_nothing, "-d", str(tree), str(fresh))
         _run("dd", f"if={fresh}", f"of={disk}", "bs=1M", f"seek={offset}", "oflag=seek_bytes", "conv=notrunc,sparse")
+
+
+def ruin(disk: Path, name: str, chance: random.Random) -> None:
+    """Noise all over a partition: nothing of it can be mended."""
+    offset, size = partition(disk, name)
+    with disk.open("r+b") as file:
+        file.seek(offset)
+        for _ in range(size // (1024 * 1024)):
+            file.write(chance.randbytes(1024 * 1024))
 
 
 def read_data(disk: Path, folder_inside: str, into: Path) -> Path:

@@ -51,6 +51,10 @@ class Machine:
         self.kill()
 
     @property
+    def is_on(self) -> bool:
+        return self._process is not None
+
+    @property
     def qmp(self) -> Qmp:
         assert self._qmp is not None, "the machine is off"
         return self._qmp

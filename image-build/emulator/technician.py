@@ -51,3 +51,14 @@ def status(console: Console, pin: str) -> str:
     console.send("exit")
     console.expect("Logged out", PATIENCE_S)
     return said
+
+
+def is_refused(console: Console, why: str) -> None:
+    """A box that can't be provisioned says why when it is tried. Raises EmulatorFault."""
+    console.expect(PROMPT, PATIENCE_S)
+    console.send("provision")
+    console.expect("ticket: ", PATIENCE_S)
+    console.send("-----BEGIN KINGFISHER TICKET-----")
+    console.send("eyJhbGciOiJFZERTQSJ9.e30.AAAA")
+    console.send("-----END KINGFISHER TICKET-----")
+    console.expect(why, PATIENCE_S)

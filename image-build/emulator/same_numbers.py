@@ -1,0 +1,97 @@
+"""Whether the box's processor gives the pipeline's numbers: 20 frames analysed here and, by qemu-user, in the box's own
+root with its ARM64 wheels. Needs root (a chroot); run it with the development environment's Python.
+
+    image-build/emulator/same_numbers.py             finds the newest `base` in the build's cache
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hal.virtual.camera import VirtualCamera
+
+REPO = Path(__file__).resolve().parents[2]
+FRAMES = 20
+LEAST_COSINE = 0.9999
+LARGEST_SCORE_DIFFERENCE = 1e-3
+
+ANALYSE = """
+import json, sys
+from pathlib import Path
+from typing import Any
+import numpy as np
+folder = Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+from pipeline.engine import FaceEngine
+engine = FaceEngine.load(folder / "models")
+for path in sorted((folder / "frames").glob("*.npy")):
+    image = np.load(path)
+    face = max(engine.detect(image), key=lambda f: f.score)
+    found = engine.analyse(image, face)
+    print(json.dumps({"frame": path.stem, "score": float(face.score), "liveness": float(found.liveness.model),
+                      "embedding": [float(x) for x in found.embedding]}), flush=True)
+"""
+
+
+def main() -> int:
+    state = Path(os.environ.get("KINGFISHER_STATE", REPO / ".kingfisher"))
+    cache = os.environ.get("KINGFISHER_IMAGE_CACHE")
+    folder = (
+        Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kingfisher-image"
+    )
+    bases = sorted(folder.glob("base-*/root"), key=lambda path: path.stat().st_mtime)
+    if not bases:
+        print("no root is in the cache: image-build/build first", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="kf-same-", dir=bases[-1] / "var/tmp") as inside:
+        work = Path(inside)
+        shutil.copytree(REPO / "pipeline", work / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+        (work / "models").mkdir()
+        for model in (state / "models").glob("*.onnx"):
+            shutil.copy(model, work / "models")
+        (work / "frames").mkdir()
+        _film(state / "pictures", work / "frames")
+        (work / "analyse.py").write_text(ANALYSE)
+        here = _results([sys.executable, "-I", str(work / "analyse.py"), str(work)])
+        there_path = "/" + str(work.relative_to(bases[-1]))
+        chroot = ["chroot", str(bases[-1]), "/opt/kingfisher/bin/python", "-I"]
+        there = _results([*chroot, f"{there_path}/analyse.py", there_path])
+    cosines = [float(np.dot(a["embedding"], b["embedding"])) for a, b in zip(here, there, strict=True)]
+    scores = [abs(a[k] - b[k]) for a, b in zip(here, there, strict=True) for k in ("score", "liveness")]
+    print(f"{len(cosines)} frames: lowest cosine {min(cosines):.7f}, largest difference of a score {max(scores):.2e}")
+    good = len(cosines) == FRAMES and min(cosines) >= LEAST_COSINE and max(scores) <= LARGEST_SCORE_DIFFERENCE
+    return 0 if good else 1
+
+
+def _film(pictures: Path, into: Path) -> None:
+    """Frames of every sample portrait, (480, 640, 3) uint8 RGB."""
+    names = sorted(path.stem for path in pictures.iterdir() if path.suffix in (".jpg", ".png"))
+    camera = VirtualCamera(pictures, frames_per_s=20)
+    camera.open()
+    for number in range(FRAMES):
+        camera.choose(names[number % len(names)])
+        frame = camera.read(10).image
+        assert Image.fromarray(frame).size == (640, 480)
+        np.save(into / f"{number:02}.npy", frame)
+    camera.close()
+
+
+def _results(command: list[str]) -> list[dict[str, Any]]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command[:3])}: {done.stderr[-2000:]}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
