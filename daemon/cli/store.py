@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon.box_store import KEY_FILES, described, plain
-from daemon.cli import store_pages as pages
 from daemon.cli.output import add_json, print_json, progress_bar
 from daemon.cli.store_at_rest import StoreAtRest, at_rest, carried_in, carry_out
 from daemon.config.load import load
 from daemon.config.model import Config
+from daemon.console import store_pages as pages
 from daemon.console.errors import NoDaemon, Refused
 from daemon.console.wire import ControlClient
 
@@ -124,7 +124,7 @@ def rotate(options: argparse.Namespace) -> int:
         return plain(done)
 
     found = _either(options, "rotate", "", at_rest_)
-    return _print(options, found, pages.rotated(found, None))
+    return _print(options, found, pages.rotated(found))
 
 
 def erase(options: argparse.Namespace) -> int:
@@ -185,7 +185,7 @@ def backup(options: argparse.Namespace) -> int:
     if options.to is not None:
         carry_out(Path(found["path"]), options.to)
         found["path"] = str(options.to)
-    return _print(options, found, iter([f"{found['path']}: only this box's key opens it; keep that key, too."]))
+    return _print(options, found, pages.backed_up(found))
 
 
 def restore(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from daemon import journal as box_journal
 from daemon.box_db import open_reader
 from daemon.config.load import ConfigRefused, load, parse
-from daemon.console import pages
+from daemon.console import pages, store_pages
 from daemon.console.errors import ConsoleError, NoDaemon, Refused
 from daemon.console.network import network
 from daemon.console.place import Place
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from daemon.console.session import Session
 
 OUTLOOK_S = 2.0
+STORE_S = 600.0
+STORE_ACTIONS: dict[str, Callable[[Any], Iterator[str]]] = {
+    "status": store_pages.status,
+    "verify": store_pages.verified,
+    "rotate": store_pages.rotated,
+    "backup": store_pages.backed_up,
+}
 JOURNALCTL = ("journalctl", "--unit=kingfisher", "--no-pager", "--output=short-iso")
 
 
@@ -120,6 +127,18 @@ def test(name: str) -> Callable[[Session, list[str]], None]:
             session.page(pages.end(name, said) if over else [pages.part(name, said)])
 
     return act
+
+
+def store(session: Session, words: list[str]) -> None:
+    """What is told here is no person's: for those, and for what destroys, there is `kingfisher store` in a shell."""
+    action = words[0] if words else "status"
+    if len(words) > 1 or action not in STORE_ACTIONS:
+        raise Refused("usage", f"store takes one of {', '.join(STORE_ACTIONS)}")
+    for over, said in session.client(STORE_S).follow("store", action=action):
+        if over:
+            session.page(STORE_ACTIONS[action](said), 12 if action == "status" else 5)
+        else:
+            session.page([f"  {said['label']}: {said['done']} of {said['total']}"])
 
 
 def restart(session: Session, words: list[str]) -> None:
@@ -235,6 +254,7 @@ TABLE: dict[str, Command] = {
         Command("display", "display [S]", "a test card on the display, for S seconds", test("display")),
         Command("journal", "journal [N]", "the last N entries of the journal", tail("journal", 20, _journal)),
         Command("logs", "logs [N]", "the last N log lines", tail("logs", 20, _logs)),
+        Command("store", "store [WHAT]", "status, verify, rotate or backup of templates and keys", store),
         Command("config", "config", "the settings in force", asked("config", _config)),
         Command("provision", "provision", "join a fleet with a ticket, or renew the certificate", provision),
         Command("restart", "restart [now]", "begin anew; `now`: even while an order is open", restart),

@@ -1,4 +1,4 @@
-"""What `kingfisher store` says, in sentences for the person who stands before the box. Values in, lines out."""
+"""What is said of the store, in a shell and on the console: sentences for a person. Values in, lines out."""
 
 from __future__ import annotations
 
@@ -75,11 +75,15 @@ def own_data(found: Mapping[str, Any]) -> Iterator[str]:
         yield _row("template", f"model {model}, quality {note['quality']:.2f}, {at}")
 
 
-def rotated(found: Mapping[str, Any], moved_to: str | None) -> Iterator[str]:
+def rotated(found: Mapping[str, Any], moved_to: str | None = None) -> Iterator[str]:
     how = "A rotation that was cut off is finished" if found["resumed"] else "The keys are new"
     yield f"{how}: generation {found['generation']}, {_people(found['people'])} under them. The old ones open nothing."
     if moved_to:
         yield f'Before the daemon starts again, set in box.toml: [store] key_provider = "{moved_to}"'
+
+
+def backed_up(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{found['path']}: only this box's key opens it; keep that key, too."
 
 
 def erased(found: Mapping[str, Any]) -> Iterator[str]:
