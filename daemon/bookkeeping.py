@@ -69,5 +69,4 @@ class Bookkeeping:
             facts |= {"factors": ",".join(request.factors)}  # whether under duress is the gateway's to know
         journal.append(tx, "attempt", facts, wall)
         if moved.status is Status.APPROVED:
-            data: dict[str, int | bool | str] = {"attempt": moved.attempt}
-            self.report(tx, EventBody(event="order.approved", at=wall, order_id=moved.order_id, data=data))
+            self.report(tx, contract.order_approved(moved.order_id, moved.attempt, wall))

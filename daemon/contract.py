@@ -109,11 +109,18 @@ def time_request(nonce: str) -> TimeRequestBody:
     return TimeRequestBody(nonce=nonce)
 
 
+def order_approved(order_id: str, attempt: int, wall: int) -> EventBody:
+    """The box's word that it took the approval: the till hands over the goods on this alone."""
+    return EventBody(event="order.approved", at=wall, order_id=order_id, data={"attempt": attempt})
+
+
 def order_closed(order_id: str, status: Status, reason: str, wall: int) -> EventBody | None:
     """What the fleet is told of an order's end; None where its own answer was that end."""
     match status:
         case Status.EXPIRED:
             return EventBody(event="order.expired", at=wall, order_id=order_id, reason=reason)
+        case Status.MANUAL:
+            return EventBody(event="order.manual", at=wall, order_id=order_id, reason=reason or status.value)
         case Status.CANCELLED | Status.DECLINED | Status.REVERSED:
             return EventBody(event="order.cancelled", at=wall, order_id=order_id, reason=reason or status.value)
         case _:

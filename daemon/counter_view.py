@@ -25,8 +25,8 @@ def view_of(state: payment.State, enrolling: enrolment.State | None, idle: views
             return views.EnterPin(*_amount(turn.order), len(typed), state.rules.pin_max, wrong_tries_left, left)
         case payment.Paying() as paying:
             attempt = state.settling.get(paying.key)
-            waiting = attempt is None or attempt.status in (Status.CONFIRMED, Status.SUBMITTED)
-            return (views.Processing if waiting else views.Checking)(*_amount(paying.turn.order))
+            doubtful = attempt is not None and attempt.status in (Status.UNKNOWN, Status.QUERYING, Status.REVERSING)
+            return (views.Checking if doubtful else views.Processing)(*_amount(paying.turn.order))
         case payment.Showing() as showing:
             return _outcome_view(showing)
         case payment.Idle():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from daemon import commands, contract, payments
 from daemon.clock import Heard, TrustedClock
-from daemon.contract import EraseRequest
+from daemon.contract import EraseRequest, order_approved
 from daemon.enrolment import machine as enrolment
 from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
@@ -19,6 +19,7 @@ from daemon.payment.effects import Noted
 from daemon.payment.money import AmountRefused
 from daemon.payment.settling import Settling
 from daemon.payment.state import Key
+from daemon.payment.status import Status
 from daemon.scribe import Scribe
 from mqtt.schemas import CommandBody, EventBody, OrderBody, PayAnswerBody, TimeBody
 
@@ -106,7 +107,12 @@ class Inbound:
             self._scribe.write((Noted("answer_refused", facts),), message)
             return None
         if answer is None:
-            self._scribe.write((Noted("answer_unexpected", facts),), message)
+            taken = payments.attempt_status(self._reader, body.order_id, body.attempt) is Status.APPROVED
+            again = order_approved(body.order_id, body.attempt, self._clock.now())
+            if taken and body.status == "approved":  # our word on it may have got lost: the till waits for it
+                self._scribe.write((), message, report=(again,))
+            else:
+                self._scribe.write((Noted("answer_unexpected", facts),), message)
             return None
         note(log, "answer_arrived", order=body.order_id, attempt=body.attempt, status=body.status, reason=body.reason)
         return answer

@@ -95,6 +95,13 @@ def unfinished(connection: sqlite3.Connection, now_s: float, now_wall: int) -> U
     return Unfinished(attempts, tuple(turns))
 
 
+def attempt_status(connection: sqlite3.Connection, order_id: str, attempt: int) -> Status | None:
+    row = connection.execute(
+        "SELECT status FROM attempts WHERE order_id = ? AND attempt = ?", (order_id, attempt)
+    ).fetchone()
+    return Status(row["status"]) if row else None
+
+
 def drop_unsent_requests(tx: sqlite3.Connection) -> int:
     """At a start: a pay request that is still in the outbox must not leave any more, since its payer has gone. What
     became of its attempt is asked instead; one that never arrived gets a tombstone. The number dropped."""

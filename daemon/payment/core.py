@@ -53,7 +53,10 @@ from daemon.payment.order import Identified, PayRequest, Turn
 from daemon.payment.policy import Factor, rule
 from daemon.payment.settling import Settling
 from daemon.payment.state import After, AskPin, Idle, Key, Looking, Paying, Rules, Showing, State
-from daemon.payment.status import Status
+from daemon.payment.status import UNSETTLED, Status
+
+# Whose outcome is open and was asked about.
+ANSWERABLE = UNSETTLED - {Status.CONFIRMED}
 
 Result = tuple[State, tuple[Effect, ...]]
 
@@ -297,6 +300,8 @@ def _persisted(state: State, token: int, now: float) -> Result:
         return state, ()
     state = replace(state, awaiting=MappingProxyType({t: a for t, a in state.awaiting.items() if t != token}))
     effects = after.effects
+    if after.settled is not None:
+        state = replace(state, settling=_without(state.settling, after.settled))
     if after.submit is not None and after.submit in state.settling:
         done = settle.submitted(state.settling[after.submit], now, state.rules.settling)
         state, more = _took(state, done)
@@ -326,7 +331,7 @@ def _answer(state: State, event: Answer, now: float) -> Result:
     key = (event.order_id, event.attempt)
     attempt = state.settling.get(key)
     facts: dict[str, str | int] = {"order_id": event.order_id, "attempt": event.attempt, "status": event.status.value}
-    if attempt is None or attempt.status is Status.CONFIRMED:
+    if attempt is None or attempt.status not in ANSWERABLE:
         return _persist(state, (Noted("answer_unexpected", facts),))
     if event.amount != attempt.request.amount:
         return _persist(state, (Noted("answer_amount_differs", facts | {"minor": event.amount.minor}),))
@@ -355,9 +360,10 @@ def _took(state: State, done: settle.Step) -> Result:
     """Takes over a settling step: persists the states passed, holds back what must wait for the disk."""
     attempt = done.settling
     order_id, number = attempt.key
-    over = attempt.status not in (Status.CONFIRMED, Status.SUBMITTED, Status.UNKNOWN, Status.QUERYING, Status.REVERSING)
-    known = _without(state.settling, attempt.key) if over else _with(state.settling, attempt)
-    state = replace(state, settling=known)
+    over = attempt.status not in UNSETTLED
+    if over:  # it counts as unsettled, for whoever is told, until its last state is on disk
+        attempt = replace(attempt, due_s=math.inf)
+    state = replace(state, settling=_with(state.settling, attempt))
     if not done.passed:
         return state, done.send
     changes: tuple[Change, ...] = tuple(
@@ -372,7 +378,8 @@ def _took(state: State, done: settle.Step) -> Result:
     if over and (show is None or show.then is None):
         changes += (OrderClosed(order_id, attempt.status, done.reason),)
     held = tuple(e for e in done.send if not isinstance(e, Query))
-    state, effects = _persist(state, changes, After(effects=held, show=show, show_for=attempt.key))
+    after = After(effects=held, show=show, show_for=attempt.key, settled=attempt.key if over else None)
+    state, effects = _persist(state, changes, after)
     return state, effects + tuple(e for e in done.send if isinstance(e, Query))
 
 

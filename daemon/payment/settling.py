@@ -107,6 +107,9 @@ def answered(settling: Settling, answer: Answer, now: float, times: SettlingTime
             return _settled(settling, Status.DECLINED, answer)
         case AnswerStatus.REVERSED | AnswerStatus.DECLINED:
             return _settled(settling, Status.REVERSED, answer)
+        case AnswerStatus.APPROVED if answer.reason == "too_late":
+            # The gateway holds this box's own word that it took the approval: two truths, for a person to settle.
+            return _settled(settling, Status.MANUAL, answer)
         case _:  # pending, or approved while being reversed: the schedule goes on
             return Step(settling)
 

@@ -88,6 +88,7 @@ class After:
     submit: Key | None = None
     show: Showing | None = None
     show_for: Key | None = None
+    settled: Key | None = None
 
 
 def _empty() -> Mapping[Any, Any]:

@@ -7,6 +7,7 @@ import pytest
 from daemon.payment import core
 from daemon.payment.effects import AttemptMoved, CheckPin, Halt, OrderClosed, Persist, Query, Reverse, Submit, Watch
 from daemon.payment.events import (
+    Answer,
     AnswerStatus,
     CounterFree,
     CounterTaken,
@@ -348,3 +349,22 @@ def test_duress_pays_and_is_flagged(counter):
         if isinstance(c, AttemptMoved) and c.request is not None
     ]  # fmt: skip
     assert request.duress
+
+
+def test_an_attempt_counts_as_unsettled_until_its_approval_is_on_disk(counter):
+    up_to_submitted(counter)
+    counter.disk_works = False
+    [persist] = counter.answer(AnswerStatus.APPROVED)
+    assert ("o1", 1) in counter.state.settling
+    assert moved(counter.answer(AnswerStatus.APPROVED)) == [], "a repeated answer in between changes nothing"
+    counter.disk_works = True
+    counter.send(Persisted(persist.token))
+    assert not counter.state.settling
+
+
+def test_a_reversal_that_the_gateway_refuses_on_our_own_word_is_left_to_a_person(counter):
+    up_to_submitted(counter)
+    counter.wait(75)
+    effects = counter.send(Answer("o1", 1, AnswerStatus.APPROVED, "too_late", Amount(1850, "CNY"), "ref-1"))
+    assert moved(effects) == [(1, Status.MANUAL)]
+    assert counter.wait(60) == []
