@@ -29,7 +29,7 @@ LARGEST_ROOT = 220 * 1000 * 1000
 EXAMPLES = """examples:
   image-build/build --board qemu                 for script/test-image
   image-build/build --board pi4 --out build/pi4  a card for a Raspberry Pi 4
-  dd if=build/pi4/disk.img of=/dev/sdX bs=4M conv=fsync,sparse
+  dd if=build/pi4/disk.img of=/dev/sdX bs=4M conv=fsync
                                                  writes it onto a card
 """
 

@@ -223,3 +223,14 @@ def test_each_boards_settings_are_good_once_a_fleet_is_known(file: Path) -> None
     assert "fleet" not in values, "an image belongs to no fleet yet"
     config = parse({**values, "fleet": {"key": "fleet.pem"}}, str(path), path.parent)
     assert str(config.box.state) == "/var/lib/kingfisher"
+
+
+def test_the_script_for_a_raspberry_pi_names_only_what_is_there() -> None:
+    script = (REPO / "script/install-pi").read_text()
+    subprocess.run(["bash", "-n", REPO / "script/install-pi"], check=True)
+    named = {word.strip('"') for word in script.replace("$repo/", "\n$repo/").split() if word.startswith("$repo/")}
+    for path in named:
+        if "$unit" not in path:
+            assert (REPO / path.removeprefix("$repo/")).exists(), path
+    listed = script.split("units=(")[1].split(")")[0].split()
+    assert {*listed, "kingfisher-good.service"} == {path.name for path in (REPO / "systemd/system").iterdir()}
