@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from daemon import box_store, journal
@@ -133,7 +134,7 @@ class Store:
             if not (config.box.state / "store" / "store.db").exists():
                 return Finding(self.name, True, "none yet: the daemon makes it")
             if provider.name == "credential" and "CREDENTIALS_DIRECTORY" not in os.environ:
-                return Finding(self.name, True, "its key is handed to the daemon alone")
+                return Finding(self.name, True, handed_over())
             provider.load()
         except StoreError as error:
             return Finding(self.name, False, f"{error.what}: {error.why}", error.hint)
@@ -142,6 +143,12 @@ class Store:
         if provider.warning:
             return Finding(self.name, False, provider.warning, suggestion("key_beside_data"))
         return Finding(self.name, True, f"its key is there ({provider.name})")
+
+
+def handed_over(tpms: Path = Path("/sys/class/tpm")) -> str:
+    """What a credential is worth on this machine: without a TPM systemd seals it with a key on the same card."""
+    said = "its key is handed to the daemon alone"
+    return said if any(tpms.glob("tpm*")) else f"{said}; no TPM here: unless it came from outside, a thief has it too"
 
 
 class Journal:

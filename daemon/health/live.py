@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from daemon.config.model import Config
-from daemon.health.checks import CHECKS, Finding
+from daemon.health.checks import CHECKS, Finding, handed_over
 from daemon.health.suggestions import suggestion
 
 # A camera is open once; a second connection to the broker would push the first one out. The daemon knows how they are.
@@ -19,7 +19,9 @@ def examine_live(config: Config, conditions: Mapping[str, str], connected: bool)
         if check.name == "daemon":
             findings.append(Finding("daemon", True, "running"))
         elif check.name == "store":
-            findings.append(Finding("store", True, "open"))  # what is amiss with it is among the conditions
+            if "store_locked" not in conditions:  # what is amiss with it is among the conditions
+                how = handed_over() if config.store.key_provider == "credential" else "open"
+                findings.append(Finding("store", True, how))
         elif check.name == "broker":
             findings.append(_link(config, conditions, connected))
         elif check.name == "camera":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from contextlib import closing
 
 import pytest
@@ -11,8 +12,11 @@ from daemon import box_store, journal
 from daemon.box_db import BoxDb
 from daemon.config.load import load
 from daemon.config.model import StoreSection
-from daemon.health.checks import Store
+from daemon.console.recent_logs import RecentLogs
+from daemon.health.checks import Store, handed_over
+from daemon.logs import ForwardingHandler, set_up
 from secure_store.errors import ConsentMissing
+from secure_store.hardening import SecretFilter
 from secure_store.tpm2 import Tpm2Witness
 from secure_store.witness import FileWitness
 
@@ -90,3 +94,21 @@ def test_doctor_says_where_the_key_lies_and_when_it_is_gone(tmp_path, person) ->
     assert not beside.well
     assert "beside the data" in beside.detail
     assert Store().look(config_of(tmp_path, 'key_provider = "credential"')).well
+
+
+def test_doctor_says_what_a_credential_is_worth_without_a_tpm(tmp_path) -> None:
+    assert "no TPM here" in handed_over(tmp_path)
+    (tmp_path / "tpm0").mkdir()
+    assert handed_over(tmp_path) == "its key is handed to the daemon alone"
+
+
+def test_every_log_handler_of_the_daemon_withholds_what_looks_like_a_secret() -> None:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        set_up()
+        ours = [*root.handlers, RecentLogs(), ForwardingHandler(lambda facts: None)]
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    assert all(any(isinstance(one, SecretFilter) for one in handler.filters) for handler in ours)
