@@ -16,7 +16,10 @@ from pipeline.picture import Box, Pixels
 Numbers = NDArray[np.float64]
 
 STEP = 12  # gray levels across two pixels: what counts as an edge
-SLOPES = np.linspace(-0.24, 0.24, 25, dtype=np.float32)  # sideways per row: a picture is tilted up to 13 degrees
+STEEPEST = 0.24
+SLOPES = np.linspace(
+    -STEEPEST, STEEPEST, 25, dtype=np.float32
+)  # sideways per row: a picture is tilted up to 13 degrees
 NEIGHBOURS = 2  # perspective: the two sides may differ by so many slopes
 NEAR, MIDDLE, FAR = 0.40, 0.75, 1.50  # where a side may be: distance from the face's centre, in face heights
 ABOVE_NEAR, ABOVE_FAR = 0.10, 0.35  # how far beyond the face a side is followed, in face heights
@@ -50,6 +53,9 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
         """(slopes, columns + 2 * PADDING): how many of a part's edges lie on each line."""
         first, last = (top + (int(bound) - top + 1) // 2 * 2 for bound in bounds[part : part + 2])
         ys, xs = _edges(small[first : min(last, bottom), left:right, 1])
+        lean = STEEPEST * aspect * max(abs(first - centre_y), abs(last - centre_y))
+        beside = np.abs(xs + (left - centre_x)) > NEAR * unit - lean - 3  # what lies within the face is on no side
+        ys, xs = ys[beside], xs[beside]
         shift = np.rint(SLOPES[:, None] * np.float32(aspect) * (ys + np.float32(first - centre_y))).astype(np.intp)
         width = columns + 2 * PADDING
         where = np.clip(xs + left + PADDING - shift, 0, width - 1)
@@ -67,9 +73,13 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
     cheek = votes(2) / pairs[2]
     if not sides(cheek, FAR):
         return 0.0  # most live faces end here, and only these rows were looked at
-    above, forehead, chin, below, more = (votes(part) for part in (0, 1, 3, 4, 5))
-    near = np.minimum(cheek, np.minimum(forehead / pairs[1], chin / pairs[3]))
+    above, forehead = votes(0), votes(1)
+    near = np.minimum(cheek, forehead / pairs[1])
     upper = np.minimum(cheek, (above + forehead) / (pairs[0] + pairs[1]))
+    if not (sides(near, MIDDLE) or sides(upper, FAR)):
+        return 0.0
+    chin, below, more = votes(3), votes(4), votes(5)
+    near = np.minimum(near, chin / pairs[3])
     far = np.minimum(upper, (chin + below) / (pairs[3] + pairs[4]))
     # A device may end soon after, or go on below the fingers that hold it.
     longer = np.minimum(upper, (chin + below + more) / (pairs[3] + pairs[4] + pairs[5]))
