@@ -24,7 +24,7 @@ def provision(console: Console, town: FleetTown, folder: Path) -> dict[str, Any]
     console.expect("ticket: ", PATIENCE_S)
     for line in ticket.read_text().splitlines():
         console.send(line)
-    shown = console.expect(r"signed by\s+(fleet-\w+)", PATIENCE_S)[1]
+    shown = console.expect(r"signed by\s+(fleet-\w+)\s", PATIENCE_S)[1]
     if shown != told["fleet"]:
         raise EmulatorFault(f"the box shows {shown}, the ticket is by {told['fleet']}")
     console.expect("if it is the same: ", PATIENCE_S)

@@ -6,6 +6,7 @@ import gzip
 import shutil
 import struct
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -234,3 +235,12 @@ def test_the_script_for_a_raspberry_pi_names_only_what_is_there() -> None:
             assert (REPO / path.removeprefix("$repo/")).exists(), path
     listed = script.split("units=(")[1].split(")")[0].split()
     assert {*listed, "kingfisher-good.service"} == {path.name for path in (REPO / "systemd/system").iterdir()}
+
+
+@pytest.mark.parametrize("folder", ["builder", "emulator"])
+def test_the_scripts_are_typed_as_strictly_as_the_packages(folder: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", REPO / "pyproject.toml", "."],
+        cwd=REPO / "image-build" / folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
