@@ -25,6 +25,7 @@ from secure_store.witness import FileWitness, Witness
 
 KEY_FILES = {"file": "store.key", "tpm2": "store.key.tpm2"}
 COUNTED = "store_counter"
+BACKUPS_KEPT = 2  # on the box itself
 SHOWN = 8  # handles in one sentence
 
 
@@ -129,10 +130,14 @@ def plain(found: Any) -> Any:
 
 
 def new_backup(folder: Path, now: int) -> Path:
-    """A name in `folder` that nothing has yet. Raises StoreUnwritable."""
+    """A name in `folder` that nothing has yet; of what lies there only the newest stay, so that no card is filled.
+    Raises StoreUnwritable.
+    """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        for old in sorted(folder.glob("store-*.backup"), key=lambda path: path.stat().st_mtime)[: 1 - BACKUPS_KEPT]:
+            old.unlink()
     except OSError as error:
-        raise StoreUnwritable(str(folder), f"the folder cannot be made ({error.strerror})") from None
+        raise StoreUnwritable(str(folder), f"no backup can be put there ({error.strerror})") from None
     name = time.strftime("store-%Y%m%dT%H%M%SZ", time.gmtime(now))
     return next(path for n in count() if not (path := folder / f"{name}{f'-{n}' if n else ''}.backup").exists())

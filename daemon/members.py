@@ -60,7 +60,7 @@ class Members:
 
     def __init__(self, store: SecureStore, model_hash: str) -> None:
         self._store, self._model_hash = store, model_hash
-        self._lock = threading.Lock()
+        self._lock, self._one_reload = threading.Lock(), threading.Lock()
         self._gallery = store.gallery(model_hash, PAY)
         self._matcher = GalleryMatcher(self._gallery)
 
@@ -120,9 +120,10 @@ class Members:
 
     def reload(self) -> None:
         """The gallery as the store has it now. Raises StoreError."""
-        gallery = self.store.gallery(self._model_hash, PAY)
-        with self._lock:
-            self._gallery, self._matcher = gallery, GalleryMatcher(gallery)
+        with self._one_reload:  # of two at once, the one that read the store first must not be the last to be kept
+            gallery = self.store.gallery(self._model_hash, PAY)
+            with self._lock:
+                self._gallery, self._matcher = gallery, GalleryMatcher(gallery)
 
     def close(self) -> None:
         """Wipes the gallery. May be called twice."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -256,3 +258,29 @@ def test_the_store_moves_from_its_key_file_to_a_credential(technician, tmp_path,
     found = technician.asks("status")
     assert (found["people"], found["conditions"]) == (3, [])
     assert "The credential itself is systemd's" in technician.does("erase", "--all", "--yes")
+
+
+def test_only_the_newest_backups_stay_on_the_box(technician) -> None:
+    newest = [Path(technician.asks("backup")["path"]) for _ in range(4)][-1]
+    assert len(list(newest.parent.iterdir())) == 2
+    assert newest.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down")
+def test_what_root_makes_the_daemons_user_can_read(hire, tmp_path) -> None:
+    technician = hire()
+    open_folder = Path(tempfile.mkdtemp(prefix="kingfisher-owner-"))
+    try:
+        open_folder.chmod(0o755)
+        shutil.copytree(technician.folder, open_folder, dirs_exist_ok=True)
+        technician.folder = open_folder
+        for path in [technician.state, *technician.state.rglob("*")]:
+            os.chown(path, 12345, 12345)
+        technician.does("rotate")
+        technician.does("backup", "--to", str(tmp_path / "for-root"))
+        technician.does("restore", str(tmp_path / "for-root"), "--yes")
+        assert os.geteuid() == 0
+        assert {path.stat().st_uid for path in technician.state.rglob("*")} == {12345}
+        assert (tmp_path / "for-root").stat().st_uid == 0
+    finally:
+        shutil.rmtree(open_folder)
