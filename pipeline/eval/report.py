@@ -170,7 +170,8 @@ def _trade_off(genuine: NDArray[Any], impostor: NDArray[Any]) -> str:
 def _svg(plt: Any, figure: Any) -> str:
     stream = io.StringIO()
     figure.tight_layout()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kingfisher"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
     plt.close(figure)
     picture = base64.b64encode(stream.getvalue().encode()).decode()
     return f'<p><img class="plot" alt="" src="data:image/svg+xml;base64,{picture}"></p>'
