@@ -1,7 +1,7 @@
 """How long a box takes from `exec` to ready, and which part takes how much: a virtual box, started several times.
 
-    python benchmarks/start.py            # a table
-    python benchmarks/start.py --json
+python benchmarks/start.py            # a table
+python benchmarks/start.py --json
 """
 
 from __future__ import annotations
