@@ -2,7 +2,7 @@
 
     python benchmarks/pipeline_frame.py                # a table
     python benchmarks/pipeline_frame.py --json         # the same for a machine
-    python benchmarks/pipeline_frame.py --threads 2 --rounds 300
+    python benchmarks/pipeline_frame.py --models better --threads 2 --rounds 300
 
 The ratio is a whole analysed frame over the sum of the bare runs of the models it ran, on the same pictures, medians of
 pairs taken side by side, so that a noisy machine moves both. A second part times a decision of two frames.
@@ -28,12 +28,13 @@ from PIL import Image
 
 from hal.virtual.samples import pull_samples
 from pipeline.capture import Capture, EnrolmentSession
-from pipeline.decision import Decision, Reason
+from pipeline.decision import Decision, Guidance, Reason
 from pipeline.engine import FaceEngine
 from pipeline.match import BruteForceMatcher
+from pipeline.models.manifest import SETS, load_set
 from pipeline.models.pull import pull
 from pipeline.session import FaceSession
-from pipeline.thresholds import PROVISIONAL, Thresholds, load_thresholds
+from pipeline.thresholds import CALIBRATED, Thresholds, load_thresholds
 
 REPO = Path(__file__).resolve().parents[1]
 TARGET_RATIO = 1.25
@@ -44,14 +45,21 @@ GALLERY = 9_998  # others beside the two
 def main() -> int:
     arguments = _arguments()
     locks = REPO / "script" / "locks"
-    pull(arguments.state / "models", npm_lock=locks / "npm.txt")
+    manifest = load_set(arguments.models)
+    pull(arguments.state / "models", manifest, npm_lock=locks / "npm.txt", offered=arguments.offered)
     pull_samples(arguments.state / "samples", locks / "samples.txt")
-    engine = FaceEngine.load(arguments.state / "models", threads=arguments.threads)
-    limits = load_thresholds(PROVISIONAL, engine.manifest)
+    engine = FaceEngine.load(arguments.state / "models", manifest, threads=arguments.threads)
+    limits = load_thresholds(CALIBRATED[arguments.models], engine.manifest)
     people = {name: frames_of(arguments.state / "samples", name) for name in FRAMINGS}
+    people = {
+        name: views for name, views in people.items() if capture_of(engine, limits, views)
+    }  # a photograph may fail
+    if not people:
+        raise SystemExit("none of the portraits passes for a live person with these models")
     frames = [frame for views in people.values() for frame in views]
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "models": arguments.models,
         "threads": arguments.threads,
         "rounds": arguments.rounds,
         "frame": frame_over_models(engine, limits, gallery(engine, limits, people, 0), frames, arguments.rounds),
@@ -70,6 +78,8 @@ def _arguments() -> argparse.Namespace:
     )
     state = Path(os.environ.get("KINGFISHER_STATE", REPO / ".kingfisher"))
     parser.add_argument("--state", type=Path, default=state, help="where models and samples are kept")
+    parser.add_argument("--models", default="default", choices=tuple(SETS), help="which set (default)")
+    parser.add_argument("--from", dest="offered", type=Path, help="where to look for models before fetching them")
     parser.add_argument("--threads", type=int, default=1, help="threads inside one model (1)")
     parser.add_argument("--rounds", type=int, default=200, help="measured frames (200)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -95,17 +105,26 @@ def frames_of(folder: Path, name: str) -> list[NDArray[np.uint8]]:
 def gallery(
     engine: FaceEngine, limits: Thresholds, people: dict[str, list[NDArray[np.uint8]]], others: int
 ) -> BruteForceMatcher:
-    """The two people enrolled, and so many random unit vectors."""
+    """The people enrolled, and so many random unit vectors."""
     crowd = np.random.default_rng(7).standard_normal((others, 512), dtype=np.float32)
     rows = list(crowd / np.linalg.norm(crowd, axis=1, keepdims=True))
     handles = [f"nobody-{number}" for number in range(others)]
     for name, views in people.items():
-        session = EnrolmentSession(engine, limits)
-        outcomes = (session.observe(view, number, number * 0.1) for number, view in enumerate(views))
-        capture = next(outcome for outcome in outcomes if isinstance(outcome, Capture))
+        capture = capture_of(engine, limits, views)
+        assert capture is not None
         rows.append(capture.embedding)
         handles.append(name)
     return BruteForceMatcher(handles, np.array(rows, np.float32), engine.model_hash)
+
+
+def capture_of(engine: FaceEngine, limits: Thresholds, views: list[NDArray[np.uint8]]) -> Capture | None:
+    """The enrolled face, or None where the set takes the portrait for what it is: a photograph."""
+    session = EnrolmentSession(engine, limits)
+    for number, view in enumerate(views):
+        outcome = session.observe(view, number, number * 0.1)
+        if not isinstance(outcome, Guidance):
+            return outcome if isinstance(outcome, Capture) else None
+    return None
 
 
 def frame_over_models(
@@ -125,7 +144,7 @@ def frame_over_models(
     session = FaceSession(engine, matcher, endless)
     previous: dict[str, float] = {}
     for number in range(-10, rounds):
-        frame = frames[(number // 20) % 2 * 8 + number % 8]
+        frame = frames[((number // 20) * 8 + number % 8) % len(frames)]
         if number % 20 == 0:
             session, previous = FaceSession(engine, matcher, endless), {}
         start = time.perf_counter()
@@ -192,7 +211,11 @@ def decisions(
 def table(result: dict[str, object]) -> str:
     frame: dict[str, object] = result["frame"]  # type: ignore[assignment]
     decision: dict[str, object] = result["decision"]  # type: ignore[assignment]
-    lines = [f"{result['machine']}; {result['threads']} thread(s); medians of {result['rounds']} frames", ""]
+    lines = [
+        f"{result['machine']}; {result['models']} set, {result['threads']} thread(s); "
+        f"medians of {result['rounds']} frames",
+        "",
+    ]
     for title, key in (("stage of a whole frame", "stages_ms"), ("bare session.run", "each_model_ms")):
         lines += [f"{title:<30}{'ms':>8}"]
         lines += [f"  {name:<28}{ms:>8.2f}" for name, ms in frame[key].items()]  # type: ignore[attr-defined]
