@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -31,6 +32,18 @@ class Steps:
         self._tell = tell or _to_stderr
         self.took_s: dict[str, float] = {}
         cache.mkdir(parents=True, exist_ok=True)
+        self._lock = (cache / "lock").open("w")
+        self._alone()
+
+    def _alone(self) -> None:
+        """One build at a time works in a cache, until its process ends; what a killed one left half-made goes."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._tell(f"  another build works in {self.cache}: waiting for it")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        for part in self.cache.glob("*.part"):
+            shutil.rmtree(part, ignore_errors=True)
 
     def make(self, name: str, inputs: Mapping[str, object], build: Callable[[Path], None]) -> Path:
         """The folder that `build` filled, from the cache where these inputs were built before.

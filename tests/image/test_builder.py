@@ -46,7 +46,14 @@ def test_a_step_that_fails_leaves_nothing_that_looks_finished(tmp_path: Path) ->
 
     with pytest.raises(BuildFailed):
         Steps(tmp_path, lambda line: None).make("root", {}, build)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_what_a_killed_build_left_half_made_is_cleared_away(tmp_path: Path) -> None:
+    half = tmp_path / "root-0123.part"
+    half.mkdir()
+    Steps(tmp_path, lambda line: None)
+    assert not half.exists()
 
 
 def test_a_digest_sees_content_name_and_mode(tmp_path: Path) -> None:
