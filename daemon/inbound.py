@@ -43,6 +43,7 @@ class Inbound:
     def __init__(self, link: FleetLink, reader: sqlite3.Connection, clock: TrustedClock, scribe: Scribe) -> None:
         self._link, self._reader, self._clock, self._scribe = link, reader, clock, scribe
         self._orders_seen: set[str] = set()
+        self._commands_seen: set[str] = set()  # also those whose row is not on disk yet
 
     def read(self, message: Message, settling: Mapping[Key, Settling]) -> Meaning | None:
         """None when there is nothing to do: it was repeated, refused, or awaited by nobody."""
@@ -90,6 +91,7 @@ class Inbound:
     def forget(self) -> None:
         """From time to time: what is on disk by now need not be remembered here."""
         self._orders_seen = {name for name in self._orders_seen if not payments.is_known(self._reader, name)}
+        self._commands_seen = {n for n in self._commands_seen if commands.outcome(self._reader, n) is None}
 
     def _refuse_order(self, body: OrderBody, message: Message, reason: str, why: str) -> None:
         note(log, "order_refused", logging.WARNING, order=body.order_id, why=why)
@@ -120,6 +122,9 @@ class Inbound:
     def _command(self, body: CommandBody, message: Message) -> enrolment.Request | EraseRequest | None:
         wall = self._clock.now()
         before = commands.outcome(self._reader, body.command_id)
+        if before is None and body.command_id in self._commands_seen:
+            self._scribe.write((), message)
+            return None
         if before is not None:
             again: tuple[EventBody, ...] = ()
             if before.event:
@@ -134,6 +139,7 @@ class Inbound:
             self._scribe.write((Noted("command_refused", {"command": body.command}),), message, report=(event,))
             return None
         note(log, "command_arrived", command=body.command, id=body.command_id)
+        self._commands_seen.add(body.command_id)
         handle = request.handle
         self._scribe.write(
             (Noted("command_arrived", {"command": body.command, "id": body.command_id}),), message,

@@ -67,6 +67,20 @@ def test_an_unknown_command_with_a_long_name_is_refused_and_the_box_goes_on(rig)
     assert rig.until(lambda: rig.acked == ["command", "order"])
 
 
+def test_a_command_that_comes_twice_at_once_runs_once(rig):
+    rig = rig()
+    rig.start()
+    gate = threading.Event()
+    rig.db.submit(lambda tx: gate.wait(5) and None)
+    args = {"handle": "grace", "purposes": ["pay"], "notice_version": "1", "expires_at": int(time.time()) + 600}
+    for _ in range(2):
+        rig.say("command", {"command_id": "c1", "command": "enrol", "args": args})
+    gate.set()
+    assert rig.until(lambda: rig.acked == ["command", "command"])
+    assert rig.rows("SELECT count(*) FROM journal WHERE name = 'command_arrived'") == [(1,)]
+    assert rig.box._requests == []
+
+
 def test_more_enrolments_than_a_state_can_name_do_not_end_the_box(rig):
     rig = rig()
     rig.start()
