@@ -155,9 +155,9 @@ def full(run: Run, town: FleetTown, counter: Counter) -> None:
         run.be_on()
         _, since = counter.ask()
         counter.wait_view("EnterPin", since=since)
-        began_s = time.monotonic()
+        began_s, since = time.monotonic(), run.machine.cursor()
         run.rig.ask("kill-daemon")
-        run.machine.wait(READY, SETTLE_S, run.machine.cursor())
+        run.machine.wait(READY, SETTLE_S, since)
         run.figures["back_after_kill_s"] = round(time.monotonic() - began_s, 1)
         settle(run, town, counter, since)
 
