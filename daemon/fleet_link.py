@@ -33,6 +33,7 @@ log = logging.getLogger("daemon.fleet_link")
 
 STATE_LIFE_S = 24 * 3600
 ASK_LIFE_S = 60
+LONGEST_BACKOFF_S = 20.0  # a payer may be waiting for what became of a payment
 LOGGED_EACH = 16
 
 
@@ -84,7 +85,8 @@ class FleetLink:
         trusted = TrustedKey(self.fleet_id, fleet_key)
         self._verifier = Verifier({self.fleet_id: trusted}.get, self.box_id, clock.now)
         options = LinkOptions(
-            host, port, self.box_id, (topics.box_filter(self.box_id),), tls=tls, keepalive_s=keepalive_s
+            host, port, self.box_id, (topics.box_filter(self.box_id),), tls=tls, keepalive_s=keepalive_s,
+            backoff_cap_s=LONGEST_BACKOFF_S,
         )  # fmt: skip
         self._link = Link(
             options, on_message=self._received, on_connected=self._connected, on_lost=self._lost, will=self._will

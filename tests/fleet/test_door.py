@@ -137,7 +137,7 @@ def test_a_box_without_a_clock_is_told_the_time_for_its_nonce(scene: Any, wait_f
     assert abs(told.now - time.time()) < 5
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("Debian's chromium is not installed (apt-get install chromium)")
