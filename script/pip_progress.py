@@ -17,7 +17,7 @@ def main() -> None:
     total = max(1, int(sys.argv[1]))
     collected, began_s, terminal = 0, time.monotonic(), sys.stderr.isatty()
     for line in sys.stdin:
-        if line.startswith("Collecting"):
+        if line.startswith(("Collecting", "Processing ")):  # from a registry, or from a folder of wheels
             collected += 1
         elif line.startswith("ERROR"):
             print(("\r" if terminal else "") + line.rstrip(), file=sys.stderr)
