@@ -285,8 +285,9 @@ def _confirm(
     if order.expires_s <= now:
         return _close(state, turn, Status.EXPIRED, "expired_before_confirm", now)
     request = PayRequest(
-        order.order_id, turn.attempt, order.amount, who.payer, factors, "simulated", "face_first", duress
-    )
+        order.order_id, turn.attempt, order.amount, who.payer, factors, "simulated", "face_first", duress,
+        state.epoch, who,
+    )  # fmt: skip
     moved = AttemptMoved(order.order_id, turn.attempt, Status.CONFIRMED, request=request)
     changes: tuple[Change, ...] = (moved, PinCleared(who.payer)) if "pin" in factors else (moved,)
     attempt = Settling(request, Status.CONFIRMED, due_s=now)

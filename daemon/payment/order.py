@@ -38,7 +38,10 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class PayRequest:
-    """What is asked of the gateway; `(order_id, attempt)` is the idempotency key on the whole way."""
+    """What is asked of the gateway; `(order_id, attempt)` is the idempotency key on the whole way.
+
+    `epoch` and `identified` say what it stands on; they go into the evidence, not to the gateway's decision.
+    """
 
     order_id: str
     attempt: int
@@ -48,3 +51,5 @@ class PayRequest:
     channel: str
     flow: str
     duress: bool = False
+    epoch: int = 0
+    identified: Identified | None = None
