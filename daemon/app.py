@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon import box_store, clock, commands, journal, payments, pin_tries
-from daemon.box import Box, ConditionChanged, KeypadKey, Parts, Stop, newest_only
-from daemon.box import BoxEvent as Event
+from daemon.box import Box, Parts
 from daemon.box_db import BoxDb
+from daemon.box_events import BoxEvent as Event
+from daemon.box_events import ConditionChanged, KeypadKey, Stop, newest_only
 from daemon.clock import TrustedClock
 from daemon.config.model import BrokerSection, Config
 from daemon.console.control import ControlSocket
@@ -27,6 +28,8 @@ from daemon.console.recent_logs import RecentLogs
 from daemon.console.snapshot import Board
 from daemon.console.store_desk import StoreDesk
 from daemon.event_queue import EventQueue
+from daemon.evidence import shelf
+from daemon.evidence.record import Grounds, fingerprint
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
 from daemon.keypad_watch import KeypadWatch
@@ -59,7 +62,7 @@ RESTART = 75  # exit status of `run` when the box was asked to begin anew (EX_TE
 
 SCHEMA = (
     payments.create_schema, journal.create_schema, pin_tries.create_schema, commands.create_schema,
-    clock.create_schema, Outbox().create_tables, Inbox().create_tables,
+    clock.create_schema, shelf.create_schema, Outbox().create_tables, Inbox().create_tables,
 )  # fmt: skip
 
 
@@ -168,8 +171,8 @@ def run(config: Config) -> int:
             Parts(
                 queue=queue, db=db, clock=trusted, link=link, members=members, faces=faces, painter=painter, lamp=lamp,
                 voice=voice, notify=Notify.from_environment(), rules=_rules(config), shop=config.box.shop,
-                locale=config.box.locale, software=version("kingfisher"), board=board,
-                lending=Lending(faces, painter),
+                grounds=_grounds(config, engine.model_hash, thresholds.id), locale=config.box.locale,
+                software=version("kingfisher"), board=board, lending=Lending(faces, painter),
             )
         )  # fmt: skip
         link.start()
@@ -251,6 +254,11 @@ def _rules(config: Config) -> Rules:
         pin_s=times.pin_s,
         show_s=times.show_s,
     )
+
+
+def _grounds(config: Config, model_hash: str, thresholds_id: str) -> Grounds:
+    policy = fingerprint(config.policy.model_dump(mode="json"))
+    return Grounds(policy, model_hash, thresholds_id, version("kingfisher"))
 
 
 def _tls(broker: BrokerSection) -> TlsOptions | None:

@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from daemon.app import SCHEMA
 from daemon.bookkeeping import Bookkeeping
-from daemon.box import Box, Parts, Stop, newest_only
+from daemon.box import Box, Parts
 from daemon.box_db import BoxDb
+from daemon.box_events import Stop, newest_only
 from daemon.clock import TrustedClock
 from daemon.console.lending import Lending
 from daemon.console.snapshot import Board
 from daemon.event_queue import EventQueue
+from daemon.evidence.record import Grounds
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
 from daemon.members import Members
@@ -36,6 +38,7 @@ from secure_store.keys import FileKeyProvider
 from secure_store.store import SecureStore
 
 MODEL = "0" * 64
+GROUNDS = Grounds("1" * 64, MODEL, "test", "0")
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Rig:
 
     def write(self, *changes: Any) -> None:
         """As an earlier run of the box would have left it on disk."""
-        books = Bookkeeping(self.link, self.parts.rules.settling)
+        books = Bookkeeping(self.link, self.parts.rules.settling, self.parts.grounds)
         written: list[Written] = []
         Scribe(self.db, self.link, books, self.parts.clock, written.append).write(changes)
         assert self.until(lambda: bool(written))
@@ -137,7 +140,8 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         parts = Parts(
             queue=queue, db=db, clock=clock, link=link, members=members, faces=faces, painter=painter,
             lamp=NullLamp(), voice=NullVoice(), notify=Notify(None, None), board=Board(),
-            lending=Lending(faces, painter), rules=rules or Rules(), shop="Test", locale="en", software="0",
+            lending=Lending(faces, painter), rules=rules or Rules(), grounds=GROUNDS, shop="Test", locale="en",
+            software="0",
         )  # fmt: skip
         made.append(Rig(parts, link, db, queue, Signer(fleet, link.fleet_id, link.fleet_id), members))
         return made[-1]

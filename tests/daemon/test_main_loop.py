@@ -78,7 +78,7 @@ def test_a_command_that_comes_twice_at_once_runs_once(rig):
     gate.set()
     assert rig.until(lambda: rig.acked == ["command", "command"])
     assert rig.rows("SELECT count(*) FROM journal WHERE name = 'command_arrived'") == [(1,)]
-    assert rig.box._requests == []
+    assert rig.box._enrolment.waiting == []
 
 
 def test_more_enrolments_than_a_state_can_name_do_not_end_the_box(rig):
@@ -137,9 +137,9 @@ def test_an_open_order_waits_for_a_trusted_clock_after_a_restart(rig):
     rig.write(OrderStored(order))
     rig.start()
     time.sleep(0.3)
-    assert type(rig.box._state.stage).__name__ == "Idle"
+    assert type(rig.box._payment.state.stage).__name__ == "Idle"
     rig.say("time", {"nonce": clock.ask(), "now": clock.now()})
-    assert rig.until(lambda: type(rig.box._state.stage).__name__ != "Idle")
+    assert rig.until(lambda: type(rig.box._payment.state.stage).__name__ != "Idle")
 
 
 def test_a_pin_check_whose_screen_has_gone_counts_no_try(rig):

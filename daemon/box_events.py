@@ -1,0 +1,46 @@
+"""What can come off the main loop's queue: every kind of event, and which of them only the newest counts of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daemon.console.lending import Borrow, GiveBack
+from daemon.errands import EnrolAnswer, EraseAnswer, PinAnswer
+from daemon.face_watch import CameraFound, CameraLost, Seen
+from daemon.fleet_link import LinkState, Message, TimeDoubted
+from daemon.scribe import Written
+from pipeline.decision import Guidance
+
+
+@dataclass(frozen=True, slots=True)
+class KeypadKey:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChanged:
+    """A part failed (`present`) or works again."""
+
+    name: str
+    present: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the loop; `fault` makes the process fail, so that it is started anew."""
+
+    fault: str | None = None
+
+
+BoxEvent = (
+    KeypadKey | Seen | CameraLost | CameraFound | Message | LinkState | TimeDoubted | Written | PinAnswer | EnrolAnswer
+    | EraseAnswer | ConditionChanged | Borrow | GiveBack | Stop
+)  # fmt: skip
+
+
+def newest_only(event: BoxEvent) -> object | None:
+    """Of guidance, and of doubts about the time, only the last counts."""
+    if isinstance(event, TimeDoubted):
+        return TimeDoubted
+    return event.wanted if isinstance(event, Seen) and isinstance(event.observation, Guidance) else None

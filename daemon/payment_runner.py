@@ -1,0 +1,121 @@
+"""Runs the payment core: keeps its state, writes what it wants written, and carries out its other effects.
+
+On the main loop alone; only `still_asks` may be called from elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from typing import assert_never
+
+from daemon import contract, payments
+from daemon.box_events import Stop
+from daemon.clock import TrustedClock
+from daemon.decisions import identified, outcome
+from daemon.errands import Errands
+from daemon.face_watch import FaceWatch, ForPayment
+from daemon.fleet_link import FleetLink, Message
+from daemon.logs import note
+from daemon.painter import Painter
+from daemon.payment import core
+from daemon.payment import effects as fx
+from daemon.payment import events as ev
+from daemon.payment.state import AskPin, Idle, Rules, State
+from daemon.scribe import Scribe
+from pipeline.decision import Decision, Guidance
+
+log = logging.getLogger("daemon.payment")
+
+
+class PaymentRunner:
+    """`state` is the core's; every call that steps it returns a Stop when the process must end."""
+
+    def __init__(
+        self, rules: Rules, *, scribe: Scribe, link: FleetLink, faces: FaceWatch, painter: Painter, errands: Errands,
+        reader: sqlite3.Connection, clock: TrustedClock,
+    ) -> None:  # fmt: skip
+        self.state = State(rules=rules)
+        self._scribe, self._link, self._faces, self._painter, self._errands = scribe, link, faces, painter, errands
+        self._reader, self._clock = reader, clock
+        self._orders_taken_up = False
+
+    @property
+    def idle(self) -> bool:
+        """Nobody pays at this moment; orders may wait."""
+        return isinstance(self.state.stage, Idle)
+
+    def next_deadline(self) -> float | None:
+        return core.next_deadline(self.state)
+
+    def still_asks(self, check: fx.CheckPin) -> bool:
+        """Whether the counter waits for this check; from any thread, as it reads one frozen value."""
+        state = self.state
+        return isinstance(state.stage, AskPin) and state.stage.checking and state.epoch == check.epoch
+
+    def recover(self) -> Stop | None:
+        """Unsettled attempts are asked about. Open orders are taken up once the clock can tell whether they hold."""
+        found = payments.unfinished(self._reader, time.monotonic(), self._clock.now())
+        note(log, "recovered", unsettled=len(found.attempts), open_orders=len(found.orders))
+        stop = self._took(*core.recover(self.state.rules, found.attempts, (), time.monotonic()))
+        return (self.take_up_orders() if self._clock.trusted else None) or stop
+
+    def take_up_orders(self) -> Stop | None:
+        """The open orders on disk, once in the life of the process."""
+        if self._orders_taken_up:
+            return None
+        self._orders_taken_up = True
+        found = payments.unfinished(self._reader, time.monotonic(), self._clock.now())
+        return self.step(ev.OrdersFound(found.orders)) if found.orders else None
+
+    def seen(self, wanted: ForPayment, observation: Guidance | Decision) -> Stop | None:
+        """What the face side says, as the core's event."""
+        match observation:
+            case Guidance(hint=hint):
+                return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, hint.value))
+            case Decision() as decision:
+                return self.step(ev.FaceDecided(wanted.order_id, wanted.epoch, outcome(decision), identified(decision)))
+
+    def tick(self, now: float) -> Stop | None:
+        due = self.next_deadline()
+        return self.step(ev.Tick()) if due is not None and due <= now else None
+
+    def step(self, event: ev.Event, message: Message | None = None) -> Stop | None:
+        """`message` is what caused the event: it enters the inbox in the transaction of what it changes."""
+        state, effects = core.step(self.state, event, time.monotonic())
+        return self._took(state, effects, message)
+
+    def _took(self, state: State, effects: tuple[fx.Effect, ...], message: Message | None = None) -> Stop | None:
+        self.state = state
+        changes = tuple(change for effect in effects if isinstance(effect, fx.Persist) for change in effect.changes)
+        tokens = tuple(effect.token for effect in effects if isinstance(effect, fx.Persist))
+        if tokens or message is not None:
+            self._scribe.write(changes, message, tokens)
+        stop: Stop | None = None
+        for effect in effects:
+            stop = self._carry_out(effect) or stop
+        return stop
+
+    def _carry_out(self, effect: fx.Effect) -> Stop | None:
+        match effect:
+            case fx.Persist():
+                pass  # written before, all in one transaction
+            case fx.Submit():
+                self._link.flush()
+            case fx.Query(order_id, attempt):
+                self._link.say("pay.query", contract.query(order_id, attempt))
+            case fx.Reverse(order_id, attempt):
+                self._link.say("pay.reverse", contract.reverse(order_id, attempt))
+            case fx.Watch(order_id, epoch):
+                self._faces.watch(ForPayment(order_id, epoch))
+            case fx.StopWatching():
+                self._faces.rest()
+                self._painter.forget_preview()
+            case fx.CheckPin():
+                self._errands.check_pin(effect)
+            case fx.Halt(why):
+                return Stop(why)
+            case _:
+                assert_never(effect)
+        return None
