@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from fleet.migrations import FROM_VERSION_1, MIGRATIONS, Migration
 from mqtt.inbox import Inbox
 from mqtt.outbox import Outbox
 
-SCHEMA_VERSION = 2  # raise it with every change of the schema: a file of this version is taken as it is
-
+# Version 2, to which every change since is a step of `fleet.migrations`: never change these tables.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS boxes (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, public_pem BLOB NOT NULL, merchant TEXT NOT NULL, added_at INTEGER NOT NULL,
@@ -82,12 +82,8 @@ CREATE TABLE IF NOT EXISTS tickets (
 ) STRICT;
 """
 
-# Version 1 called a capture final at once: what it called so, stays so.
-_FROM_VERSION_1 = (
-    "ALTER TABLE attempts ADD COLUMN decided_at INTEGER",
-    "ALTER TABLE attempts ADD COLUMN confirmed_at INTEGER CHECK (confirmed_at IS NULL OR status = 'approved')",
-    "UPDATE attempts SET confirmed_at = settled_at WHERE status = 'approved'",
-)
+TABLES_VERSION = 2
+SCHEMA_VERSION = MIGRATIONS[-1].version
 
 OUTBOX = Outbox()
 INBOX = Inbox()
@@ -118,19 +114,28 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
 
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _version(connection) == 1:
-            for statement in _FROM_VERSION_1:
+        found = _version(connection)
+        if found == 1:
+            _take(connection, FROM_VERSION_1)
+        if found < TABLES_VERSION:
+            for statement in _statements(_TABLES):
                 connection.execute(statement)
-        for statement in _statements(_TABLES):
-            connection.execute(statement)
-        db = Database(connection)
-        OUTBOX.create_tables(db)
-        INBOX.create_tables(db)
+            db = Database(connection)
+            OUTBOX.create_tables(db)
+            INBOX.create_tables(db)
+        for migration in MIGRATIONS:
+            if migration.version > found:
+                _take(connection, migration)
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _take(connection: sqlite3.Connection, migration: Migration) -> None:
+    for statement in migration.statements:
+        connection.execute(statement)
 
 
 def _statements(script: str) -> Iterator[str]:

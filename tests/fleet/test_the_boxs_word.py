@@ -5,7 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from fleet import database
 
 
 def view_of(scene: Any, order: dict[str, Any]) -> dict[str, Any]:
@@ -173,11 +178,29 @@ def test_what_stays_unconfirmed_for_long_is_shown_to_the_operator_until_it_ends(
     assert scene.fleet.verified()["captured_unconfirmed"] == 0
 
 
-def test_a_ledger_of_the_version_before_keeps_as_final_what_it_called_final(own_scene: Any) -> None:
+def as_of_version_2(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same books in a file as version 2 made it."""
+    late = file.rename(file.with_suffix(".late"))
+    with monkeypatch.context() as then:
+        then.setattr(database, "MIGRATIONS", ())
+        then.setattr(database, "SCHEMA_VERSION", database.TABLES_VERSION)
+        database.open_database(file).close()
+    with closing(sqlite3.connect(file)) as books, books:
+        books.execute("ATTACH ? AS late", (str(late),))
+        for (table,) in books.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+            columns = ", ".join(f'"{c[1]}"' for c in books.execute(f"PRAGMA main.table_info({table})"))
+            books.execute(f"DELETE FROM main.{table}")
+            books.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM late.{table}")
+
+
+def test_a_ledger_of_the_version_before_keeps_as_final_what_it_called_final(
+    own_scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene = own_scene
     order = scene.new_order()
     scene.pay(order)
     scene.fleet.stop()
+    as_of_version_2(scene.fleet.state / "ledger.db", monkeypatch)
     with closing(sqlite3.connect(scene.fleet.state / "ledger.db")) as books, books:
         books.execute("DROP TRIGGER confirmed_stays")
         books.execute("DROP INDEX attempts_unconfirmed")

@@ -1,0 +1,38 @@
+"""How the fleet's database got from each version to the next, in order. Append; never change what has been released.
+
+Every file goes through the same steps: a new one starts with the tables of `fleet.database`, which are version 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Brings a file to `version`. Each statement is one SQL statement; all run in one transaction."""
+
+    version: int
+    what: str
+    statements: tuple[str, ...]
+
+
+# Before the tables of version 2 are made: version 1 called a capture final at once; what it called so, stays so.
+FROM_VERSION_1 = Migration(
+    2, "an attempt is final once its box confirmed it",
+    (
+        "ALTER TABLE attempts ADD COLUMN decided_at INTEGER",
+        "ALTER TABLE attempts ADD COLUMN confirmed_at INTEGER CHECK (confirmed_at IS NULL OR status = 'approved')",
+        "UPDATE attempts SET confirmed_at = settled_at WHERE status = 'approved'",
+    ),
+)  # fmt: skip
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        3, "a box has a tenant and a group",
+        (
+            "ALTER TABLE boxes ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default'",
+            "ALTER TABLE boxes ADD COLUMN box_group TEXT NOT NULL DEFAULT 'main'",
+        ),
+    ),
+)  # fmt: skip
