@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from daemon import contract, journal, payments, pin_tries
+from daemon.evidence import record, shelf
+from daemon.evidence.record import Grounds
 from daemon.fleet_link import FleetLink
 from daemon.payment import effects as fx
 from daemon.payment.settling import SettlingTimes
-from daemon.payment.status import Status
+from daemon.payment.status import UNSETTLED, Status
 from mqtt.outbox import Priority
 from mqtt.schemas import EventBody
 
 EVENT_LIFE_S = 24 * 3600
+EVIDENCE_LIFE_S = 24 * 3600  # as a message; what it proves does not expire
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Bookkeeping:
 
     link: FleetLink
     times: SettlingTimes
+    grounds: Grounds
 
     def apply(self, tx: sqlite3.Connection, change: fx.Change, wall: int, mono: float) -> None:
         """`wall` (unix seconds) and `mono` (monotonic seconds) are the same moment."""
@@ -61,12 +65,29 @@ class Bookkeeping:
             payments.move_attempt(tx, moved.order_id, moved.attempt, moved.status, moved.reason, moved.reference, wall)
             if moved.reference:
                 facts["reference"] = moved.reference
+            if moved.status not in UNSETTLED:
+                facts |= self._evidence(tx, moved, wall)
         else:
             payments.open_attempt(tx, request, wall)
             body = contract.pay_request(request, wall)
             self.link.put(tx, "pay.request", body, contract.request_life_s(self.times), Priority.MONEY)
             facts |= {"minor": request.amount.minor, "currency": request.amount.currency}
             facts |= {"factors": ",".join(request.factors)}  # whether under duress is the gateway's to know
+            title = payments.title_of(tx, request.order_id)
+            decided = record.decision(request, title, self.grounds, wall)
+            token = self.link.sign(record.DECISION_TYP, decided, EVIDENCE_LIFE_S)
+            facts["decision"] = shelf.keep_decision(tx, request.order_id, request.attempt, token)
         journal.append(tx, "attempt", facts, wall)
         if moved.status is Status.APPROVED:
             self.report(tx, contract.order_approved(moved.order_id, moved.attempt, wall))
+
+    def _evidence(self, tx: sqlite3.Connection, moved: fx.AttemptMoved, wall: int) -> dict[str, str | int]:
+        """The signed end of an attempt: kept, sent, and named in the journal by its hash."""
+        decided = shelf.decision_of(tx, moved.order_id, moved.attempt)
+        if decided is None:  # an attempt of a release that left no evidence
+            return {}
+        ended = record.evidence(
+            decided, moved.order_id, moved.attempt, moved.status, moved.reason, moved.reference, wall
+        )
+        token = self.link.put(tx, record.EVIDENCE_TYP, ended, EVIDENCE_LIFE_S, Priority.CONTROL)
+        return {"evidence": shelf.keep_evidence(tx, moved.order_id, moved.attempt, token)}

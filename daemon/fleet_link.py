@@ -107,13 +107,18 @@ class FleetLink:
         """May be called twice."""
         self._link.stop()
 
-    def put(self, tx: sqlite3.Connection, typ: str, body: Body, life_s: int, priority: Priority) -> None:
-        """Signs a message and puts it into the outbox, in the caller's transaction; `flush` sends it."""
+    def sign(self, typ: str, body: Body, life_s: int) -> str:
+        """The box's signed word, to be kept rather than sent."""
+        return self._signer.seal(typ, self.fleet_id, body.to_json(), life_s).token.decode("ascii")
+
+    def put(self, tx: sqlite3.Connection, typ: str, body: Body, life_s: int, priority: Priority) -> str:
+        """Signs a message and puts it into the outbox, in the caller's transaction; `flush` sends it. The envelope."""
         sealed = self._signer.seal(typ, self.fleet_id, body.to_json(), life_s)
         self.outbox.put(
             tx, topic=topics.topic_of(typ, self.box_id), payload=sealed.token, kind=typ,
             priority=priority, expires_at=sealed.exp,
         )  # fmt: skip
+        return sealed.token.decode("ascii")
 
     def accept(self, tx: sqlite3.Connection, claims: Claims) -> bool:
         """Remembers in the caller's transaction that this message took effect; False when it had before."""

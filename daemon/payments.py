@@ -95,6 +95,11 @@ def unfinished(connection: sqlite3.Connection, now_s: float, now_wall: int) -> U
     return Unfinished(attempts, tuple(turns))
 
 
+def title_of(connection: sqlite3.Connection, order_id: str) -> str | None:
+    row = connection.execute("SELECT title FROM orders WHERE order_id = ?", (order_id,)).fetchone()
+    return row["title"] if row else None
+
+
 def attempt_status(connection: sqlite3.Connection, order_id: str, attempt: int) -> Status | None:
     row = connection.execute(
         "SELECT status FROM attempts WHERE order_id = ? AND attempt = ?", (order_id, attempt)

@@ -178,6 +178,54 @@ class EventBody(Body):
     data: dict[Code, int | bool | Annotated[str, StringConstraints(max_length=256)]] = Field(default_factory=dict)
 
 
+Scaled = Annotated[int, Field(strict=True, ge=-10_000, le=10_000)]  # a cosine or a probability, x 10,000
+Sha256 = Annotated[str, _text("[0-9a-f]{64}")]
+Jws = Annotated[str, StringConstraints(max_length=16_384), _text(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")]
+
+
+class DecisionBody(Body):
+    """What the box decided on before it asked for the money. Signed on its own, it travels inside the evidence."""
+
+    order_id: Id
+    attempt: Attempt
+    epoch: Annotated[int, Field(strict=True, ge=0)]
+    order_hash: Sha256
+    amount_minor: AmountMinor
+    currency: Currency
+    payer: Handle
+    factors: Annotated[Sequence[Code], Field(max_length=8)]
+    flow: Code
+    channel: Code
+    score: Scaled | None = None
+    margin: Scaled | None = None
+    liveness: Scaled | None = None
+    policy_hash: Sha256
+    model_hash: Sha256
+    thresholds: Annotated[str, StringConstraints(max_length=128)]
+    software: Annotated[str, StringConstraints(max_length=64)]
+    decided_at: UnixTime
+
+
+class EvidenceBody(Body):
+    """How an attempt ended, with the signed decision it stands on."""
+
+    decision: Jws
+    order_id: Id
+    attempt: Attempt
+    status: Code
+    reason: Code
+    reference: Id | None = None
+    at: UnixTime
+
+
+class CheckpointBody(Body):
+    """The journal's head: `seq` entries, the last one's hash. What a box has once signed, it can't cut off unseen."""
+
+    seq: Annotated[int, Field(strict=True, ge=1)]
+    head: Sha256
+    at: UnixTime
+
+
 class TimeRequestBody(Body):
     nonce: Id
 
@@ -200,6 +248,8 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "time": TimeBody,
     "state": StateBody,
     "event": EventBody,
+    "evidence": EvidenceBody,
+    "checkpoint": CheckpointBody,
 }
 
 

@@ -31,6 +31,8 @@ PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "pay.reverse": (Direction.UP, "pay"),
     "event": (Direction.UP, "event"),
     "time.request": (Direction.UP, "event"),
+    "evidence": (Direction.UP, "audit"),
+    "checkpoint": (Direction.UP, "audit"),
 }
 
 

@@ -5,6 +5,7 @@ of the contract: `python tests/mqtt/test_vectors.py`.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,25 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "time.request": {"nonce": "kX3vQ0m7"},
     "time": {"nonce": "kX3vQ0m7", "now": NOW},
+    "checkpoint": {"seq": 412, "head": "5b" * 32, "at": NOW + 3600},
+}  # fmt: skip
+
+ORDER_SHOWN = {"amount_minor": 1850, "currency": "CNY", "order_id": ORDER, "title": "拿铁 Latte"}
+DECIDED = {
+    "order_id": ORDER, "attempt": 1, "epoch": 7,
+    "order_hash": sha256(json.dumps(ORDER_SHOWN, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    .hexdigest(),
+    "amount_minor": 1850, "currency": "CNY", "payer": "grace", "factors": ["face", "pin"], "flow": "face_first",
+    "channel": "simulated", "score": 8123, "margin": 6510, "liveness": 9974, "policy_hash": "a1" * 32,
+    "model_hash": "87" * 32, "thresholds": "lfw-2026-11", "software": "0.1.0", "decided_at": NOW + 9,
+}  # fmt: skip
+# A decision is never a message of its own: it has no topic, and travels inside the evidence.
+DECISION = sign(
+    Claims(BOX, FLEET, "example-decision-0001", NOW + 9, NOW + 9 + 86_400, "decision", DECIDED), BOX_KEY, BOX
+)
+BODIES["evidence"] = {
+    "decision": DECISION, "order_id": ORDER, "attempt": 1, "status": "approved", "reason": "ok",
+    "reference": "R0000000002", "at": NOW + 10,
 }  # fmt: skip
 
 APPROVED = BODIES["event"] | {
