@@ -77,7 +77,8 @@ def load_gallery(
                 continue
             sets += 1
             end = at + len(sealed) - OVERHEAD_BYTES
-            AESGCM(key).decrypt_into(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], set_prefix + suffix, view[at:end])
+            whole = memoryview(sealed)  # several kilobytes, not copied once more
+            AESGCM(key).decrypt_into(whole[:NONCE_BYTES], whole[NONCE_BYTES:], set_prefix + suffix, view[at:end])
         except (InvalidTag, ValueError, KeyError, TypeError, AttributeError):
             damaged.append(str(subject))
             continue
