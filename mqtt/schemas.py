@@ -23,6 +23,8 @@ from mqtt.errors import EnvelopeRefused, RefusalReason
 
 MAX_AMOUNT_MINOR = 10**12
 MAX_UNSETTLED = 200
+MAX_FAULTS = 50  # of a config, in one report
+MAX_PARTS = 64
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -44,6 +46,8 @@ Handle = Annotated[str, _text("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")]  # a payer's o
 Code = Annotated[str, _text("[a-z0-9][a-z0-9_.-]{0,63}")]  # a machine's word: reason, event, factor, channel
 Shown = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_shown)]
 UnixTime = Annotated[int, Field(strict=True, ge=0, le=2**40)]
+Version = Annotated[int, Field(strict=True, ge=1, le=2**40)]  # of a config
+Setting = Annotated[str, _text("[a-z][a-z0-9_]{0,39}")]
 Attempt = Annotated[int, Field(strict=True, ge=1, le=1000)]
 
 
@@ -155,10 +159,12 @@ class AttemptRef(Body):
 
 class StateBody(Body):
     """What a box has. `online: false` is its last will: signed, and even so a hint only. `session` is made up anew
-    for each connection and is the same in its will, so that a late will does not hide a box that is back."""
+    for each connection and is the same in its will, so that a late will does not hide a box that is back; `instance`
+    is made up at each start, so that two boxes with one key are told apart."""
 
     online: bool
     session: Id | None = None
+    instance: Id | None = None
     versions: dict[Code, int | Annotated[str, StringConstraints(max_length=64)]] = Field(default_factory=dict)
     unsettled: Annotated[Sequence[AttemptRef], Field(max_length=MAX_UNSETTLED)] = ()
     open_orders: Annotated[Sequence[Id], Field(max_length=200)] = ()
@@ -226,6 +232,55 @@ class CheckpointBody(Body):
     at: UnixTime
 
 
+class ConfigBody(Body):
+    """What the fleet wants of a box, by section and name. `version` only ever grows, for each box."""
+
+    version: Version
+    settings: dict[Setting, dict[Setting, JsonValue]]
+
+
+class ConfigFault(Body):
+    """One thing that is wrong with a config: the setting's path, and why."""
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=160)]
+    why: Annotated[str, StringConstraints(max_length=240)]
+
+
+class ConfigReportBody(Body):
+    """What became of a config. `trial`: it is in force and watched; the other three are final. `running` is the
+    version in force now, 0 for none of the fleet's."""
+
+    version: Version
+    outcome: Literal["trial", "applied", "rejected", "rolled_back"]
+    running: Annotated[int, Field(strict=True, ge=0, le=2**40)]
+    at: UnixTime
+    reason: Code | None = None
+    errors: Annotated[Sequence[ConfigFault], Field(max_length=MAX_FAULTS)] = ()
+
+
+class HealthBody(Body):
+    """A heartbeat: how the box is. Small, sent now or not at all. `beat_s` says when the next one is due."""
+
+    at: UnixTime
+    beat_s: Annotated[int, Field(strict=True, ge=1, le=3600)]
+    up_s: Annotated[int, Field(strict=True, ge=0)]
+    stage: Code
+    conditions: Annotated[Sequence[Code], Field(max_length=32)] = ()
+    figures: Annotated[dict[Code, Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]], Field(max_length=32)] = (
+        Field(default_factory=dict)
+    )
+
+
+class ResultBody(Body):
+    """A part of what a remote command brought to light: `part` of `parts`, base64 of `media`."""
+
+    command_id: Id
+    part: Annotated[int, Field(strict=True, ge=1, le=MAX_PARTS)]
+    parts: Annotated[int, Field(strict=True, ge=1, le=MAX_PARTS)]
+    media: Literal["application/json", "image/png"]
+    data: Annotated[str, StringConstraints(max_length=36_000, pattern=r"\A[A-Za-z0-9+/]*={0,2}\z")]
+
+
 class TimeRequestBody(Body):
     nonce: Id
 
@@ -248,6 +303,10 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "time": TimeBody,
     "state": StateBody,
     "event": EventBody,
+    "config": ConfigBody,
+    "config.report": ConfigReportBody,
+    "health": HealthBody,
+    "result": ResultBody,
     "evidence": EvidenceBody,
     "checkpoint": CheckpointBody,
 }

@@ -45,8 +45,22 @@ BODIES: dict[str, dict[str, Any]] = {
         "handle": "grace", "reason": None, "data": {},
     },
     "state": {
-        "online": True, "session": "7Q2f", "versions": {"config": 3, "software": "0.1.0"},
+        "online": True, "session": "7Q2f", "instance": "b41c", "versions": {"config": 3, "software": "0.1.0"},
         "unsettled": [{"order_id": ORDER, "attempt": 1}], "open_orders": [], "open_commands": [],
+    },
+    "config": {
+        "version": 7, "settings": {"box": {"shop": "早点 Breakfast"}, "policy": {"pin_free_up_to_minor": 2000}},
+    },
+    "config.report": {
+        "version": 7, "outcome": "rejected", "running": 5, "at": NOW + 2, "reason": "invalid",
+        "errors": [{"path": "payment.look_s", "why": "Input should be greater than 0 (it is -1)"}],
+    },
+    "health": {
+        "at": NOW, "beat_s": 20, "up_s": 86_400, "stage": "idle", "conditions": ["no_camera"],
+        "figures": {"memory_kib": 241_664, "disk_free_mib": 20_480, "temperature_c": 51, "config": 5},
+    },
+    "result": {
+        "command_id": "c1800000000-0d9a3c77e1f2", "part": 1, "parts": 1, "media": "application/json", "data": "W10=",
     },
     "time.request": {"nonce": "kX3vQ0m7"},
     "time": {"nonce": "kX3vQ0m7", "now": NOW},
