@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from fleet import accounts as account_book
-from fleet import boxes, ledger_check, order_view
+from fleet import box_orders, boxes, ledger_check, order_view
 from fleet.database import open_database
 from fleet.errors import RequestRefused, StateMissing
+from fleet.money import parse_amount
 from fleet.state import StateFolder
 from mqtt.identity import box_id_from_key, load_public_key
 
@@ -45,6 +46,15 @@ def box_revoke(args: Namespace) -> int:
         box = boxes.choose(tx, args.box)["id"]
         boxes.revoke(tx, box, int(time.time()))
     return say(args, {"id": box, "revoked": True}, f"{box} is not believed any more")
+
+
+def box_allow_orders(args: Namespace) -> int:
+    up_to_minor = parse_amount(args.up_to, args.currency, allow_zero=True)
+    with writing(args.state) as tx:
+        box = box_orders.choose_and_allow(tx, args.box, args.currency, up_to_minor)
+    facts = {"id": box, "currency": args.currency, "up_to_minor": up_to_minor}
+    word = f"may make orders of up to {args.currency} {args.up_to} each" if up_to_minor else "makes no orders"
+    return say(args, facts, f"{box} {word}" + ("" if up_to_minor else f" in {args.currency}"))
 
 
 def box_list(args: Namespace) -> int:

@@ -89,7 +89,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
         "The registry of trusted boxes.",
         "  kingfisher-fleet box add box_public.pem --name counter-1\n  kingfisher-fleet box list --json",
     )
-    within = box.add_subparsers(dest="box_command", required=True, metavar="add|list|revoke")
+    within = box.add_subparsers(dest="box_command", required=True, metavar="add|list|revoke|allow-orders")
     add = command(
         "add", "Trust a box by its public key.", "  kingfisher-fleet box add box_public.pem --name counter-1", within
     )
@@ -102,6 +102,15 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     revoke = command("revoke", "Never believe this box's key again.", "  kingfisher-fleet box revoke kf-...", within)
     revoke.add_argument("box", metavar="BOX")
     revoke.set_defaults(act=_of("actions", "box_revoke"))
+    allow = command(
+        "allow-orders", "Let a box make orders itself (a clerk's keypad, a cart, a till's line), up to an amount each.",
+        "  kingfisher-fleet box allow-orders counter-1 --up-to 500.00\n"
+        "  kingfisher-fleet box allow-orders counter-1 --currency JPY --up-to 0", within,
+    )  # fmt: skip
+    allow.add_argument("box", metavar="BOX")
+    allow.add_argument("--up-to", required=True, metavar="AMOUNT", help="the most one order may be; 0 forbids them")
+    allow.add_argument("--currency", default="CNY", help="ISO 4217 (default: %(default)s)")
+    allow.set_defaults(act=_of("actions", "box_allow_orders"))
 
     broker = command(
         "broker",

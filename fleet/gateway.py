@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet import accounts, boxes, commands, order_view, orders
+from fleet import accounts, box_orders, boxes, commands, order_view, orders
 from fleet.acquirer import Acquirer
 from fleet.database import INBOX, OUTBOX
 from fleet.settlement import CAPTURE_WINDOW_S, Confirmed, Settlement, unconfirmed, waiting
@@ -27,6 +27,7 @@ from mqtt.schemas import (
     CommandBody,
     EventBody,
     OrderBody,
+    OrderMadeBody,
     PayAnswerBody,
     PayQueryBody,
     PayRequestBody,
@@ -88,6 +89,9 @@ class Gateway:
     def _act(self, tx: sqlite3.Connection, claims: Claims, body: Body) -> None:
         box, now = claims.iss, self.now()
         match body:
+            case OrderMadeBody():
+                taken = box_orders.take(tx, box, body, now)
+                log.info("event=order_made box=%s order=%s source=%s taken=%s", box, body.order_id, body.source, taken)
             case PayRequestBody():
                 answer = self._settlement.request(tx, box, body, now)
                 if answer is not None:

@@ -35,4 +35,13 @@ MIGRATIONS: tuple[Migration, ...] = (
             "ALTER TABLE boxes ADD COLUMN box_group TEXT NOT NULL DEFAULT 'main'",
         ),
     ),
+    Migration(
+        4, "a box makes orders of its own, within limits",
+        (
+            "CREATE TABLE box_order_limits (box TEXT NOT NULL REFERENCES boxes (id), currency TEXT NOT NULL,"
+            " up_to_minor INTEGER NOT NULL CHECK (up_to_minor >= 0), PRIMARY KEY (box, currency)) STRICT",
+            "CREATE TABLE box_orders (order_id TEXT PRIMARY KEY REFERENCES orders (order_id), source TEXT NOT NULL,"
+            " reference TEXT, made_at INTEGER NOT NULL, taken_at INTEGER NOT NULL) STRICT",
+        ),
+    ),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from fleet import box_orders
 from fleet.errors import NotFound
 from fleet.money import format_amount
 
@@ -42,6 +43,7 @@ def view(tx: sqlite3.Connection, order_id: str, now: int) -> dict[str, Any]:
         "reason": "waiting_for_box" if row["status"] == "paid" and status != "approved" else reason,
         "reference": decisive["reference"] if decisive else None,
         "payer": decisive["payer"] if decisive else None,
+        "made_by": box_orders.origin(tx, order_id),
     }
 
 

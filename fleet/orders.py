@@ -37,10 +37,11 @@ def create(
 
 
 def open_bodies(tx: sqlite3.Connection, box: str, now: int) -> list[OrderBody]:
-    """What the box should have on its screen or in its queue: open, not expired, nothing under way at the acquirer."""
+    """What the fleet wants on the box's screen or in its queue: open, not expired, nothing under way at the acquirer.
+    What the box made itself it knows better than we do."""
     rows = tx.execute(
         "SELECT order_id, amount_minor, currency, title, expires_at FROM orders o WHERE box = ? AND status = 'open'"
-        " AND expires_at > ? AND NOT EXISTS"
+        " AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM box_orders b WHERE b.order_id = o.order_id) AND NOT EXISTS"
         " (SELECT 1 FROM attempts a WHERE a.order_id = o.order_id AND a.status = 'submitted') ORDER BY created_at",
         (box, now),
     )

@@ -67,6 +67,19 @@ class OrderBody(Body):
     expires_at: UnixTime
 
 
+class OrderMadeBody(Body):
+    """An order that a box made: its id begins with the box's own. `reference` is its till's name for it."""
+
+    order_id: Id
+    amount_minor: AmountMinor
+    currency: Currency
+    title: Shown | None = None
+    source: Literal["clerk", "cart", "till"]
+    reference: Id | None = None
+    made_at: UnixTime
+    expires_at: UnixTime
+
+
 class PayRequestBody(Body):
     order_id: Id
     attempt: Attempt
@@ -294,6 +307,7 @@ class TimeBody(Body):
 
 BODY_OF_TYP: dict[str, type[Body]] = {
     "order": OrderBody,
+    "order.made": OrderMadeBody,
     "pay.request": PayRequestBody,
     "pay.query": PayQueryBody,
     "pay.reverse": PayReverseBody,

@@ -27,6 +27,7 @@ PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "time": (Direction.DOWN, "time"),
     "config": (Direction.DOWN, "config"),
     "state": (Direction.UP, "state"),
+    "order.made": (Direction.UP, "order"),
     "pay.request": (Direction.UP, "pay"),
     "pay.query": (Direction.UP, "pay"),
     "pay.reverse": (Direction.UP, "pay"),

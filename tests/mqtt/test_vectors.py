@@ -29,6 +29,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "order": {
         "order_id": ORDER, "amount_minor": 1850, "currency": "CNY", "title": "拿铁 Latte", "expires_at": NOW + 120,
     },
+    "order.made": {
+        "order_id": f"{BOX}-1800000000-77c1e0a94b2d", "amount_minor": 1850, "currency": "CNY", "title": None,
+        "source": "till", "reference": "A-1042", "made_at": NOW, "expires_at": NOW + 180,
+    },
     "pay.request": {
         "order_id": ORDER, "attempt": 1, "amount_minor": 1850, "currency": "CNY", "payer": "grace",
         "factors": ["face", "pin"], "channel": "simulated", "decided_at": NOW + 9, "flow": "face_first",
