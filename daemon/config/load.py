@@ -3,6 +3,8 @@
 On a box whose root is read-only, what provisioning decides can't be written into `box.toml`. It stands in
 `<state>/provisioned.toml` and goes over `box.toml`, setting by setting; nothing else may be set there (`PROVISIONED`).
 Relative paths in it are taken from the state folder.
+
+Over both goes the document that the fleet sent (`daemon.config.generations`), as far as the fleet may set things.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import difflib
 import tomllib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from daemon.config import allowed, generations
 from daemon.config.model import Config
 from daemon.errors import DaemonError
 
@@ -35,13 +39,53 @@ class ConfigRefused(DaemonError):
         super().__init__(f"{origin} has {len(errors)} error{'s' if len(errors) > 1 else ''}:\n{lines}\n{self.hint}")
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """`version` is that of the fleet's document in force, 0 for none. `left_out`: why one that is on disk is not."""
+
+    config: Config
+    version: int = 0
+    left_out: tuple[str, ...] = ()
+
+
 def load(path: Path) -> Config:
-    """The config at `path`, with what provisioning added.
+    """The config at `path`, with what provisioning and the fleet added.
 
     Raises:
         ConfigRefused: with every error, each with its path in the file.
     """
-    return parse(read_values(path), str(path), path.resolve().parent)
+    return load_all(path).config
+
+
+def load_all(path: Path) -> Loaded:
+    """The same, saying what of it is the fleet's. A document that does not go with `box.toml` (any more) is left out:
+    the box's own settings are what can always be gone back to. Raises ConfigRefused."""
+    values = read_values(path)
+    found = generations.read(_state_of(values, path))
+    document = found.generations.running
+    alone = parse(values, str(path), path.resolve().parent)
+    if document is None:
+        return Loaded(alone, 0, (found.damaged,) if found.damaged else ())
+    try:
+        config = with_document(path, document.settings)
+    except ConfigRefused as refused:
+        return Loaded(alone, 0, tuple(refused.errors))
+    return Loaded(config, document.version, (found.damaged,) if found.damaged else ())
+
+
+def with_document(path: Path, settings: Mapping[str, Mapping[str, Any]]) -> Config:
+    """The config at `path` with these settings of the fleet over it. Raises ConfigRefused, with every error."""
+    origin = "the fleet's config"
+    values = read_values(path)
+    errors = allowed.refusals(settings)
+    permitted = {name: given for name, given in settings.items() if name in allowed.ALLOWED}
+    try:
+        config = parse(allowed.overlaid(values, permitted), origin, path.resolve().parent)
+    except ConfigRefused as refused:
+        errors += refused.errors
+    if errors:
+        raise ConfigRefused(origin, list(dict.fromkeys(errors)))
+    return config
 
 
 def read_values(path: Path) -> dict[str, Any]:

@@ -140,6 +140,20 @@ class PaymentSection(Section):
     reverse_every_s: Seconds = 15.0
 
 
+class HealthSection(Section):
+    """How the box looks after itself, and how often it says so."""
+
+    heartbeat_s: int = Field(default=20, ge=1, le=3600, description="a fleet that hears nothing for three is told")
+    probation_s: Seconds = Field(default=120.0, description="how long a config of the fleet is watched")
+    look_every_s: Seconds = Field(default=10.0, description="the cheap checks; the dear ones have longer times")
+    camera_every_s: Seconds = Field(default=60.0, description="one picture, which nobody sees, while nobody is there")
+    disk_low_mib: int = Field(default=200, ge=1)
+    hot_c: int = Field(default=80, ge=40, le=120)
+    certificate_days: int = Field(default=30, ge=1, le=365, description="so long before its end it is named")
+    content_days: int = Field(default=7, ge=1, le=365, description="so old may what the fleet published be")
+    metrics_port: int | None = Field(default=None, ge=0, le=65535, description="Prometheus, on 127.0.0.1; 0: any")
+
+
 class Config(Section):
     """The whole of `box.toml`. Relative paths are taken from the file's own folder."""
 
@@ -153,6 +167,7 @@ class Config(Section):
     store: StoreSection = StoreSection()
     policy: PolicySection = PolicySection()
     payment: PaymentSection = PaymentSection()
+    health: HealthSection = HealthSection()
 
     @model_validator(mode="after")
     def _virtual_devices_have_their_box(self) -> Config:
