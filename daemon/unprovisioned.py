@@ -7,6 +7,7 @@ import signal
 import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon.config.load import parse, read_values
 from daemon.config.model import Config
@@ -19,9 +20,11 @@ from daemon.screen.views import Condition, Trouble
 from hal.display import Display
 from hal.drivers import Rig, open_display
 from hal.errors import HalError
-from hal.virtual.box import VirtualBox
 from mqtt.errors import MqttError
 from mqtt.identity import box_id_from_key, load_private_key
+
+if TYPE_CHECKING:
+    from hal.virtual.box import VirtualBox
 
 log = logging.getLogger("daemon.unprovisioned")
 
@@ -66,11 +69,18 @@ def _wait(path: Path, notify: Notify, stop: threading.Event) -> bool:
 
 def _show(config: Config, parts: ExitStack) -> None:
     """Raises HalError."""
-    virtual = parts.enter_context(VirtualBox.from_options(config.virtual)) if config.virtual is not None else None
-    display: Display = open_display(config.devices.display, Rig(virtual))
+    display: Display = open_display(config.devices.display, Rig(_virtual_box(config, parts)))
     parts.callback(display.close)
     box_id = ""
     with suppress(MqttError):
         box_id = box_id_from_key(load_private_key(config.box.state / "box.key").public_key())
     drawn = scene(Trouble(Condition.NOT_PROVISIONED, None, box_id), config.box.locale, DAY, display.size, 0.0)
     display.show(Renderer(display.size).render(drawn, None))
+
+
+def _virtual_box(config: Config, parts: ExitStack) -> VirtualBox | None:
+    if config.virtual is None:
+        return None
+    from hal.virtual.box import VirtualBox  # brings a web server along, which a real box need not load
+
+    return parts.enter_context(VirtualBox.from_options(config.virtual))
