@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon import box_store, clock, commands, journal, payments, pin_tries
+from daemon import box_store, checkpoints, clock, commands, journal, payments, pin_tries
 from daemon.box import Box, Parts
 from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent as Event
@@ -62,7 +62,7 @@ RESTART = 75  # exit status of `run` when the box was asked to begin anew (EX_TE
 
 SCHEMA = (
     payments.create_schema, journal.create_schema, pin_tries.create_schema, commands.create_schema,
-    clock.create_schema, shelf.create_schema, Outbox().create_tables, Inbox().create_tables,
+    clock.create_schema, checkpoints.create_schema, shelf.create_schema, Outbox().create_tables, Inbox().create_tables,
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from daemon import commands, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, Stop
+from daemon.checkpoints import Checkpointer
 from daemon.clock import TrustedClock
 from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
@@ -103,6 +104,7 @@ class Box:
         )  # fmt: skip
         self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
         self._time = Timekeeper(parts.clock, parts.link, parts.db)
+        self._checkpoints = Checkpointer(parts.db, parts.link, parts.clock)
         self._prune_due_s = 0.0
 
     def run(self) -> str | None:
@@ -317,6 +319,7 @@ class Box:
     def _keep_house(self) -> None:
         now = time.monotonic()
         self._time.work(now)
+        self._checkpoints.work(now, self._reader, self._p.link.flush)
         if now < self._prune_due_s:
             return
         self._prune_due_s = now + PRUNE_EVERY_S

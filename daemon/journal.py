@@ -75,6 +75,11 @@ def verify(connection: sqlite3.Connection) -> tuple[int, str]:
     return count, prev_hash
 
 
+def hash_of(entry: Entry) -> str:
+    """What the entry's hash must be, from everything else in it."""
+    return _hash(entry.seq, entry.at, entry.name, _canonical(entry.facts), entry.prev_hash)
+
+
 def _canonical(facts: Mapping[str, str | int]) -> str:
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

@@ -1,8 +1,11 @@
-"""`kingfisher journal show|verify`: what the box did, and that nobody changed it afterwards."""
+"""`kingfisher journal show|verify|export`: what the box did, and that nobody changed it afterwards."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sqlite3
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,17 +14,49 @@ from daemon import journal
 from daemon.box_db import open_reader
 from daemon.cli.output import add_json, print_json
 
+EXAMPLES = """examples:
+  kingfisher journal show --last 50
+  kingfisher journal verify                                  the chain, and every checkpoint that the box signed
+  kingfisher journal verify --checkpoint 412:5b5b...         and one that the fleet holds (kingfisher-fleet audit)
+  kingfisher journal export --out journal.jsonl              signed, to be checked elsewhere
+  kingfisher journal verify --file journal.jsonl --box-key box_public.pem
+"""
+
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("journal", help="show or verify the journal of a box")
+    parser = subparsers.add_parser(
+        "journal", help="show, verify or export the journal of a box", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, text in (("show", "the last entries"), ("verify", "walk the whole chain")):
+    calls = {
+        "show": (show, "the last entries"),
+        "verify": (verify, "walk the whole chain and hold it against the checkpoints"),
+        "export": (export, "all of it as JSON lines, signed by the box"),
+    }
+    for name, (call, text) in calls.items():
         action = actions.add_parser(name, help=text)
         action.add_argument("--db", type=Path, default=Path("/var/lib/kingfisher/box.db"), help="default: %(default)s")
         add_json(action)
-        action.set_defaults(call=show if name == "show" else verify)
-        if name == "show":
-            action.add_argument("--last", type=int, default=20, help="default: %(default)s")
+        action.set_defaults(call=call)
+        match name:
+            case "show":
+                action.add_argument("--last", type=int, default=20, help="default: %(default)s")
+            case "verify":
+                action.add_argument(
+                    "--checkpoint", metavar="SEQ:HASH", type=_checkpoint, help="one that the fleet holds"
+                )
+                action.add_argument("--file", type=Path, help="an export instead of a box.db")
+                action.add_argument("--box-key", type=Path, metavar="PEM", help="with --file: the box's public key")
+            case "export":
+                action.add_argument(
+                    "--out", type=Path, required=True, metavar="FILE", help="written whole or not at all"
+                )
+                action.add_argument("--key", type=Path, help="the box's key (default: box.key beside the database)")
+                action.add_argument(
+                    "--fleet-key", type=Path, required=True, metavar="PEM", help="for whom it is signed"
+                )
+                action.add_argument("--first", type=int, default=1, metavar="SEQ", help="default: %(default)s")
 
 
 def show(options: argparse.Namespace) -> int:
@@ -40,9 +75,60 @@ def show(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    count, head = journal.verify(open_reader(options.db))
+    if options.file is not None:
+        return _verify_file(options)
+    from daemon import checkpoints
+
+    reader = open_reader(options.db)
+    count, head = journal.verify(reader)
+    try:
+        signed = checkpoints.compare_own(reader)
+    except sqlite3.OperationalError:  # a file of a release that made none
+        signed = 0
+    if options.checkpoint is not None:
+        checkpoints.compare(reader, *options.checkpoint)
     if options.json:
-        print_json({"ok": True, "entries": count, "head": head})
+        print_json({"ok": True, "entries": count, "head": head, "checkpoints": signed})
     else:
-        print(f"{count} entries, unbroken; head {head}")
+        print(f"{count} entries, unbroken; {signed} signed checkpoints hold; head {head}")
     return 0
+
+
+def _verify_file(options: argparse.Namespace) -> int:
+    from daemon import journal_export
+    from mqtt.identity import load_public_key
+
+    if options.box_key is None:
+        print("kingfisher journal verify: --file needs --box-key, the box's public key", file=sys.stderr)
+        return 2
+    checked = journal_export.check(options.file, load_public_key(options.box_key))
+    if options.json:
+        print_json({"ok": True, "box": checked.box, "from": checked.first, "to": checked.last, "head": checked.head})
+    else:
+        print(f"entries {checked.first} to {checked.last} of {checked.box}, unbroken and signed; head {checked.head}")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    from daemon import journal_export
+    from mqtt.envelope import Signer
+    from mqtt.identity import box_id_from_key, fleet_id_from_key, load_private_key, load_public_key, write_file
+
+    key = load_private_key(options.key or options.db.parent / "box.key")
+    box, fleet = box_id_from_key(key.public_key()), fleet_id_from_key(load_public_key(options.fleet_key))
+    signer = Signer(key, box, box)
+    lines = list(journal_export.lines(open_reader(options.db), signer, fleet, int(time.time()), options.first))
+    write_file(options.out, ("\n".join(lines) + "\n").encode(), mode=0o640)
+    facts = {"file": os.fspath(options.out), "box": box, "entries": len(lines) - 2}
+    if options.json:
+        print_json(facts)
+    else:
+        print(f"{facts['entries']} entries of {box} in {options.out}")
+    return 0
+
+
+def _checkpoint(text: str) -> tuple[int, str]:
+    seq, _, head = text.partition(":")
+    if not seq.isdigit() or len(head) != 64:
+        raise argparse.ArgumentTypeError("SEQ:HASH, as `kingfisher-fleet audit` prints it")
+    return int(seq), head

@@ -25,7 +25,8 @@ COMMANDS = {
     "samples": "get the portraits for the virtual camera",
     "eval": "measure and calibrate recognition on pictures of yours",
     "doctor": "examine the box and say what to do",
-    "journal": "show or verify the journal of a box",
+    "journal": "show, verify or export the journal of a box",
+    "verify-evidence": "whether the signed word of a box on a payment holds",
     "store": "look after templates, consents and keys",
     "status": "what the running box does",
     "net": "addresses, route and broker",
@@ -38,7 +39,7 @@ COMMANDS = {
     "console": "the technician's console on a serial line",
 }
 LIVE = ("status", "net", "logs", "camera", "keypad", "display", "restart", "reboot")
-MODULES = {"eval": "evaluate"} | dict.fromkeys(LIVE, "live")
+MODULES = {"eval": "evaluate", "verify-evidence": "verify_evidence"} | dict.fromkeys(LIVE, "live")
 
 EXAMPLES = """examples:
   kingfisher models pull                          get the models, once

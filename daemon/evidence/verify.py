@@ -1,7 +1,7 @@
 """Verifies evidence on its own: with the box's public key and nothing else of this project.
 
-Uses only `cryptography`, `hashlib` and `json`, so that it can be read, and trusted, by someone who trusts neither box nor
-fleet. What is checked is in `docs/protocol/evidence.md`, in the same order.
+Uses only `cryptography`, `hashlib` and `json`, so that it can be read, and trusted, by someone who trusts neither box
+nor fleet. What is checked is in `docs/protocol/evidence.md`, in the same order.
 """
 
 from __future__ import annotations
