@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from secure_store.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnwritable
+from secure_store.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreUnwritable
 
 FILE_NAME = "store.db"
 
@@ -30,18 +30,26 @@ def hold(folder: Path) -> int:
     return descriptor
 
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH)
+
+
+def error_of(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+    """SQLite's error by our name: is it the disk that is full, the file that is damaged, or neither?"""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFull(str(path), "the disk is full")
+    if code in _DAMAGED:
+        return StoreDamaged(str(path), f"SQLite cannot read it ({error})")
+    return StoreUnwritable(str(path), f"SQLite refused ({error})")
+
+
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
     """Turns SQLite's errors, and those of the files beside it, into ours."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            raise StoreFull(str(path), "the disk is full") from None
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
-        raise StoreUnwritable(str(path), f"SQLite refused ({error})") from None
+        raise error_of(path, error) from None
     except UnicodeDecodeError:
         raise StoreDamaged(str(path), "SQLite cannot read it (damaged text)") from None
     except OSError as error:

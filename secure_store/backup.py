@@ -6,6 +6,7 @@ Whoever was erased after the backup stays erased: the store remembers them by a 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secure_store import erasure, keyring, layout, page_sums, schema
-from secure_store.access import FILE_NAME, hold
+from secure_store.access import FILE_NAME, hold, named
 from secure_store.durable import fsync_folder
 from secure_store.errors import (
     BackupRefused,
@@ -29,7 +30,7 @@ from secure_store.errors import (
 from secure_store.keys import KeyProvider
 from secure_store.options import Profile, StoreOptions
 from secure_store.records import Records
-from secure_store.salvage import find_people
+from secure_store.salvage import FoundPerson, find_people
 from secure_store.verify import model_names, open_copy, verify
 from secure_store.witness import NoWitness
 
@@ -61,7 +62,7 @@ def backup(records: Records, path: Path, progress: Progress) -> None:
         fsync_folder(path.parent)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise (StoreFull if error.errno == 28 else StoreUnwritable)(
+        raise (StoreFull if error.errno == errno.ENOSPC else StoreUnwritable)(
             str(path), f"no backup ({error.strerror})"
         ) from None
     except BaseException:
@@ -84,7 +85,7 @@ def restore(
 
     `erased`: handles known elsewhere to have been erased since. Cut off anywhere, either the old or the new store is
     there.
-    Raises BackupRefused (damaged, or not ours), WrongKey, StoreBusy, ProfileRefused.
+    Raises BackupRefused (damaged, or not ours), WrongKey, StoreBusy, StoreFull, StoreUnwritable, ProfileRefused.
     """
     chosen = options or StoreOptions()
     tombstones, reached, known = _asked(folder, provider, tenant, profile, chosen)
@@ -98,6 +99,9 @@ def restore(
         _swap(scratch, folder)
     except FileNotFoundError:
         raise BackupRefused(str(source), "there is no such file") from None
+    except OSError as error:
+        kind = StoreFull if error.errno == errno.ENOSPC else StoreUnwritable
+        raise kind(str(folder), f"the backup cannot be put there ({error.strerror})") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         os.close(lock)
@@ -115,7 +119,7 @@ def salvage(
 ) -> tuple[str, ...]:
     """Makes a new store in the empty folder `into` of every record that still opens in the raw bytes of a broken one.
 
-    Raises WrongKey when no key ring can be found, StoreBusy, BackupRefused (`into` is not empty).
+    Raises WrongKey when no key ring can be found, StoreBusy, StoreFull, BackupRefused (`into` is not empty).
     """
     if into.exists() and any(into.iterdir()):
         raise BackupRefused(str(into), "this folder is not empty")
@@ -125,6 +129,20 @@ def salvage(
     raw = (folder / FILE_NAME).read_bytes()
     people = find_people(raw, keks, tenant, model_names(raw))
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with named(into / FILE_NAME):
+        _written_anew(into, folder, people, provider, tenant, profile, options or StoreOptions())
+    return tuple(person.subject for person in people)
+
+
+def _written_anew(
+    into: Path,
+    folder: Path,
+    people: list[FoundPerson],
+    provider: KeyProvider,
+    tenant: str,
+    profile: Profile,
+    options: StoreOptions,
+) -> None:
     database = schema.connect(into / FILE_NAME)
     with contextlib.closing(database.conn), database.atomic():
         keyring.take_copy(database, folder)
@@ -139,7 +157,7 @@ def salvage(
                     "INSERT INTO template_sets (person, model, sealed) SELECT ?, id, ? FROM models WHERE hash=?",
                     [added.lastrowid, blob, model],
                 )
-    records = Records(into, provider, tenant, profile, replace(options or StoreOptions(), accept_present_state=True))
+    records = Records(into, provider, tenant, profile, replace(options, accept_present_state=True))
     with contextlib.closing(records), records.writing():
         epochs = [0]
         for person in people:
@@ -148,7 +166,6 @@ def salvage(
                 records.db.execute("INSERT INTO lookups (person, kind, hash) VALUES (?,?,?)", [row_now.id, kind, kept])
             epochs += [one.epoch for one in records.read_sets(row_now).values()]
         records.census = records.census.in_epoch(max(epochs))
-    return tuple(person.subject for person in people)
 
 
 def _asked(
@@ -163,7 +180,7 @@ def _asked(
         return {}, floor, True
     try:
         present = Records(folder, provider, tenant, profile, replace(options, accept_present_state=False))
-    except StoreBusy:
+    except (StoreBusy, StoreFull, StoreUnwritable):  # no fault of the store: asked again later, it knows whom it erased
         raise
     except StoreError:
         return {}, floor, False

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from secure_store.access import error_of
 from secure_store.errors import NotAStore, SchemaTooNew, StoreDamaged, StoreUnwritable
 
 APPLICATION_ID = 0x4B465353  # "KFSS"
@@ -53,7 +54,7 @@ NEWEST = len(MIGRATIONS)
 def connect(path: Path, page_bytes: int = PAGE_BYTES) -> Database:
     """Opens or creates the file and brings it to the newest schema.
 
-    Raises StoreUnwritable, NotAStore, SchemaTooNew, StoreDamaged.
+    Raises StoreUnwritable, StoreFull, NotAStore, SchemaTooNew, StoreDamaged.
     """
     try:
         # SQLite gives its log the mode of the file, so the file is made first, for its owner alone.
@@ -65,7 +66,10 @@ def connect(path: Path, page_bytes: int = PAGE_BYTES) -> Database:
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # a damaged handle still has a name
         database = Database(connection, execute_plugins=False)
         _set_up(database, path, page_bytes)
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite quotes damaged bytes in its own messages
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise error_of(path, error) from None
+    except UnicodeDecodeError as error:  # SQLite quotes damaged bytes in its own messages
         connection.close()
         raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
     except BaseException:

@@ -5,6 +5,7 @@ box sent them.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -202,7 +203,7 @@ def _written(path: Path) -> Iterator[BinaryIO]:
         fsync_folder(path.parent)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        kind = StoreFull if error.errno == 28 else StoreUnwritable
+        kind = StoreFull if error.errno == errno.ENOSPC else StoreUnwritable
         raise kind(str(path), f"it cannot be written ({error.strerror})") from None
     except BaseException:
         aside.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices, forked chi
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parent))  # cut_off.py
+
+from cut_off import Box
 
 from secure_store import Consent, FileKeyProvider, NewPerson, SecureStore, StoreOptions, Template
 from secure_store.factors import Argon2Cost
@@ -99,3 +105,49 @@ def reopen(folder: Path, provider: FileKeyProvider) -> Iterator[Callable[..., Se
 @pytest.fixture
 def store(reopen: Callable[..., SecureStore]) -> SecureStore:
     return reopen()
+
+
+@pytest.fixture
+def box(
+    tmp_path: Path, options: StoreOptions, person: Callable[..., NewPerson], monkeypatch: pytest.MonkeyPatch
+) -> Box:
+    """Three people in it, and a rotation or an import in batches of two."""
+    monkeypatch.setattr("secure_store.rotation.BATCH", 2)
+    monkeypatch.setattr("secure_store.transfer.BATCH", 2)
+    box = Box(tmp_path, options)
+    with box.open(create=True) as store:
+        for number in range(3):
+            store.enrol(person(f"p-{number}", number, pin="2468", phone=f"1380013800{number}"))
+    box.keep()
+    return box
+
+
+@pytest.fixture
+def old_box(box: Box) -> Box:
+    """The same box as the first release would have left it."""
+    with sqlite3.connect(box.folder / "store.db") as raw:
+        for drop in ("TABLE lookups", "TABLE tombstones", "INDEX people_by_generation"):
+            raw.execute(f"DROP {drop}")
+        raw.execute("DELETE FROM keyring WHERE name='box'")
+        raw.execute("PRAGMA user_version=1")
+    raw.close()
+    for name in ("keys.sealed", "store.db.sums"):
+        (box.folder / name).unlink()
+    box.keep_anew()
+    return box
+
+
+@pytest.fixture
+def export(box: Box, tmp_path: Path, person: Callable[..., NewPerson]) -> tuple[Path, bytes]:
+    """Three people of another box of the same tenant key, sealed for this one: the file and the sender's key."""
+    other = Box(tmp_path / "elsewhere", box.options)
+    path, on_the_way = tmp_path / "people.kf", tmp_path / "tenant.kf"
+    with box.open() as store, other.open(create=True) as theirs:
+        store.export_people(on_the_way, theirs.public_key(), [])
+        theirs.import_people(on_the_way, store.public_key())
+        for number in range(3):
+            theirs.enrol(person(f"x-{number}", 20 + number, pin="2468"))
+        theirs.export_people(path, store.public_key())
+        sender = theirs.public_key()
+    box.keep_anew()
+    return path, sender
