@@ -47,6 +47,13 @@ def amount(amount_minor: int, currency: str) -> str:
     return f"{sign}{symbol}{digits}" if symbol else f"{sign}{currency} {digits}"
 
 
+def typed_amount(typed: str, currency: str) -> str:
+    """An amount as far as it is typed, digits and at most one point: "18." is "¥18.", and nothing is "¥0"."""
+    whole, point, fraction = typed.partition(".")
+    symbol = _SYMBOLS.get(currency, f"{currency} ")
+    return f"{symbol}{int(whole or '0'):,}{point}{fraction}"
+
+
 def spoken(amount_minor: int, currency: str, locale: str) -> str:
     """The amount as a voice reads it well: no grouping commas, the currency's spoken name where there is one."""
     digits = number(amount_minor, currency).replace(",", "")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import assert_never
 
 from daemon.screen.elements import Element, Scene
-from daemon.screen.pages import enrolling, paying, standing
+from daemon.screen.pages import enrolling, paying, selling, standing
 from daemon.screen.parts import Page
 from daemon.screen.text import wording
 from daemon.screen.theme import DAY, Theme
 from daemon.screen.views import (
     Approved,
+    AskEmptyCart,
     Booting,
     Cancelled,
+    Cart,
     Checking,
     Consent,
     Declined,
@@ -54,7 +56,11 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
         case Idle():
             return standing.idle(page, view)
         case EnterAmount():
-            return paying.enter_amount(page, view)
+            return selling.enter_amount(page, view)
+        case Cart():
+            return selling.cart(page, view)
+        case AskEmptyCart():
+            return selling.ask_empty_cart(page, view)
         case Look():
             return paying.look(page, view)
         case EnterPin():

@@ -79,6 +79,27 @@ class BootStep(StrEnum):
     NETWORK = "network"
 
 
+class ClerkNote(StrEnum):
+    """What a clerk is told below what was typed or scanned."""
+
+    ZERO = "zero"
+    ABOVE_LIMIT = "above_limit"
+    NO_DECIMALS = "no_decimals"
+    ALL_DECIMALS = "all_decimals"
+    NO_CLOCK = "no_clock"
+    BUSY = "busy"
+    NO_CATALOGUE = "no_catalogue"
+    UNREADABLE = "unreadable"
+    CHECK_DIGIT = "check_digit"
+    UNKNOWN = "unknown"
+    NEEDS_WEIGHT = "needs_weight"
+    NO_WEIGHT = "no_weight"
+    WEIGHED = "weighed"
+    TOO_MANY = "too_many"
+    TOO_MANY_LINES = "too_many_lines"
+    EMPTY = "empty"
+
+
 class Purpose(StrEnum):
     """What a payer consents to."""
 
@@ -105,9 +126,45 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class EnterAmount:
-    """The clerk types an amount at the box itself. `typed_minor` is what the keys amount to so far."""
+    """The clerk types an amount at the box itself. `typed_minor` is what the keys amount to so far, `typed` the keys as
+    they are ("18."), None where only the sum is known. `note` is a ClerkNote, `note_about` what stands after it."""
 
     typed_minor: int
+    currency: str
+    typed: str | None = None
+    note: str | None = None
+    note_about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CartRow:
+    """Not a view: one line of a cart. `quantity` as it is shown: "× 2", "0.452 kg", or nothing."""
+
+    name: str
+    quantity: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """Goods that were scanned. Keys act on the row `marked`; `typed_quantity` is being typed for it."""
+
+    rows: tuple[CartRow, ...]
+    currency: str
+    total_minor: int
+    tax_minor: int = 0
+    pieces: int = 0
+    marked: int = 0
+    typed_quantity: str = ""
+    note: str | None = None
+    note_about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskEmptyCart:
+    """Whether a cart with goods in it is really to be emptied."""
+
+    amount_minor: int
     currency: str
 
 
@@ -238,6 +295,8 @@ View = (
     Booting
     | Idle
     | EnterAmount
+    | Cart
+    | AskEmptyCart
     | Look
     | EnterPin
     | EnterPhone

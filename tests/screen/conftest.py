@@ -13,6 +13,12 @@ from daemon.screen.views import View
 
 MOST = 999_999_999  # ¥9,999,999.99
 CNY = "CNY"
+GOODS = (
+    v.CartRow("矿泉水 Water 550 ml", "× 2", 400),
+    v.CartRow("绿茶 Green tea", "", 1850),
+    v.CartRow("A very long name of something that is sold by the pound", "12.452 kg", 999_999_999),
+    v.CartRow("苹果 Apples", "0.452 kg", 579),
+)
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +31,13 @@ def every_view() -> dict[str, View]:
         "idle, long name, Chinese": v.Idle("翠鸟咖啡烘焙坊人民广场地铁站二号口旗舰店", "07:05", "kf-7Q2M"),
         "enter amount": v.EnterAmount(0, CNY),
         "enter amount, most": v.EnterAmount(MOST, CNY),
+        "enter amount, point": v.EnterAmount(1800, CNY, "18."),
+        "enter amount, dinars": v.EnterAmount(1_234_567_890, "KWD", "1234567.890", "above_limit", "KWD 1,500.000"),
+        "cart, nothing yet": v.Cart((), CNY, 0, note="unknown", note_about="6901234567892"),
+        "cart": v.Cart(GOODS[:2], CNY, 2250, 203, 3, 1),
+        "cart, long": v.Cart(GOODS * 4, CNY, MOST, 12_345, 4321, 7, "1234"),
+        "cart, long, marked first": v.Cart(GOODS * 4, CNY, MOST, 12_345, 4321, 0),
+        "ask empty cart": v.AskEmptyCart(MOST, CNY),
         "look": v.Look(1850, CNY, None, None, 30, 30),
         "look, named order": v.Look(1850, CNY, "Flat white × 1", "no_face", 12, 30),
         "look, long title": v.Look(
@@ -56,6 +69,8 @@ def every_view() -> dict[str, View]:
         "enrol saving": v.EnrolSaving(),
         "enrol done": v.EnrolDone(),
     }
+    views |= {f"enter amount, {note}": v.EnterAmount(1850, CNY, "18.50", note) for note in v.ClerkNote}
+    views |= {f"cart, {n}": v.Cart(GOODS[:1], CNY, 400, 46, 2, 0, "", n, "6901234567892") for n in v.ClerkNote}
     views |= {f"booting, {step}": v.Booting(step, 0.4) for step in v.BootStep} | {"booting": v.Booting()}
     views |= {f"idle, {c}": v.Idle("翠鸟咖啡", "19:30", "kf-7Q2M", (c, c, c, c)) for c in v.Condition}
     views |= {f"look, {hint}": v.Look(MOST, CNY, None, hint, 3, 30) for hint in v.Hint}

@@ -24,7 +24,6 @@ from daemon.screen.views import (
     Cancelled,
     Checking,
     Declined,
-    EnterAmount,
     EnterPhone,
     EnterPin,
     Hint,
@@ -138,21 +137,6 @@ def enter_phone(page: Page, view: EnterPhone) -> tuple[Element, ...]:
         field,
         note,
         frame,
-    )
-
-
-def enter_amount(page: Page, view: EnterAmount) -> tuple[Element, ...]:
-    theme = page.theme
-    keys, body = legend(page, ("cancel", "back", "ok"))
-    rows = stack(body.inset(page.u(28), 0), (52, 150), page, gap=20)
-    plate = rows[1].middle(page.u(640), page.u(140))
-    colour = theme.ink if view.typed_minor else theme.muted
-    return flat(
-        paper(page),
-        page.text(page.words("amount.enter"), rows[0], 38, theme.ink, "bold"),
-        card(page, plate),
-        page.amount(view.typed_minor, view.currency, plate.inset(page.u(24), 0), 84, colour),
-        keys,
     )
 
 
