@@ -47,6 +47,14 @@ def trusted_key(tx: sqlite3.Connection, kid: str) -> TrustedKey | None:
     return TrustedKey(kid, parse_public_pem(row[0], f"box {kid}")) if row is not None else None
 
 
+def public_pem_of(tx: sqlite3.Connection, box: str) -> str:
+    """Raises BoxUnknown."""
+    row = tx.execute("SELECT public_pem FROM boxes WHERE id = ?", (box,)).fetchone()
+    if row is None:
+        raise BoxUnknown(f"box {box}", "not in the registry", "see `kingfisher-fleet box list`")
+    return bytes(row[0]).decode("ascii")
+
+
 def choose(tx: sqlite3.Connection, wanted: str | None) -> sqlite3.Row:
     """The box by id or name; the only one where none is named. Raises BoxUnknown."""
     rows = tx.execute(

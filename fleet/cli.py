@@ -189,6 +189,18 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     accounts = command("accounts", "Every account with its balance.", "  kingfisher-fleet accounts --json")
     accounts.set_defaults(act=_of("actions", "accounts"))
 
+    audit = command(
+        "audit", "What the boxes signed for the record: checkpoints of their journals, evidence of payments.",
+        "  kingfisher-fleet audit\n"
+        "  kingfisher-fleet audit --box counter-1 --evidence > evidence.txt    for kingfisher verify-evidence\n"
+        "  kingfisher-fleet audit --box counter-1 --box-key > box_public.pem",
+    )  # fmt: skip
+    audit.add_argument("--box", help="id or name (default: all)")
+    what = audit.add_mutually_exclusive_group()
+    what.add_argument("--evidence", nargs="?", const="", metavar="ORDER", help="the signed tokens, all or one order's")
+    what.add_argument("--box-key", action="store_true", help="the box's public key, PEM")
+    audit.set_defaults(act=_of("audit_actions", "audit"))
+
     ledger = command(
         "ledger", "The books.", "  kingfisher-fleet ledger verify\n  kingfisher-fleet ledger show --limit 20"
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet import accounts, box_orders, boxes, commands, order_view, orders
+from fleet import accounts, audit, box_orders, boxes, commands, order_view, orders
 from fleet.acquirer import Acquirer
 from fleet.database import INBOX, OUTBOX
 from fleet.settlement import CAPTURE_WINDOW_S, Confirmed, Settlement, unconfirmed, waiting
@@ -24,8 +24,10 @@ from mqtt.outbox import Priority
 from mqtt.schemas import (
     MAX_UNSETTLED,
     Body,
+    CheckpointBody,
     CommandBody,
     EventBody,
+    EvidenceBody,
     OrderBody,
     OrderMadeBody,
     PayAnswerBody,
@@ -72,7 +74,7 @@ class Gateway:
                 log.warning("event=refused reason=%s so_far=%d", error.reason, count)
             return
         boxes.note_seen(tx, claims.iss, self.now())
-        self._act(tx, claims, body)
+        self._act(tx, claims, body, payload)
 
     def _believe(self, tx: sqlite3.Connection, topic: str, payload: bytes, retained: bool) -> Claims:
         def key_of(kid: str) -> TrustedKey | None:
@@ -86,7 +88,7 @@ class Gateway:
             raise EnvelopeRefused(RefusalReason.REPLAYED, claims.jti)
         return claims
 
-    def _act(self, tx: sqlite3.Connection, claims: Claims, body: Body) -> None:
+    def _act(self, tx: sqlite3.Connection, claims: Claims, body: Body, payload: bytes) -> None:
         box, now = claims.iss, self.now()
         match body:
             case OrderMadeBody():
@@ -110,11 +112,24 @@ class Gateway:
                     self._send_what_is_missing(tx, box, body)
             case EventBody():
                 self._note_event(tx, box, body)
+            case CheckpointBody() | EvidenceBody():
+                self._note_audit(tx, box, body, payload.decode("ascii"))
             case TimeRequestBody(nonce=nonce):
                 time_body = TimeBody(nonce=nonce, now=now)
                 self._put(tx, box, "time", time_body, now + TIME_LIFE_S, Priority.CONTROL)
             case _:
                 log.warning("event=unhandled typ=%s box=%s", claims.typ, box)
+
+    def _note_audit(self, tx: sqlite3.Connection, box: str, body: CheckpointBody | EvidenceBody, token: str) -> None:
+        if isinstance(body, CheckpointBody):
+            fault = audit.note_checkpoint(tx, box, body, token, self.now())
+        else:
+            trusted = boxes.trusted_key(tx, box)
+            if trusted is None:  # revoked since its signature was checked
+                return
+            fault = audit.note_evidence(tx, box, body, token, trusted, self.signer.issuer, self.now())
+        if fault is not None:
+            log.error("event=audit_fault box=%s fault=%s", box, fault)
 
     def _note_event(self, tx: sqlite3.Connection, box: str, event: EventBody) -> None:
         log.info("event=box_event box=%s name=%s", box, event.event)

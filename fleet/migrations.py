@@ -44,4 +44,17 @@ MIGRATIONS: tuple[Migration, ...] = (
             " reference TEXT, made_at INTEGER NOT NULL, taken_at INTEGER NOT NULL) STRICT",
         ),
     ),
+    Migration(
+        5, "what boxes sign for the record",
+        (
+            "CREATE TABLE checkpoints (box TEXT NOT NULL REFERENCES boxes (id), seq INTEGER NOT NULL,"
+            " head TEXT NOT NULL, at INTEGER NOT NULL, taken_at INTEGER NOT NULL, token TEXT NOT NULL,"
+            " PRIMARY KEY (box, seq)) STRICT",
+            "CREATE TABLE evidence (box TEXT NOT NULL REFERENCES boxes (id), order_id TEXT NOT NULL,"
+            " attempt INTEGER NOT NULL, status TEXT NOT NULL, taken_at INTEGER NOT NULL, token TEXT NOT NULL,"
+            " PRIMARY KEY (box, order_id, attempt)) STRICT",
+            "CREATE TABLE audit_faults (id INTEGER PRIMARY KEY AUTOINCREMENT, box TEXT NOT NULL REFERENCES boxes (id),"
+            " kind TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL) STRICT",
+        ),
+    ),
 )  # fmt: skip
