@@ -20,6 +20,8 @@ from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent as Event
 from daemon.box_events import ConditionChanged, KeypadKey, Stop, newest_only
 from daemon.clock import TrustedClock
+from daemon.config.applier import ConfigApplier
+from daemon.config.load import Loaded
 from daemon.config.model import BrokerSection, Config
 from daemon.console.control import ControlSocket
 from daemon.console.desk import Desk
@@ -33,6 +35,7 @@ from daemon.evidence.record import Grounds, fingerprint
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
 from daemon.keypad_watch import KeypadWatch
+from daemon.live_settings import LiveSettings
 from daemon.logs import ForwardingHandler, note
 from daemon.members import open_members
 from daemon.notify import Notify
@@ -41,7 +44,6 @@ from daemon.payment.policy import Policy
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import Rules
 from daemon.screen.views import Condition
-from daemon.state_folder import only_one
 from hal.drivers import Rig, build_camera, build_keypad, open_display, open_lamp, open_voice
 from hal.virtual.display import VirtualDisplayOptions
 from mqtt.identity import load_or_create_private_key, load_public_key
@@ -79,7 +81,7 @@ class StartUp:
         self.took_ms[name] = (time.perf_counter() - before) * 1000
 
 
-def run(config: Config) -> int:
+def run(loaded: Loaded, path: Path) -> int:
     """Runs the box until SIGTERM or SIGINT. The exit status: 0 when asked to stop, 1 after a fault, RESTART.
 
     Raises:
@@ -87,14 +89,13 @@ def run(config: Config) -> int:
     """
     start, logs, board = StartUp(), RecentLogs(), Board()
     again = threading.Event()
-    state = config.box.state
+    config, state = loaded.config, loaded.config.box.state
     queue: EventQueue[Event] = EventQueue(newest_only)
     for lack in harden_process():
         queue.put(ConditionChanged(lack, True))
     with ExitStack() as parts:
         parts.enter_context(_listening(logs))
         with start.part("state"):
-            parts.enter_context(only_one(state))
             db = BoxDb(state / "box.db", SCHEMA)
             parts.callback(db.close)
             trusted = TrustedClock(db.run(clock.load_floor))
@@ -157,9 +158,14 @@ def run(config: Config) -> int:
             queue.put(ConditionChanged(name, True, why))
         if not trusted.trusted:
             queue.put(ConditionChanged(Condition.NO_CLOCK, True, "the system clock is behind the last trusted time"))
+        applier = ConfigApplier(
+            path, loaded, db=db, link=link, clock=trusted, tell=queue.put,
+            restart=lambda: _begin_anew(again, queue),
+        )  # fmt: skip
         with start.part("console"):
             desk = Desk(
-                config=config, board=board, db=db, clock=trusted, link=link, members=members, logs=logs,
+                in_force=lambda: applier.config, board=board, db=db, clock=trusted, link=link, members=members,
+                logs=logs,
                 store=StoreDesk(members, db, trusted, state, lambda *news: queue.put(ConditionChanged(*news))),
                 display_size=display.size, tls=_tls(config.broker), model_hash=engine.model_hash,
                 software=version("kingfisher"), send=queue.put, restart=lambda: _begin_anew(again, queue),
@@ -173,6 +179,8 @@ def run(config: Config) -> int:
                 voice=voice, notify=Notify.from_environment(), rules=_rules(config), shop=config.box.shop,
                 grounds=_grounds(config, engine.model_hash, thresholds.id), locale=config.box.locale,
                 software=version("kingfisher"), board=board, lending=Lending(faces, painter),
+                applier=applier,
+                settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
             )
         )  # fmt: skip
         link.start()
@@ -254,6 +262,11 @@ def _rules(config: Config) -> Rules:
         pin_s=times.pin_s,
         show_s=times.show_s,
     )
+
+
+def _live_settings(config: Config, model_hash: str, thresholds_id: str) -> LiveSettings:
+    grounds = _grounds(config, model_hash, thresholds_id)
+    return LiveSettings(_rules(config), grounds, config.box.shop, config.box.locale)
 
 
 def _grounds(config: Config, model_hash: str, thresholds_id: str) -> Grounds:

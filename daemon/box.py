@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -19,6 +20,8 @@ from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, Stop
 from daemon.checkpoints import Checkpointer
 from daemon.clock import TrustedClock
+from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
+from daemon.config.model import Config
 from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
 from daemon.contract import EraseRequest
@@ -31,6 +34,7 @@ from daemon.evidence.record import Grounds
 from daemon.face_watch import CameraFound, CameraLost, FaceWatch, ForEnrolment, ForPayment, Seen, Wanted
 from daemon.fleet_link import FleetLink, LinkState, Message, TimeDoubted
 from daemon.inbound import Inbound, TimeHeard
+from daemon.live_settings import LiveSettings
 from daemon.logs import note
 from daemon.members import Members
 from daemon.notify import Notify
@@ -44,7 +48,8 @@ from daemon.storefront import Storefront
 from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
 from hal.voice import Voice
-from mqtt.schemas import StateBody
+from mqtt.envelope import new_jti
+from mqtt.schemas import ConfigBody, StateBody
 from pipeline.capture import Capture
 
 log = logging.getLogger("daemon.box")
@@ -76,6 +81,8 @@ class Parts:
     shop: str
     locale: str
     software: str
+    applier: ConfigApplier
+    settings_of: Callable[[Config], LiveSettings]
 
 
 class Box:
@@ -106,6 +113,7 @@ class Box:
         self._time = Timekeeper(parts.clock, parts.link, parts.db)
         self._checkpoints = Checkpointer(parts.db, parts.link, parts.clock)
         self._prune_due_s = 0.0
+        self._instance = new_jti()
 
     def run(self) -> str | None:
         """The loop. Its first act is to take up what a power cut left open."""
@@ -115,6 +123,7 @@ class Box:
             self._p.notify.stopping()
             self._p.queue.close()
             self._errands.finish()
+            self._p.applier.finish()
             self._reader.close()
         if stop.fault:
             note(log, "box_fault", logging.CRITICAL, why=stop.fault)
@@ -123,6 +132,7 @@ class Box:
     def _loop(self) -> Stop:
         stop = self._recover()
         self._p.notify.ready()
+        self._p.applier.begin()
         while stop is None:
             if self._p.db.stalled_s() < STALLED_S:  # a disk that hangs is no progress: let the watchdog see it
                 self._p.notify.ping()
@@ -168,6 +178,8 @@ class Box:
                 return self._enrolled(self._enrolment.step(answer))
             case EraseAnswer(request, name, reason):
                 self._enrolment.report(request.command_id, request.handle, name, reason)
+            case ConfigNews():
+                self._p.applier.heard(event)
             case ConditionChanged(name, present, why):
                 self._condition(name, why if present else None)
             case Borrow(loan):
@@ -194,6 +206,7 @@ class Box:
 
     def _next_deadline(self) -> float:
         due = [time.monotonic() + 30.0, self._time.due_s]
+        due += [d for d in (self._p.applier.due_s(time.monotonic()),) if d is not None]
         due += [d for d in (self._payment.next_deadline(), self._enrolment.next_deadline()) if d is not None]
         if self._p.notify.ping_every_s is not None:
             due.append(time.monotonic() + self._p.notify.ping_every_s)
@@ -229,6 +242,8 @@ class Box:
                 return self._between_payments(None)
             case EraseRequest() as request:
                 self._errands.erase(request)
+            case ConfigBody() as body:
+                self._p.applier.arrived(message, body, self._moment())
             case TimeHeard(corrected):
                 self._condition(views.Condition.NO_CLOCK, None)
                 if corrected:
@@ -254,7 +269,8 @@ class Box:
         body = StateBody.model_validate(
             {
                 "online": True,
-                "versions": {"software": self._p.software},
+                "instance": self._instance,
+                "versions": {"software": self._p.software, **self._p.applier.versions},
                 "unsettled": [{"order_id": o, "attempt": a} for o, a in self._payment.state.settling][:STATE_LIST],
                 "open_orders": payments.open_order_ids(self._reader)[:STATE_LIST],
                 "open_commands": self._enrolment.open_commands()[-STATE_LIST:],
@@ -316,9 +332,24 @@ class Box:
             self._conditions[name] = why
             note(log, "condition", logging.WARNING, name=name, why=why)
 
+    def _moment(self) -> Moment:
+        quiet = not self._busy and not self._payment.state.settling
+        return Moment(time.monotonic(), quiet, self._conditions)
+
+    def _follow_config(self) -> None:
+        config = self._p.applier.work(self._moment())
+        if config is not None:
+            live = self._p.settings_of(config)
+            self._payment.adopt(live.rules)
+            self._scribe.adopt(Bookkeeping(self._p.link, live.rules.settling, live.grounds))
+            self._front.adopt(live.shop, live.locale)
+            self._p.painter.adopt(live.locale)
+        self._condition(REFUSED, self._p.applier.condition)
+
     def _keep_house(self) -> None:
         now = time.monotonic()
         self._time.work(now)
+        self._follow_config()
         self._checkpoints.work(now, self._reader, self._p.link.flush)
         if now < self._prune_due_s:
             return

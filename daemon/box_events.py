@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from daemon.config.applier import ConfigNews
 from daemon.console.lending import Borrow, GiveBack
 from daemon.errands import EnrolAnswer, EraseAnswer, PinAnswer
 from daemon.face_watch import CameraFound, CameraLost, Seen
@@ -35,7 +36,7 @@ class Stop:
 
 BoxEvent = (
     KeypadKey | Seen | CameraLost | CameraFound | Message | LinkState | TimeDoubted | Written | PinAnswer | EnrolAnswer
-    | EraseAnswer | ConditionChanged | Borrow | GiveBack | Stop
+    | EraseAnswer | ConfigNews | ConditionChanged | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 

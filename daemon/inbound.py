@@ -21,7 +21,7 @@ from daemon.payment.settling import Settling
 from daemon.payment.state import Key
 from daemon.payment.status import Status
 from daemon.scribe import Scribe
-from mqtt.schemas import CommandBody, EventBody, OrderBody, PayAnswerBody, TimeBody
+from mqtt.schemas import CommandBody, ConfigBody, EventBody, OrderBody, PayAnswerBody, TimeBody
 
 log = logging.getLogger("daemon.inbound")
 
@@ -33,12 +33,12 @@ class TimeHeard:
     corrected: bool
 
 
-Meaning = ev.OrderArrived | ev.Answer | enrolment.Request | EraseRequest | TimeHeard
+Meaning = ev.OrderArrived | ev.Answer | enrolment.Request | EraseRequest | TimeHeard | ConfigBody
 
 
 class Inbound:
-    """Used on the main loop alone. What `read` returns is for the caller to act on; an order or answer is not written
-    yet, everything else is."""
+    """Used on the main loop alone. What `read` returns is for the caller to act on; an order, an answer or a config is
+    not written yet, everything else is."""
 
     def __init__(self, link: FleetLink, reader: sqlite3.Connection, clock: TrustedClock, scribe: Scribe) -> None:
         self._link, self._reader, self._clock, self._scribe = link, reader, clock, scribe
@@ -62,6 +62,8 @@ class Inbound:
                 return self._answer(body, message, settling)
             case CommandBody() as body:
                 return self._command(body, message)
+            case ConfigBody() as config:
+                return config
             case TimeBody(nonce=nonce, now=now):
                 heard = self._clock.answered(nonce, now)
                 noted = (Noted("clock_corrected", {"now": now}),) if heard is Heard.CORRECTED else ()

@@ -53,6 +53,13 @@ class Painter:
                     self._preview = None  # the payer has gone: keep no picture of them
                 self._changed.notify()
 
+    def adopt(self, locale: str) -> None:
+        """The language of whatever is painted from now on; what stands there is painted anew."""
+        with self._changed:
+            self._dirty = self._dirty or (locale != self._locale and self._view is not None)
+            self._locale = locale
+            self._changed.notify()
+
     def preview(self, image: Pixels) -> None:
         """The newest camera picture, (H, W, 3) RGB; painted only where a view asks for it."""
         with self._changed:

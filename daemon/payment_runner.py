@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from dataclasses import replace
 from typing import assert_never
 
 from daemon import contract, payments
@@ -40,6 +41,10 @@ class PaymentRunner:
         self._scribe, self._link, self._faces, self._painter, self._errands = scribe, link, faces, painter, errands
         self._reader, self._clock = reader, clock
         self._orders_taken_up = False
+
+    def adopt(self, rules: Rules) -> None:
+        """While nobody pays and nothing is unsettled."""
+        self.state = replace(self.state, rules=rules)
 
     @property
     def idle(self) -> bool:

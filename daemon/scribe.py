@@ -43,6 +43,10 @@ class Scribe:
         self._lock = threading.Lock()
         self._under_way: dict[tuple[str, str], list[Message]] = {}
 
+    def adopt(self, books: Bookkeeping) -> None:
+        """For whatever is written from now on."""
+        self._books = books
+
     def joins_one_under_way(self, message: Message) -> bool:
         """Whether a copy of this message is being written; then this one is acknowledged together with it."""
         with self._lock:

@@ -28,6 +28,10 @@ class Storefront:
         self._shop, self._box_id, self._locale = shop, box_id, locale
         self._view: views.View | None = None
 
+    def adopt(self, shop: str, locale: str) -> None:
+        """From the next view on."""
+        self._shop, self._locale = shop, locale
+
     @property
     def counts_down(self) -> bool:
         """Whether the view shows seconds that pass."""

@@ -80,6 +80,11 @@ class ConfigApplier:
         self._probation: Probation | None = None
 
     @property
+    def config(self) -> Config:
+        """What the process goes by; any thread may ask."""
+        return self._config
+
+    @property
     def versions(self) -> dict[str, int]:
         """For the state: what is in force, and the newest that was ever seen."""
         return {"config": 0 if self._left_out else self._version, "config_seen": self._generations.floor}
@@ -128,7 +133,7 @@ class ConfigApplier:
                 self._preparing = True
                 self._worker.submit(self._guarded, self._prepare)
             return None
-        return self._change(self._ready) if moment.quiet else None
+        return self._change(self._ready, moment) if moment.quiet else None
 
     def due_s(self, now_s: float) -> float | None:
         """When `work` wants to be called again though nothing happened, monotonic seconds."""
@@ -140,7 +145,7 @@ class ConfigApplier:
 
     # ---- on the main loop ---------------------------------------------------------------------------------------
 
-    def _change(self, ready: Ready) -> Config | None:
+    def _change(self, ready: Ready, moment: Moment) -> Config | None:
         note(log, "config_taken_over", version=ready.version, restart=ready.restart)
         self._ready = None
         if ready.restart:
@@ -148,6 +153,7 @@ class ConfigApplier:
             return None
         self._config, self._version, self._left_out = ready.loaded.config, ready.version, ready.loaded.left_out
         self._probation = None
+        self._watch(moment)
         return self._config
 
     def _watch(self, moment: Moment) -> None:

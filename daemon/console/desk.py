@@ -50,7 +50,7 @@ _WHY = {
 class Desk:
     """`send` puts an event on the main loop's queue; `restart` ends the loop so that the process begins anew."""
 
-    config: Config
+    in_force: Callable[[], Config]
     board: Board
     db: BoxDb
     clock: TrustedClock
@@ -65,6 +65,11 @@ class Desk:
     send: Callable[[Borrow | GiveBack], None]
     restart: Callable[[], None]
     began_s: float
+
+    @property
+    def config(self) -> Config:
+        """As it is now: the fleet may change it."""
+        return self.in_force()
 
     def answer(self, command: str, args: Any, peer: Peer) -> Any:
         """The end of the answer; parts of it go to `peer` before. Raises Refused."""

@@ -19,12 +19,16 @@ from daemon.box import Box, Parts
 from daemon.box_db import BoxDb
 from daemon.box_events import Stop, newest_only
 from daemon.clock import TrustedClock
+from daemon.config.applier import ConfigApplier
+from daemon.config.load import load_all
+from daemon.config.model import Config
 from daemon.console.lending import Lending
 from daemon.console.snapshot import Board
 from daemon.event_queue import EventQueue
 from daemon.evidence.record import Grounds
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
+from daemon.live_settings import LiveSettings
 from daemon.members import Members
 from daemon.notify import Notify
 from daemon.painter import Painter
@@ -55,6 +59,8 @@ class Rig:
     thread: threading.Thread | None = None
     fault: list[str | None] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
+    restarts: list[str] = field(default_factory=list)
+    folder: Path = Path()
 
     def start(self) -> None:
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -113,6 +119,11 @@ class Rig:
             self.thread.join(10)
 
 
+def settings_of(config: Config) -> LiveSettings:
+    rules = Rules(look_s=config.payment.look_s)
+    return LiveSettings(rules, GROUNDS, config.box.shop, config.box.locale)
+
+
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     made: list[Rig] = []
@@ -120,7 +131,7 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         tmp_path / "store", FileKeyProvider(tmp_path / "store.key", create=True), tenant="t", profile="closed-loop"
     )
 
-    def make(rules: Rules | None = None, clock: TrustedClock | None = None) -> Rig:
+    def make(rules: Rules | None = None, clock: TrustedClock | None = None, settings: str = "") -> Rig:
         queue: EventQueue[Any] = EventQueue(newest_only)
         db = BoxDb(tmp_path / "box.db", SCHEMA)
         clock = clock or TrustedClock()
@@ -137,13 +148,21 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
             NullCamera(), Faces(None, None, members.matcher), frame_timeout_s=1,  # type: ignore[arg-type]
             report=queue.put, preview=painter.preview,
         )  # fmt: skip
+        (tmp_path / "box.toml").write_text('[fleet]\nkey = "fleet.pem"\n' + settings)
+        loaded = load_all(tmp_path / "box.toml")
+        restarts: list[str] = []
+        applier = ConfigApplier(
+            tmp_path / "box.toml", loaded, db=db, link=link, clock=clock, tell=queue.put,
+            restart=lambda: restarts.append("asked"),
+        )  # fmt: skip
         parts = Parts(
             queue=queue, db=db, clock=clock, link=link, members=members, faces=faces, painter=painter,
             lamp=NullLamp(), voice=NullVoice(), notify=Notify(None, None), board=Board(),
             lending=Lending(faces, painter), rules=rules or Rules(), grounds=GROUNDS, shop="Test", locale="en",
-            software="0",
+            software="0", applier=applier, settings_of=settings_of,
         )  # fmt: skip
-        made.append(Rig(parts, link, db, queue, Signer(fleet, link.fleet_id, link.fleet_id), members))
+        signer = Signer(fleet, link.fleet_id, link.fleet_id)
+        made.append(Rig(parts, link, db, queue, signer, members, restarts=restarts, folder=tmp_path))
         return made[-1]
 
     yield make
