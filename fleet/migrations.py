@@ -57,4 +57,36 @@ MIGRATIONS: tuple[Migration, ...] = (
             " kind TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL) STRICT",
         ),
     ),
+    Migration(
+        6, "configs in layers, and how they are rolled out",
+        (
+            "CREATE TABLE config_layers (scope TEXT NOT NULL CHECK (scope IN ('tenant', 'group', 'box')),"
+            " name TEXT NOT NULL, settings TEXT NOT NULL, changed_at INTEGER NOT NULL, PRIMARY KEY (scope, name)) STRICT",
+            "CREATE TABLE rollouts (id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, name TEXT NOT NULL,"
+            " settings TEXT NOT NULL, before TEXT, waves TEXT NOT NULL, halt_percent REAL NOT NULL,"
+            " answer_within_s INTEGER NOT NULL, wave INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN"
+            " ('running', 'halted', 'done', 'rolled_back', 'superseded')), why TEXT NOT NULL DEFAULT '',"
+            " created_at INTEGER NOT NULL, ended_at INTEGER) STRICT",
+            "CREATE UNIQUE INDEX one_rollout_at_a_time ON rollouts (scope, name) WHERE state IN ('running', 'halted')",
+            "CREATE TABLE rollout_boxes (rollout INTEGER NOT NULL REFERENCES rollouts (id),"
+            " box TEXT NOT NULL REFERENCES boxes (id), wave INTEGER NOT NULL, version INTEGER, sent_at INTEGER,"
+            " outcome TEXT, reason TEXT, errors TEXT, ended_at INTEGER, PRIMARY KEY (rollout, box)) STRICT",
+            "CREATE INDEX rollout_boxes_by_box ON rollout_boxes (box)",
+            "CREATE TABLE config_desired (box TEXT PRIMARY KEY REFERENCES boxes (id), version INTEGER NOT NULL,"
+            " settings TEXT NOT NULL, asked_at INTEGER NOT NULL, outcome TEXT, reason TEXT, errors TEXT,"
+            " running INTEGER, reported_at INTEGER) STRICT",
+        ),
+    ),
+    Migration(
+        7, "how each box is, and what remote commands brought to light",
+        (
+            "CREATE TABLE box_health (box TEXT PRIMARY KEY REFERENCES boxes (id), at INTEGER NOT NULL,"
+            " heard_at INTEGER NOT NULL, beat_s INTEGER NOT NULL, body TEXT NOT NULL) STRICT",
+            "CREATE TABLE box_instances (box TEXT PRIMARY KEY REFERENCES boxes (id), instance TEXT NOT NULL,"
+            " before TEXT, twin_at INTEGER) STRICT",
+            "CREATE TABLE command_results (command_id TEXT NOT NULL REFERENCES commands (command_id),"
+            " part INTEGER NOT NULL, parts INTEGER NOT NULL, media TEXT NOT NULL, data BLOB NOT NULL,"
+            " PRIMARY KEY (command_id, part)) STRICT",
+        ),
+    ),
 )  # fmt: skip
