@@ -61,7 +61,8 @@ MIGRATIONS: tuple[Migration, ...] = (
         6, "configs in layers, and how they are rolled out",
         (
             "CREATE TABLE config_layers (scope TEXT NOT NULL CHECK (scope IN ('tenant', 'group', 'box')),"
-            " name TEXT NOT NULL, settings TEXT NOT NULL, changed_at INTEGER NOT NULL, PRIMARY KEY (scope, name)) STRICT",
+            " name TEXT NOT NULL, settings TEXT NOT NULL, changed_at INTEGER NOT NULL,"
+            " PRIMARY KEY (scope, name)) STRICT",
             "CREATE TABLE rollouts (id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, name TEXT NOT NULL,"
             " settings TEXT NOT NULL, before TEXT, waves TEXT NOT NULL, halt_percent REAL NOT NULL,"
             " answer_within_s INTEGER NOT NULL, wave INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN"
