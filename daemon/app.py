@@ -29,6 +29,7 @@ from daemon.console.lending import Lending
 from daemon.console.recent_logs import RecentLogs
 from daemon.console.snapshot import Board
 from daemon.console.store_desk import StoreDesk
+from daemon.enrolment.authority import authority_of
 from daemon.event_queue import EventQueue
 from daemon.evidence import shelf
 from daemon.evidence.record import Grounds, fingerprint
@@ -181,6 +182,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 software=version("kingfisher"), board=board, lending=Lending(faces, painter),
                 applier=applier,
                 settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
+                authority=authority_of(config),
             )
         )  # fmt: skip
         link.start()

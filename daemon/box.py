@@ -27,6 +27,7 @@ from daemon.console.snapshot import Board, Snapshot
 from daemon.contract import EraseRequest
 from daemon.counter_view import view_of
 from daemon.enrolment import machine as enrolment
+from daemon.enrolment.authority import NOBODY, Authority
 from daemon.enrolment_runner import EnrolmentRunner
 from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PinAnswer
 from daemon.event_queue import EventQueue
@@ -83,6 +84,7 @@ class Parts:
     software: str
     applier: ConfigApplier
     settings_of: Callable[[Config], LiveSettings]
+    authority: Authority = NOBODY
 
 
 class Box:
@@ -99,15 +101,16 @@ class Box:
         books = Bookkeeping(parts.link, parts.rules.settling, parts.grounds)
         self._scribe = Scribe(parts.db, parts.link, books, parts.clock, parts.queue.put_urgent)
         self._errands = Errands(
-            parts.db, parts.members, parts.clock, parts.queue.put, lambda check: self._payment.still_asks(check)
-        )
+            parts.db, parts.members, parts.clock, parts.queue.put, lambda check: self._payment.still_asks(check),
+            parts.authority,
+        )  # fmt: skip
         self._payment = PaymentRunner(
             parts.rules, scribe=self._scribe, link=parts.link, faces=parts.faces, painter=parts.painter,
             errands=self._errands, reader=self._reader, clock=parts.clock,
         )  # fmt: skip
         self._enrolment = EnrolmentRunner(
             scribe=self._scribe, members=parts.members, faces=parts.faces, painter=parts.painter,
-            errands=self._errands, clock=parts.clock,
+            errands=self._errands, clock=parts.clock, authority=parts.authority,
         )  # fmt: skip
         self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
         self._time = Timekeeper(parts.clock, parts.link, parts.db)

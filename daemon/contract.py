@@ -71,8 +71,9 @@ def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | 
                 if expires_s <= now:
                     raise CommandRefused("enrol", "expired", "it came after its time")
                 return enrolment.Request(
-                    body.command_id, args.handle, tuple(args.purposes), args.notice_version, expires_s
-                )
+                    body.command_id, args.handle, tuple(args.purposes), args.notice_version, expires_s,
+                    args.under_14, args.authority,
+                )  # fmt: skip
             case "erase":
                 return EraseRequest(body.command_id, EraseArgs.model_validate(body.args).handle)
             case other:

@@ -68,14 +68,21 @@ def _outcome_view(showing: payment.Showing) -> views.View:
 
 def _enrolment_view(state: enrolment.State) -> views.View:
     match state:
+        case enrolment.Authorising() as asking:
+            length = max(8, len(asking.typed))
+            return views.Authorise(len(asking.typed), length, asking.wrong_tries_left, asking.checking)
+        case enrolment.AskingGuardian():
+            return views.AskGuardian()
         case enrolment.Consenting(request):
-            return views.Consent(request.purposes, request.notice_version)
+            return views.Consent(request.purposes, request.notice_version, request.under_14)
         case enrolment.Capturing(hint=hint, progress=progress):
             return views.EnrolLook(hint, progress)
         case enrolment.NewPin(first=first, typed=typed, mismatch=mismatch):
             return views.NewPin("repeat" if first else "first", len(typed), enrolment.PIN_MAX, mismatch)
         case enrolment.Ended(reason="done"):
             return views.EnrolDone()
+        case enrolment.Ended(reason="late"):
+            return views.EnrolSaving(late=True)
         case enrolment.Ended(reason=reason):
             return views.EnrolFailed(reason)
         case enrolment.Storing() | enrolment.Over():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import assert_never
 
 from daemon import commands
 from daemon.clock import TrustedClock
 from daemon.enrolment import machine as enrolment
+from daemon.enrolment.authority import NOBODY, Authority
 from daemon.errands import Errands
 from daemon.face_watch import FaceWatch, ForEnrolment
 from daemon.logs import note
@@ -30,13 +32,15 @@ class EnrolmentRunner:
 
     def __init__(
         self, *, scribe: Scribe, members: Members, faces: FaceWatch, painter: Painter, errands: Errands,
-        clock: TrustedClock,
+        clock: TrustedClock, authority: Authority = NOBODY,
     ) -> None:  # fmt: skip
         self.state: enrolment.State | None = None
         self.waiting: list[enrolment.Request] = []
         self._scribe, self._members, self._faces, self._painter = scribe, members, faces, painter
         self._errands, self._clock = errands, clock
         self._capture: Capture | None = None
+        self._authority = authority
+        self._storing: dict[str, enrolment.Request] = {}  # command id -> whose outcome the fleet does not know yet
 
     @property
     def busy(self) -> bool:
@@ -44,15 +48,19 @@ class EnrolmentRunner:
 
     def open_commands(self) -> list[str]:
         """Commands that are not done, the one at the counter last."""
-        found = [request.command_id for request in self.waiting]
+        found = [*self._storing, *(request.command_id for request in self.waiting)]
         if self.state is not None and not isinstance(self.state, enrolment.Over):
             found.append(self.state.request.command_id)
-        return found
+        return list(dict.fromkeys(found))
 
     def take(self, request: enrolment.Request) -> None:
         """A new command. One that has made its record before is answered again at once."""
         if self._members.enrolled_by(request):
             self.report(request.command_id, request.handle, "enrol.done", "done")
+        elif self._authority.required and request.authority != "clerk":
+            self.take(replace(request, authority="clerk"))
+        elif request.authority == "clerk" and not self._authority.anybody:
+            self.report(request.command_id, request.handle, "enrol.failed", "no_clerk_pin")
         elif len(self.waiting) >= MAX_WAITING:
             self.report(request.command_id, request.handle, "enrol.failed", "too_many_waiting")
         else:
@@ -84,11 +92,12 @@ class EnrolmentRunner:
 
     def step(self, event: enrolment.Event) -> bool:
         """Whether the enrolment has ended with this, and the counter is free again."""
-        if self.state is None:
-            return False
-        self.state, effects = enrolment.step(self.state, event, time.monotonic())
-        for effect in effects:
-            self._carry_out(effect)
+        if self.state is not None:
+            self.state, effects = enrolment.step(self.state, event, time.monotonic())
+            for effect in effects:
+                self._carry_out(effect)
+        if isinstance(event, enrolment.Stored | enrolment.StoreFailed) and event.command_id in self._storing:
+            self._carry_out(enrolment.outcome(self._storing[event.command_id], event))  # nobody is on the screen any more
         if not isinstance(self.state, enrolment.Over):
             return False
         self.state = None
@@ -111,11 +120,15 @@ class EnrolmentRunner:
             case enrolment.StopCapture():
                 self._faces.rest()
                 self._painter.forget_preview()
-            case enrolment.Enrol(request, pin):
+            case enrolment.CheckAuthority():
+                self._errands.check_authority(effect)
+            case enrolment.Enrol(request):
                 capture, self._capture = self._capture, None
-                self._errands.enrol(request, pin, capture)
+                self._storing[request.command_id] = request
+                self._errands.enrol(effect, capture)
             case enrolment.Report(request, name, reason):
-                self._capture = None
+                if self._storing.pop(request.command_id, None) is None:
+                    self._capture = None
                 self.report(request.command_id, request.handle, name, reason)
             case _:
                 assert_never(effect)

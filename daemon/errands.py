@@ -12,6 +12,7 @@ from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
 from daemon.contract import EraseRequest
 from daemon.enrolment import machine as enrolment
+from daemon.enrolment.authority import NOBODY, TRIES_OF, Authority
 from daemon.logs import note
 from daemon.members import Members
 from daemon.payment.effects import CheckPin
@@ -28,7 +29,7 @@ class PinAnswer:
 
 @dataclass(frozen=True, slots=True)
 class EnrolAnswer:
-    event: enrolment.Stored | enrolment.StoreFailed
+    event: enrolment.Stored | enrolment.StoreFailed | enrolment.AuthorityChecked
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,11 @@ class Errands:
     def __init__(
         self, db: BoxDb, members: Members, clock: TrustedClock,
         answer: Callable[[PinAnswer | EnrolAnswer | EraseAnswer], None],
-        still_asked: Callable[[CheckPin], bool],
+        still_asked: Callable[[CheckPin], bool], authority: Authority = NOBODY,
     ) -> None:  # fmt: skip
         """`still_asked` says, from any thread, whether the counter still waits for this very check."""
         self._db, self._members, self._clock, self._answer = db, members, clock, answer
-        self._still_asked = still_asked
+        self._still_asked, self._authority = still_asked, authority
         self._pins = ThreadPoolExecutor(1, thread_name_prefix="pins")  # a payer never waits behind an erasure
         self._store = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -58,8 +59,12 @@ class Errands:
         """One try is on disk before the PIN is compared."""
         self._pins.submit(self._check_pin, check)
 
-    def enrol(self, request: enrolment.Request, pin: str, capture: Capture | None) -> None:
-        self._store.submit(self._enrol, request, pin, capture)
+    def check_authority(self, check: enrolment.CheckAuthority) -> None:
+        """One try is on disk before the PIN is compared."""
+        self._pins.submit(self._check_authority, check)
+
+    def enrol(self, asked: enrolment.Enrol, capture: Capture | None) -> None:
+        self._store.submit(self._enrol, asked, capture)
 
     def erase(self, request: EraseRequest) -> None:
         self._store.submit(self._erase, request)
@@ -83,11 +88,24 @@ class Errands:
             note(log, "pin_check_failed", logging.ERROR, why=type(error).__name__)
         self._answer(PinAnswer(PinChecked(check.order_id, check.epoch, outcome, left)))
 
-    def _enrol(self, request: enrolment.Request, pin: str, capture: Capture | None) -> None:
+    def _check_authority(self, check: enrolment.CheckAuthority) -> None:
+        role, left = None, 0
+        try:
+            tried = self._db.run(lambda tx: pin_tries.count(tx, TRIES_OF, self._clock.now()))
+            role, left = self._authority.role_of(check.pin) if tried.allowed else None, tried.left
+            if role is not None:
+                self._db.run(lambda tx: pin_tries.clear(tx, TRIES_OF))
+        except Exception as error:  # whatever went wrong, nobody is let through, nor left waiting
+            role, left = None, 0
+            note(log, "authority_check_failed", logging.ERROR, why=type(error).__name__)
+        self._answer(EnrolAnswer(enrolment.AuthorityChecked(check.command_id, role, left)))
+
+    def _enrol(self, asked: enrolment.Enrol, capture: Capture | None) -> None:
         answer: enrolment.Stored | enrolment.StoreFailed
+        request = asked.request
         try:
             assert capture is not None
-            self._members.enrol(request, pin, capture, self._clock.now())
+            self._members.enrol(request, asked.pin, capture, self._clock.now(), asked.word)
             answer = enrolment.Stored(request.command_id)
         except Exception as error:
             note(log, "enrolment_failed", logging.ERROR, why=type(error).__name__)

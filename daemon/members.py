@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from daemon import box_store
 from daemon.config.model import BoxSection
-from daemon.enrolment.machine import Request
+from daemon.enrolment.machine import Request, Word
 from daemon.payment.events import PinOutcome
 from pipeline.capture import Capture
 from pipeline.match import BruteForceMatcher, Matcher, MatchResult
@@ -27,6 +27,7 @@ from secure_store.verify import Progress, Verified, examine
 PAY = "pay"
 DIMENSION = 512
 ENROLLED_BY = "enrolled_by"
+BY_FLEET = Word()
 
 _OUTCOMES = {
     PinResult.OK: PinOutcome.OK,
@@ -81,9 +82,12 @@ class Members:
         """Counts nothing: the caller has counted the try. Raises StoreError."""
         return _OUTCOMES[self.store.check_pin(payer, pin, PAY)]
 
-    def enrol(self, request: Request, pin: str, capture: Capture, wall: int) -> None:
+    def enrol(self, request: Request, pin: str, capture: Capture, wall: int, word: Word = BY_FLEET) -> None:
         """Durable, and found by the next search, when it returns. Raises StoreError."""
-        consent = Consent(frozenset(request.purposes), request.notice_version, wall, "box_screen")
+        consent = Consent(
+            frozenset(request.purposes), request.notice_version, wall, "box_screen",
+            guardian=word.guardian, authority=word.authority, under_14=request.under_14,
+        )  # fmt: skip
         rows = [Template(t.embedding, t.quality, capture.model_hash) for t in capture.templates]
         templates = (Template(capture.embedding, capture.quality, capture.model_hash), *rows)
         links = {ENROLLED_BY: request.command_id}

@@ -43,6 +43,7 @@ def enrol(args: Namespace) -> int:
         {
             "box": args.box, "payer": args.payer, "balance": args.balance, "currency": args.currency,
             "purposes": args.purpose or ["pay"], "notice_version": args.notice_version, "expires_in_s": args.expires_s,
+            "under_14": args.under_14, "authority": "clerk" if args.clerk else "fleet",
         },
     )  # fmt: skip
     if not view["account_opened"]:

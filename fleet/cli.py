@@ -179,6 +179,8 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
         "--notice-version", default="1", help="version of the consent notice shown (default: %(default)s)"
     )
     enrol.add_argument("--expires-s", type=_count, default=600, metavar="S", help="default: %(default)s")
+    enrol.add_argument("--under-14", action="store_true", help="a child: on the box a guardian consents")
+    enrol.add_argument("--clerk", action="store_true", help="only once a clerk's or technician's PIN was typed there")
     _add_wait(enrol, "until the box says how it ended")
     enrol.set_defaults(act=_of("asking", "enrol"))
 

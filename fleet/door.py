@@ -62,6 +62,8 @@ class EnrolmentRequest(_Request):
     purposes: Annotated[list[str], Field(min_length=1, max_length=8)]
     notice_version: str = "1"
     expires_in_s: Annotated[int, Field(ge=5, le=24 * 3600)] = 600
+    under_14: bool = False
+    authority: commands.Authority = "fleet"
 
 
 class Door:
@@ -189,6 +191,8 @@ class Door:
                 purposes=wanted.purposes,
                 notice_version=wanted.notice_version,
                 life_s=wanted.expires_in_s,
+                under_14=wanted.under_14,
+                authority=wanted.authority,
             )
         )
         return web.json_response(view, status=201)

@@ -244,12 +244,16 @@ class Gateway:
         purposes: list[str],
         notice_version: str,
         life_s: int,
+        under_14: bool = False,
+        authority: commands.Authority = "fleet",
     ) -> dict[str, Any]:
         """An account for the payer (an existing one stays as it is) and the command to the box. Raises as `order`."""
         now = self.now()
         chosen = boxes.choose(tx, box)
         expires_at = now + life_s
-        command = commands.create_enrolment(tx, chosen["id"], payer, purposes, notice_version, expires_at, now)
+        command = commands.create_enrolment(
+            tx, chosen["id"], payer, purposes, notice_version, expires_at, now, under_14=under_14, authority=authority
+        )
         opened = accounts.open_payer(tx, payer, balance_minor, currency, now)
         self._put(tx, chosen["id"], "command", command, expires_at, Priority.CONTROL)
         return commands.view(tx, command.command_id, now) | {"account_opened": opened}

@@ -151,12 +151,15 @@ class CommandBody(Body):
 
 
 class EnrolArgs(Body):
-    """Arguments of the command `enrol`."""
+    """Arguments of the command `enrol`. For a child `under_14` a guardian consents on the box; with the authority
+    `clerk` a clerk's or technician's PIN is typed there first."""
 
     handle: Handle
     purposes: Annotated[Sequence[Code], Field(min_length=1, max_length=8)]
     notice_version: Code
     expires_at: UnixTime
+    under_14: bool = False
+    authority: Literal["fleet", "clerk"] = "fleet"
 
 
 class EraseArgs(Body):

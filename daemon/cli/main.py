@@ -28,6 +28,7 @@ COMMANDS = {
     "journal": "show, verify or export the journal of a box",
     "verify-evidence": "whether the signed word of a box on a payment holds",
     "store": "look after templates, consents and keys",
+    "clerk-pin": "the PIN with which a clerk lets somebody be enrolled",
     "status": "what the running box does",
     "net": "addresses, route and broker",
     "logs": "the newest log lines of the running box",
@@ -39,7 +40,7 @@ COMMANDS = {
     "console": "the technician's console on a serial line",
 }
 LIVE = ("status", "net", "logs", "camera", "keypad", "display", "restart", "reboot")
-MODULES = {"eval": "evaluate", "verify-evidence": "verify_evidence"} | dict.fromkeys(LIVE, "live")
+MODULES = {"eval": "evaluate", "verify-evidence": "verify_evidence", "clerk-pin": "clerk_pin"} | dict.fromkeys(LIVE, "live")
 
 EXAMPLES = """examples:
   kingfisher models pull                          get the models, once

@@ -118,6 +118,18 @@ class StoreSection(Section):
         return self
 
 
+class EnrolmentSection(Section):
+    """Who may be enrolled here, on whose word, and what becomes of a record with the years.
+
+    `authority`: with `clerk` nobody is enrolled before a clerk's or technician's PIN was typed, whatever the fleet
+    asked for. `clerk_pin` is a file with its argon2id hash, made by `kingfisher clerk-pin`; none takes one in the state
+    folder.
+    """
+
+    authority: Literal["fleet", "clerk"] = "fleet"
+    clerk_pin: Path | None = None
+
+
 class PolicySection(Section):
     """Amounts in minor units. The default is the strict end: a PIN for every amount."""
 
@@ -165,6 +177,7 @@ class Config(Section):
     console: ConsoleSection = ConsoleSection()
     face: FaceSection = FaceSection()
     store: StoreSection = StoreSection()
+    enrolment: EnrolmentSection = EnrolmentSection()
     policy: PolicySection = PolicySection()
     payment: PaymentSection = PaymentSection()
     health: HealthSection = HealthSection()

@@ -12,6 +12,8 @@ from daemon.screen.theme import DAY, Theme
 from daemon.screen.views import (
     Approved,
     AskEmptyCart,
+    AskGuardian,
+    Authorise,
     Booting,
     Cancelled,
     Cart,
@@ -81,10 +83,14 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
             return paying.reversed_(page, view)
         case Trouble():
             return standing.trouble(page, view)
+        case Authorise():
+            return enrolling.authorise(page, view)
+        case AskGuardian():
+            return enrolling.ask_guardian(page)
         case Consent():
             return enrolling.consent(page, view)
         case EnrolSaving():
-            return enrolling.enrol_saving(page)
+            return enrolling.enrol_saving(page, view)
         case EnrolLook():
             return enrolling.enrol_look(page, view)
         case NewPin():

@@ -257,9 +257,25 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Authorise:
+    """A clerk or technician types a PIN: only then may somebody be enrolled. How many digits, never which."""
+
+    typed: int = 0
+    length: int = 8
+    wrong_tries_left: int | None = None  # None: no wrong try so far
+    checking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskGuardian:
+    """A child under 14 is to be enrolled: who consents? 1 is a parent, 2 another guardian."""
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     purposes: tuple[str, ...] = (Purpose.PAY,)
     notice_version: str = ""
+    child: bool = False  # a guardian reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +296,9 @@ class NewPin:
 
 @dataclass(frozen=True, slots=True)
 class EnrolSaving:
-    """The record is being sealed and written."""
+    """The record is being sealed and written. `late`: it takes longer than anybody should wait for."""
+
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +327,8 @@ View = (
     | Cancelled
     | Reversed
     | Trouble
+    | Authorise
+    | AskGuardian
     | Consent
     | EnrolLook
     | NewPin

@@ -9,6 +9,8 @@ from daemon.screen.money import spoken
 from daemon.screen.text import wording
 from daemon.screen.views import (
     Approved,
+    AskGuardian,
+    Authorise,
     Cancelled,
     Checking,
     Consent,
@@ -46,8 +48,12 @@ def line(view: View, locale: str) -> str | None:
             return words("voice.cancelled")
         case Reversed(certain=certain):
             return words("voice.reversed" if certain else "voice.reversing")
-        case Consent():
-            return words("voice.consent")
+        case Authorise(wrong_tries_left=left, checking=False):
+            return words("voice.authorise") if left is None else words("voice.pin_wrong")
+        case AskGuardian():
+            return words("voice.guardian")
+        case Consent(child=child):
+            return words("voice.consent_child" if child else "voice.consent")
         case NewPin(step=step, mismatch=mismatch):
             if mismatch:
                 return words("voice.newpin_mismatch")

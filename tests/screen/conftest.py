@@ -62,11 +62,18 @@ def every_view() -> dict[str, View]:
         "reversing": v.Reversed(MOST, CNY, certain=False),
         "consent": v.Consent((v.Purpose.PAY,), "2026-11"),
         "consent, all purposes": v.Consent(tuple(v.Purpose), "2026-11-21.rev-4"),
+        "consent for a child": v.Consent(tuple(v.Purpose), "2026-11-21.rev-4", child=True),
+        "authorise": v.Authorise(3),
+        "authorise, last try": v.Authorise(0, 8, 1),
+        "authorise, twelve digits": v.Authorise(12, 12, 2),
+        "authorise, checking": v.Authorise(0, 8, None, checking=True),
+        "ask guardian": v.AskGuardian(),
         "enrol look": v.EnrolLook(None, 0.4),
         "new pin": v.NewPin("first", 2),
         "new pin, repeat": v.NewPin("repeat", 6),
         "new pin, mismatch": v.NewPin("first", 0, mismatch=True),
         "enrol saving": v.EnrolSaving(),
+        "enrol saving, late": v.EnrolSaving(late=True),
         "enrol done": v.EnrolDone(),
     }
     views |= {f"enter amount, {note}": v.EnterAmount(1850, CNY, "18.50", note) for note in v.ClerkNote}

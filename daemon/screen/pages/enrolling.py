@@ -7,7 +7,38 @@ from collections.abc import Sequence
 from daemon.screen.elements import Box, Element
 from daemon.screen.pages.paying import beside, mirror
 from daemon.screen.parts import Page, busy, flat, hero, legend, paper, pill, pin_cells, roughly, stack
-from daemon.screen.views import Consent, EnrolDone, EnrolFailed, EnrolLook, Hint, NewPin
+from daemon.screen.views import Authorise, Consent, EnrolDone, EnrolFailed, EnrolLook, EnrolSaving, Hint, NewPin
+
+
+def authorise(page: Page, view: Authorise) -> tuple[Element, ...]:
+    theme, words = page.theme, page.words
+    keys, body = legend(page, ("cancel", "back", "ok"))
+    rows = stack(body.inset(page.u(28), page.u(16)), (60, 44, 84, 48), page, gap=12)
+    left = view.wrong_tries_left
+    detail = words("authorise.checking") if view.checking else words("authorise.detail")
+    wrong = "" if left is None else words("pin.wrong_last") if left <= 1 else words("pin.wrong", tries=left)
+    return flat(
+        paper(page),
+        page.text(words("authorise.headline"), rows[0], 42, theme.ink, "bold"),
+        page.text(detail, rows[1], 27, theme.muted),
+        pin_cells(page, rows[2], view.typed, view.length),
+        pill(page, rows[3], wrong, theme.bad, theme.bad_soft) if wrong and not view.checking else (),
+        keys,
+    )
+
+
+def ask_guardian(page: Page) -> tuple[Element, ...]:
+    theme, words = page.theme, page.words
+    keys, body = legend(page, ("decline",))
+    rows = stack(body.inset(page.u(40), page.u(18)), (60, page.tall(92, 150), 60, 60), page, gap=page.tall(12, 20))
+    return flat(
+        paper(page),
+        page.text(words("guardian.headline"), rows[0], 44, theme.ink, "bold"),
+        page.text(words("guardian.intro"), rows[1], 29, theme.ink, lines=3),
+        pill(page, rows[2], words("guardian.parent"), theme.brand, theme.brand_soft, 30),
+        pill(page, rows[3], words("guardian.legal_guardian"), theme.brand, theme.brand_soft, 30),
+        keys,
+    )
 
 
 def consent(page: Page, view: Consent) -> tuple[Element, ...]:
@@ -18,7 +49,7 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
     return flat(
         paper(page),
         page.text(words("consent.headline"), rows[0], 44, theme.ink, "bold"),
-        page.text(words("consent.intro"), rows[1], 29, theme.ink, lines=4),
+        page.text(words("consent.intro_child" if view.child else "consent.intro"), rows[1], 29, theme.ink, lines=4),
         _chips(page, rows[2], [words(f"purpose.{purpose}") for purpose in view.purposes]),
         page.text(words("consent.withdraw"), rows[3], 26, theme.muted, lines=2),
         page.text(words("consent.version", version=view.notice_version), rows[4], 21, theme.muted, foreign=True)
@@ -75,13 +106,13 @@ def new_pin(page: Page, view: NewPin) -> tuple[Element, ...]:
     )
 
 
-def enrol_saving(page: Page) -> tuple[Element, ...]:
+def enrol_saving(page: Page, view: EnrolSaving) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     rows = stack(page.box.inset(page.u(32), page.u(20)), (page.tall(140, 190), page.tall(22, 40), 68, 84), page)
     return flat(
         paper(page),
         page.text(words("saving.headline"), rows[2], 44, theme.ink, "bold"),
-        page.text(words("saving.detail"), rows[3], 28, theme.muted, lines=2),
+        page.text(words("saving.late" if view.late else "saving.detail"), rows[3], 28, theme.muted, lines=2),
         busy(page, rows[0], "lock", theme.brand),
     )
 
