@@ -19,11 +19,28 @@ from hal.errors import UnsuitableDevice
 from hal.keypad import Keypad
 from hal.keypad_evdev import EvdevKeypad, EvdevOptions
 from hal.lamp import Lamp
-from hal.null import NullCamera, NullDisplay, NullDisplayOptions, NullKeypad, NullLamp, NullOptions, NullVoice
+from hal.null import (
+    NullCamera,
+    NullDisplay,
+    NullDisplayOptions,
+    NullKeypad,
+    NullLamp,
+    NullOptions,
+    NullPrinter,
+    NullScanner,
+    NullVoice,
+)
+from hal.printer import Printer
+from hal.printer_serial import FilePrinter, FilePrinterOptions, SerialPrinter, SerialPrinterOptions
+from hal.scanner import Scanner
+from hal.scanner_evdev import EvdevScanner, EvdevScannerOptions
+from hal.scanner_serial import SerialScanner, SerialScannerOptions
 from hal.virtual.camera import VirtualCameraOptions
 from hal.virtual.display import VirtualDisplayOptions
 from hal.virtual.keypad import VirtualKeypadOptions
 from hal.virtual.lamp_and_voice import VirtualLampOptions, VirtualVoiceOptions
+from hal.virtual.printer import VirtualPrinterOptions
+from hal.virtual.scanner import VirtualScannerOptions
 from hal.voice import Voice
 
 if TYPE_CHECKING:
@@ -35,6 +52,12 @@ CameraOptions = Annotated[
 KeypadOptions = Annotated[VirtualKeypadOptions | NullOptions | EvdevOptions, Field(discriminator="type")]
 DisplayOptions = Annotated[VirtualDisplayOptions | NullDisplayOptions | FramebufferOptions, Field(discriminator="type")]
 LampOptions = Annotated[VirtualLampOptions | NullOptions, Field(discriminator="type")]
+ScannerOptions = Annotated[
+    VirtualScannerOptions | NullOptions | EvdevScannerOptions | SerialScannerOptions, Field(discriminator="type")
+]
+PrinterOptions = Annotated[
+    VirtualPrinterOptions | NullOptions | SerialPrinterOptions | FilePrinterOptions, Field(discriminator="type")
+]
 VoiceOptions = Annotated[VirtualVoiceOptions | NullOptions, Field(discriminator="type")]
 
 
@@ -149,3 +172,29 @@ def build_voice(options: VoiceOptions, rig: Rig) -> Voice:
             return rig.box().voice
         case NullOptions():
             return NullVoice()
+
+
+def build_scanner(options: ScannerOptions, rig: Rig) -> Scanner:
+    """The scanner that the config names, not opened yet. Raises UnsuitableDevice."""
+    match options:
+        case VirtualScannerOptions():
+            return rig.box().scanner
+        case NullOptions():
+            return NullScanner()
+        case EvdevScannerOptions():
+            return EvdevScanner(options)
+        case SerialScannerOptions():
+            return SerialScanner(options)
+
+
+def build_printer(options: PrinterOptions, rig: Rig) -> Printer:
+    """The printer that the config names, not opened yet. Raises UnsuitableDevice."""
+    match options:
+        case VirtualPrinterOptions():
+            return rig.box().printer
+        case NullOptions():
+            return NullPrinter()
+        case SerialPrinterOptions():
+            return SerialPrinter(options)
+        case FilePrinterOptions():
+            return FilePrinter(options)

@@ -13,6 +13,8 @@ from hal.display import require_pixels
 from hal.errors import DeviceGone
 from hal.keypad import KeyPress
 from hal.lamp import LampColour
+from hal.printer import Paper
+from hal.scanner import Scan
 
 
 class NullOptions(BaseModel):
@@ -65,6 +67,47 @@ class NullKeypad:
     def close(self) -> None:
         """Ends a read that is waiting."""
         self._closed.set()
+
+
+class NullScanner:
+    """No scanner: no code ever comes, and reads take their whole timeout."""
+
+    name = "no scanner"
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def open(self) -> None:
+        """Nothing to take."""
+        self._closed.clear()
+
+    def read(self, timeout_s: float) -> Scan | None:
+        """None, after `timeout_s` or as soon as the scanner is closed."""
+        self._closed.wait(timeout_s)
+        return None
+
+    def close(self) -> None:
+        """Ends a read that is waiting."""
+        self._closed.set()
+
+
+class NullPrinter:
+    """No printer: receipts are dropped."""
+
+    name = "no printer"
+
+    def open(self) -> None:
+        """Nothing to take."""
+
+    def paper(self, timeout_s: float) -> Paper:
+        """UNKNOWN."""
+        return Paper.UNKNOWN
+
+    def print(self, data: bytes, timeout_s: float) -> None:
+        """Drops it."""
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 class NullDisplay:

@@ -40,6 +40,7 @@ class Hands:
         self.lines: list[dict[str, Any]] = []
         self.passed: list[str] = []
         self.problems: list[str] = []
+        self.receipts: list[str] = []
         self.album: list[Path] = []
 
     def __enter__(self) -> Self:
@@ -64,6 +65,12 @@ class Hands:
     def press(self, *keys: str) -> None:
         for key in keys:
             self._send({"key": key})
+            time.sleep(KEY_GAP_S)
+
+    def scan(self, *codes: str) -> None:
+        """Holds barcodes before the scanner, one after another."""
+        for code in codes:
+            self._send({"scan": code})
             time.sleep(KEY_GAP_S)
 
     def fault(self, device: str, state: str) -> None:
@@ -154,6 +161,8 @@ class Hands:
     def _hear(self, message: dict[str, Any]) -> None:
         if "error" in message:
             self.problems.append(str(message["error"]))
+        if "receipt" in message:
+            self.receipts.append(str(message["receipt"]["text"]))
         line = message.get("log", {}).get("line")
         if line is None:
             return

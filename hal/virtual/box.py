@@ -1,4 +1,4 @@
-"""The virtual box itself: five devices behind one page."""
+"""The virtual box itself: seven devices behind one page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from hal.virtual.camera import VirtualCamera
 from hal.virtual.display import VirtualDisplay
 from hal.virtual.keypad import VirtualKeypad
 from hal.virtual.lamp_and_voice import VirtualLamp, VirtualVoice
-from hal.virtual.messages import ChoosePicture, MakeFault, PressKey, parse
+from hal.virtual.messages import ChoosePicture, MakeFault, PressKey, ScanCode, parse
 from hal.virtual.options import VirtualBoxOptions
+from hal.virtual.printer import VirtualPrinter
+from hal.virtual.scanner import VirtualScanner
 from hal.virtual.server import PageServer
 
 __all__ = ["VirtualBox", "VirtualBoxOptions"]
@@ -26,7 +28,7 @@ KEPT_LOG_LINES = 300
 
 
 class VirtualBox:
-    """`camera`, `keypad`, `display`, `lamp` and `voice` implement the protocols of `hal`. A context manager, too."""
+    """Its seven devices, such as `camera`, implement the protocols of `hal`. A context manager, too."""
 
     def __init__(
         self,
@@ -44,6 +46,8 @@ class VirtualBox:
         self.display = VirtualDisplay(display_size, on_change=self._server.display_changed)
         self.lamp = VirtualLamp(self._server.publish)
         self.voice = VirtualVoice(self._server.publish)
+        self.scanner = VirtualScanner()
+        self.printer = VirtualPrinter(self._server.publish)
 
     @classmethod
     def from_options(cls, options: VirtualBoxOptions, display_size: tuple[int, int] = (800, 480)) -> Self:
@@ -100,6 +104,9 @@ class VirtualBox:
                 if not self.keypad.press(key):
                     # Which key it was stays unsaid: it may be part of a PIN.
                     raise DeviceGone("virtual keypad", "a key was not taken", "nobody reads the keypad now")
+            case ScanCode(text):
+                if not self.scanner.scan(text):
+                    raise DeviceGone("virtual scanner", "the code was not taken", "nobody reads the scanner now")
             case ChoosePicture(name):
                 self.camera.choose(name)
             case MakeFault("camera", state):
@@ -110,6 +117,12 @@ class VirtualBox:
                 self._tell_camera()
             case MakeFault("display", state):
                 self.display.unplug(state == "unplugged")
+                self._tell_camera()
+            case MakeFault("scanner", state):
+                self.scanner.unplug(state == "unplugged")
+                self._tell_camera()
+            case MakeFault("printer", state):
+                self.printer.make_fault(state)
                 self._tell_camera()
 
     def pixels(self) -> NDArray[np.uint8]:
@@ -125,5 +138,6 @@ class VirtualBox:
 
     def _camera_message(self) -> dict[str, object]:
         choices = [{"name": c.name, "label": c.label, "kind": c.kind} for c in self.camera.choices()]
-        faults = {"camera": self.camera.fault, "keypad": self.keypad.fault, "display": self.display.fault}
+        devices = ("camera", "keypad", "display", "scanner", "printer")
+        faults = {name: getattr(self, name).fault for name in devices}
         return {"camera": {"chosen": self.camera.chosen, "choices": choices}, "faults": faults}

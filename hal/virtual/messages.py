@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hal.errors import HalError
 from hal.keypad import Key
 
 MAX_MESSAGE_BYTES = 1024
-EXAMPLES = '{"key":"1"}, {"key":"ok"}, {"camera":"nobody"}, {"fault":"camera","state":"unplugged"}'
+EXAMPLES = (
+    '{"key":"1"}, {"key":"ok"}, {"camera":"nobody"}, {"scan":"6901234567892"}, {"fault":"camera","state":"unplugged"}'
+)
 FAULTS: dict[str, tuple[str, ...]] = {
     "camera": ("none", "unplugged", "frozen"),
     "keypad": ("none", "unplugged"),
     "display": ("none", "unplugged"),
+    "scanner": ("none", "unplugged"),
+    "printer": ("none", "unplugged", "no_paper"),
 }
 
 
@@ -30,6 +34,13 @@ class PressKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanCode:
+    """A barcode or QR code was held before the scanner."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChoosePicture:
     """Another picture is to stand in front of the camera."""
 
@@ -40,11 +51,11 @@ class ChoosePicture:
 class MakeFault:
     """A cable is pulled or plugged in, or the sensor hangs."""
 
-    device: Literal["camera", "keypad", "display"]
+    device: Literal["camera", "keypad", "display", "scanner", "printer"]
     state: str
 
 
-Message = PressKey | ChoosePicture | MakeFault
+Message = PressKey | ScanCode | ChoosePicture | MakeFault
 
 
 def parse(text: str) -> Message:
@@ -60,9 +71,13 @@ def parse(text: str) -> Message:
             if key not in {known.value for known in Key}:
                 raise _bad("there is no such key", "keys: " + " ".join(Key))
             return PressKey(Key(key))
+        case {"scan": str(text), **rest} if not rest:
+            return ScanCode(text)
         case {"camera": str(name), **rest} if not rest:
             return ChoosePicture(name)
-        case {"fault": "camera" | "keypad" | "display" as device, "state": str(state), **rest} if not rest:
+        case {
+            "fault": "camera" | "keypad" | "display" | "scanner" | "printer" as device, "state": str(state), **rest
+        } if not rest:  # fmt: skip
             if state not in FAULTS[device]:
                 raise _bad(f"the {device} cannot be {state!r}", "states: " + " ".join(FAULTS[device]))
             return MakeFault(device, state)

@@ -69,7 +69,7 @@ def test_keys_pressed_while_nobody_reads_wait_in_their_order(box: VirtualBox) ->
         '{"camera":7}',
         '{"camera":"nobody-we-know"}',
         '{"camera":"../../etc/passwd"}',
-        '{"fault":"printer","state":"none"}',
+        '{"fault":"oven","state":"none"}',
         '{"fault":"camera","state":"on fire"}',
         "[" * 900,
         "x" * 5000,

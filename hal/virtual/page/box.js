@@ -1,5 +1,5 @@
 // The virtual box's page: pixels, lamp, voice and keys over one websocket. No framework, nothing from elsewhere.
-import { drawLog, showChoices, showFaults, showTill, toast } from "/page/panels.js";
+import { drawLog, showChoices, showFaults, showReceipt, showTill, toast } from "/page/panels.js";
 
 const el = (id) => document.getElementById(id);
 const canvas = el("display");
@@ -40,6 +40,7 @@ function hear(message) {
   if (message.faults) showFaults(message.faults, (fault, state) => send({ fault, state }));
   if ("till" in message) showTill(message.till.url);
   if (message.log) drawLog(message.log);
+  if (message.receipt) showReceipt(message.receipt);
   if (message.error) toast(`${message.error.why}${message.error.hint ? ` (${message.error.hint})` : ""}`);
 }
 
@@ -88,6 +89,14 @@ addEventListener("keydown", (event) => {
   if (!key) return;
   event.preventDefault();
   press(key);
+});
+
+// A code stays in the field, marked, so that the same goods can be scanned again and the next code replaces it.
+el("scan-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const code = el("scan").value.trim();
+  if (code) send({ scan: code });
+  el("scan").select();
 });
 
 el("speak").addEventListener("click", ({ currentTarget }) => {

@@ -2,9 +2,12 @@
 const el = (id) => document.getElementById(id);
 const MAX_ROWS = 500, TOAST_MS = 5000;
 const PHONE = ["手机照片", "phone"], PERSON = ["真人", "in person"];
-const NAMES = { camera: ["摄像头", "camera"], keypad: ["键盘", "keypad"], display: ["屏幕", "display"] };
-const STATES = { none: "正常 ok", unplugged: "拔线 pull", frozen: "卡死 hang" };
-const OFFERED = { camera: ["none", "unplugged", "frozen"], keypad: ["none", "unplugged"], display: ["none", "unplugged"] };
+const NAMES = { camera: ["摄像头", "camera"], keypad: ["键盘", "keypad"], display: ["屏幕", "display"], scanner: ["扫码枪", "scanner"], printer: ["打印机", "printer"] };
+const STATES = { none: "正常 ok", unplugged: "拔线 pull", frozen: "卡死 hang", no_paper: "缺纸 no paper" };
+const OFFERED = {
+  camera: ["none", "unplugged", "frozen"], keypad: ["none", "unplugged"], display: ["none", "unplugged"],
+  scanner: ["none", "unplugged"], printer: ["none", "unplugged", "no_paper"],
+};
 let toastTimer = 0;
 
 function make(tag, text = "", attributes = {}) {
@@ -78,6 +81,11 @@ export function drawLog({ at, line }) {
   list.append(row);
   while (list.children.length > MAX_ROWS) list.firstElementChild.remove();
   if (following) list.scrollTop = list.scrollHeight;
+}
+
+export function showReceipt({ text }) {
+  el("receipt").textContent = text;
+  el("receipt-panel").hidden = false;
 }
 
 export function toast(text) {
