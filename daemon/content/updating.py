@@ -1,0 +1,154 @@
+"""One round of fetching: the TUF metadata, the campaigns' document, and every file it names that is not here yet."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    LengthOrHashMismatchError,
+    RepositoryError,
+    UnsignedMetadataError,
+)
+from tuf.api.metadata import Metadata, Targets
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from daemon.content.errors import ContentRefused, Why
+from daemon.content.fetching import CutOff
+from daemon.content.store import ContentStore
+from mqtt.campaigns import MAX_BYTES, TARGET, Campaigns, CampaignsRefused, parse
+
+DOCUMENT = "campaigns.json"  # the last good one, beside the files
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a repository is: two addresses, both ending in a slash, and who brings the bytes."""
+
+    metadata_url: str
+    targets_url: str
+    fetcher: FetcherInterface
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round brought. `refused` names each file that could not be had; the others are in use."""
+
+    campaigns: Campaigns | None
+    targets_version: int
+    fetched: int
+    refused: tuple[ContentRefused, ...] = field(default=())
+
+
+class Progress(Protocol):
+    def __call__(self, done: int, total: int, name: str) -> None: ...
+
+
+def refresh(
+    folder: Path, root: bytes, source: Source, store: ContentStore, progress: Progress = lambda *_: None
+) -> Round:
+    """Brings `folder` up to date. What it has stays usable whatever happens.
+
+    Raises:
+        ContentRefused: nothing new could be believed: unreachable, expired, rolled back, forged, too large, disk full.
+    """
+    metadata = folder / "metadata"
+    metadata.mkdir(parents=True, exist_ok=True)
+    with _named("content metadata"):
+        updater = Updater(
+            str(metadata), source.metadata_url, target_base_url=source.targets_url, fetcher=source.fetcher,
+            bootstrap=root, config=UpdaterConfig(root_max_length=64_000, targets_max_length=2_000_000),
+        )  # fmt: skip
+        updater.refresh()
+        document = updater.get_targetinfo(TARGET)
+        version = Metadata[Targets].from_file(str(metadata / "targets.json")).signed.version
+    if document is None:
+        return Round(None, version, 0)
+    if document.length > MAX_BYTES:
+        raise ContentRefused(Why.BAD_DOCUMENT, TARGET, f"{document.length} bytes")
+    fresh = folder / (DOCUMENT + ".new")
+    with _named(TARGET):
+        updater.download_target(document, str(fresh))
+    try:
+        campaigns = parse(fresh.read_bytes())
+    except CampaignsRefused as bad:
+        fresh.unlink(missing_ok=True)
+        raise ContentRefused(Why.BAD_DOCUMENT, TARGET, str(bad)) from None
+    fetched, refused = _files(updater, campaigns, folder, store, progress)
+    fresh.replace(folder / DOCUMENT)
+    store.drop({item.sha256 for item in campaigns.targets().values()})
+    return Round(campaigns, version, fetched, tuple(refused))
+
+
+def last_good(folder: Path) -> Campaigns | None:
+    """The document of the last round that brought one: what a box without a network goes on with."""
+    try:
+        return parse((folder / DOCUMENT).read_bytes())
+    except (OSError, CampaignsRefused):
+        return None
+
+
+def _files(
+    updater: Updater, campaigns: Campaigns, folder: Path, store: ContentStore, progress: Progress
+) -> tuple[int, list[ContentRefused]]:
+    wanted = campaigns.targets()
+    keep = {item.sha256 for item in wanted.values()}
+    missing = [item for item in wanted.values() if not store.has(item.sha256, item.length)]
+    refused: list[ContentRefused] = []
+    fetched = 0
+    for number, item in enumerate(missing):
+        progress(number, len(missing), item.target)
+        try:
+            with _named(item.target):
+                info = updater.get_targetinfo(item.target)
+                if info is None or info.hashes.get("sha256") != item.sha256 or info.length != item.length:
+                    raise ContentRefused(Why.MISMATCH, item.target, "the campaigns name another file than is signed")
+                store.make_room(item.length, keep)
+                whole = folder / "whole"
+                updater.download_target(info, str(whole))
+                store.take(whole, item.sha256)
+                fetched += 1
+        except ContentRefused as one:
+            refused.append(one)
+            if one.why in (Why.UNREACHABLE, Why.NO_ROOM):
+                break
+    progress(len(missing), len(missing), "")
+    return fetched, refused
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """The client's errors under the names that this box uses."""
+    try:
+        yield
+    except ContentRefused:
+        raise
+    except ExpiredMetadataError as error:
+        raise ContentRefused(Why.EXPIRED, what, str(error)) from error
+    except BadVersionNumberError as error:
+        raise ContentRefused(Why.ROLLED_BACK, what, str(error)) from error
+    except UnsignedMetadataError as error:
+        raise ContentRefused(Why.FORGED, what, str(error)) from error
+    except DownloadLengthMismatchError as error:
+        raise ContentRefused(Why.TOO_LARGE, what, str(error)) from error
+    except LengthOrHashMismatchError as error:
+        raise ContentRefused(Why.MISMATCH, what, str(error)) from error
+    except DownloadHTTPError as error:
+        raise ContentRefused(Why.UNREACHABLE, what, str(error)) from error
+    except DownloadError as error:
+        raise ContentRefused(Why.CUT_OFF if isinstance(error, CutOff) else Why.UNREACHABLE, what, str(error)) from error
+    except RepositoryError as error:
+        raise ContentRefused(Why.MISMATCH, what, str(error)) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ContentRefused(Why.NO_ROOM, what, str(error)) from error
+        raise ContentRefused(Why.UNREACHABLE, what, str(error)) from error

@@ -1,0 +1,129 @@
+"""Which advertisement is shown when: the document that operators publish and boxes read. It travels as a TUF target.
+
+Strict and frozen like every body: what is unknown or out of bounds refuses the whole document, and the one before it
+stays in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from mqtt.schemas import Body, Code, Id, Sha256, UnixTime
+
+TARGET = "ads/campaigns.json"  # where the document stands among the targets
+MAX_BYTES = 1024 * 1024
+DAY_MINUTES = 24 * 60
+
+
+class Slot(StrEnum):
+    """Where an advertisement may stand: on the idle screen, beside "please wait", under "approved"."""
+
+    IDLE = "idle"
+    PAYING = "paying"
+    SUCCESS = "success"
+
+
+class Kind(StrEnum):
+    PICTURE = "picture"
+    VIDEO = "video"
+
+
+TargetPath = Annotated[str, StringConstraints(pattern=r"\Aads/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z")]
+
+
+class Item(Body):
+    """One file. `sha256` and `length` are those of the TUF target, so that the document alone names every byte."""
+
+    target: TargetPath
+    kind: Kind = Kind.PICTURE
+    sha256: Sha256
+    length: Annotated[int, Field(strict=True, gt=0, le=512 * 1024 * 1024)]
+    seconds: Annotated[int, Field(strict=True, ge=1, le=300)] = 10
+
+
+class Hours(Body):
+    """Minutes of the day by the box's local time, the end not included; over midnight where the end is smaller."""
+
+    start: Annotated[int, Field(strict=True, ge=0, lt=DAY_MINUTES)]
+    end: Annotated[int, Field(strict=True, ge=0, le=DAY_MINUTES)]
+
+    def holds(self, minute: int) -> bool:
+        if self.start <= self.end:
+            return self.start <= minute < self.end
+        return minute >= self.start or minute < self.end
+
+
+class Campaign(Body):
+    """`places` are names that boxes carry in their config; none means everywhere. `weekdays`: 0 is Monday."""
+
+    id: Id
+    owner: Code
+    slot: Slot = Slot.IDLE
+    items: Annotated[Sequence[Item], Field(min_length=1, max_length=50)]
+    weight: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
+    starts_at: UnixTime = 0
+    ends_at: UnixTime = 2**40
+    weekdays: Annotated[Sequence[Annotated[int, Field(strict=True, ge=0, le=6)]], Field(max_length=7)] = ()
+    hours: Annotated[Sequence[Hours], Field(max_length=24)] = ()
+    places: Annotated[Sequence[Code], Field(max_length=200)] = ()
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> Self:
+        if self.ends_at <= self.starts_at:
+            raise ValueError("ends before it starts")
+        return self
+
+
+class OpenSlot(Body):
+    """Who may use a slot: the owner of the boxes opens and closes it for others."""
+
+    slot: Slot
+    owners: Annotated[Sequence[Code], Field(max_length=1000)]
+
+
+class Campaigns(Body):
+    """All of them. A slot that is not listed in `open` is closed."""
+
+    version: Annotated[int, Field(strict=True, ge=1)]
+    open: Annotated[Sequence[OpenSlot], Field(max_length=3)]
+    campaigns: Annotated[Sequence[Campaign], Field(max_length=1000)]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        ids = [campaign.id for campaign in self.campaigns]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two campaigns of one id")
+        if len({opened.slot for opened in self.open}) != len(self.open):
+            raise ValueError("a slot twice")
+        return self
+
+    def owners_of(self, slot: Slot) -> frozenset[str]:
+        return frozenset(owner for opened in self.open if opened.slot is slot for owner in opened.owners)
+
+    def targets(self) -> dict[str, Item]:
+        """Every file that a campaign shows, by its target path."""
+        return {item.target: item for campaign in self.campaigns for item in campaign.items}
+
+
+class CampaignsRefused(Exception):
+    """The document is not what it should be; `errors` name every path."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(self.errors))
+
+
+def parse(document: bytes) -> Campaigns:
+    """Raises CampaignsRefused with every error and its path."""
+    if len(document) > MAX_BYTES:
+        raise CampaignsRefused([f"larger than {MAX_BYTES} bytes"])
+    try:
+        return Campaigns.model_validate_json(document)
+    except ValidationError as error:
+        raise CampaignsRefused(
+            [f"{'.'.join(str(part) for part in item['loc']) or 'document'}: {item['msg']}" for item in error.errors()]
+        ) from None

@@ -1,0 +1,210 @@
+"""What is published reaches the box, whole and once; what is wrong with it is named, and what the box has stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from daemon.content.errors import ContentRefused, Why
+from daemon.content.store import ContentStore
+from daemon.content.updating import last_good
+from fleet.content.repository import LIFE, sha256
+from mqtt.campaigns import TARGET
+
+PICTURE = os.urandom(300_000)
+
+
+def test_a_published_file_arrives_and_is_not_fetched_again(site):
+    site.publish({"ads/a.png": PICTURE})
+    first = site.fetch()
+    assert (first.fetched, first.refused) == (1, ())
+    assert site.store.path(sha256(PICTURE)).read_bytes() == PICTURE
+    assert site.fetch().fetched == 0
+    assert sum("a.png" in path for path, _ in site.wrong.asked) == 1
+
+
+def test_what_is_not_named_any_more_is_removed(site):
+    site.publish({"ads/a.png": PICTURE})
+    site.fetch()
+    site.publish({"ads/b.png": b"other"}, version=2)
+    site.fetch()
+    assert [file.name for file in site.store.folder.iterdir()] == [sha256(b"other")]
+
+
+def test_an_empty_repository_is_no_error(site):
+    assert site.fetch().campaigns is None
+
+
+@pytest.mark.parametrize("ignore_range", [False, True], ids=["range", "no range"])
+def test_a_server_that_is_cut_every_64_kib_delivers_in_the_end(site, ignore_range):
+    site.publish({"ads/a.png": PICTURE})
+    site.wrong.ignore_range = ignore_range
+    whys = []
+    for cut in range(65_536, 10 * 65_536, 65_536):
+        site.wrong.cut_after = cut if ignore_range else 65_536
+        outcome = site.fetch()
+        whys += [one.why for one in outcome.refused]
+        if outcome.fetched:
+            break
+    assert whys == [Why.CUT_OFF] * 4
+    assert site.store.path(sha256(PICTURE)).read_bytes() == PICTURE
+    if not ignore_range:
+        ranges = [wanted for path, wanted in site.wrong.asked if path.endswith("a.png")]
+        assert ranges == [None, *(f"bytes={n * 65_536}-" for n in range(1, 5))]
+
+
+def test_a_rolled_back_repository_is_refused_and_the_new_content_stays(site):
+    site.publish({"ads/a.png": b"old"})
+    old = {file.name: file.read_bytes() for file in site.repository.metadata.iterdir()}
+    site.fetch()
+    site.publish({"ads/b.png": PICTURE}, version=2)
+    site.fetch()
+    for name, content in old.items():
+        (site.repository.metadata / name).write_bytes(content)
+    with pytest.raises(ContentRefused) as refused:
+        site.fetch()
+    assert refused.value.why is Why.ROLLED_BACK
+    assert site.store.has(sha256(PICTURE), len(PICTURE))
+    assert last_good(site.box).version == 2
+
+
+def test_a_frozen_repository_is_refused_once_its_timestamp_has_expired(site, calendar):
+    calendar.moment = datetime.now(UTC) - LIFE["timestamp"] - timedelta(hours=1)
+    site.publish({"ads/a.png": PICTURE})
+    with pytest.raises(ContentRefused) as refused:
+        site.fetch()
+    assert refused.value.why is Why.EXPIRED
+    calendar.moment = None
+    assert "timestamp" in site.repository.renew()
+    assert site.fetch().fetched == 1
+
+
+def test_metadata_of_two_versions_mixed_is_refused(site):
+    site.publish({"ads/a.png": b"one"})
+    second = site.repository.metadata / "2.targets.json"
+    before = second.read_bytes()
+    site.publish({"ads/a.png": b"two"}, version=2)
+    (site.repository.metadata / "3.targets.json").write_bytes(before)
+    with pytest.raises(ContentRefused) as refused:
+        site.fetch()
+    assert refused.value.why in (Why.ROLLED_BACK, Why.MISMATCH)
+
+
+def test_metadata_signed_by_another_key_is_refused(site, tmp_path):
+    from fleet.content.repository import Repository
+
+    other = Repository(tmp_path / "thief")
+    other.create()
+    other.publish({"ads/a.png": b"evil"})
+    for file in other.metadata.iterdir():
+        shutil.copy(file, site.repository.metadata / file.name)
+    with pytest.raises(ContentRefused) as refused:
+        site.fetch()
+    assert refused.value.why is Why.FORGED
+
+
+def test_endless_data_is_cut_off_at_what_was_announced(site):
+    site.publish({"ads/a.png": PICTURE})
+    site.wrong.replace["a.png"] = PICTURE * 40
+    outcome = site.fetch()
+    assert [one.why for one in outcome.refused] == [Why.TOO_LARGE]
+    assert not site.store.has(sha256(PICTURE), len(PICTURE))
+    assert sum(f.stat().st_size for f in (site.box / "partial").iterdir()) <= len(PICTURE)
+
+
+def test_endless_metadata_is_cut_off(site):
+    site.wrong.replace["timestamp.json"] = b" " * 10_000_000
+    with pytest.raises(ContentRefused) as refused:
+        site.fetch()
+    assert refused.value.why is Why.TOO_LARGE
+
+
+@pytest.mark.parametrize("wrong", [PICTURE[:-1], b"\0" * len(PICTURE)], ids=["short", "other bytes"])
+def test_wrong_bytes_are_refused_and_not_gone_on_with(site, wrong):
+    site.publish({"ads/a.png": PICTURE})
+    site.wrong.replace["a.png"] = wrong
+    assert [one.why for one in site.fetch().refused] == [Why.MISMATCH]
+    site.wrong.replace.clear()
+    assert site.fetch().fetched == 1
+
+
+def test_one_missing_file_does_not_keep_the_others_away(site):
+    site.publish({"ads/a.png": PICTURE, "ads/b.png": b"b"})
+    site.wrong.cut_after = 100_000
+    outcome = site.fetch()
+    assert outcome.fetched == 1
+    assert [one.what for one in outcome.refused] == ["ads/a.png"]
+
+
+def test_content_over_the_quota_is_named_and_what_fits_is_had(site):
+    site.store = ContentStore(site.store.folder, 100_000)
+    site.publish({"ads/a.png": PICTURE, "ads/b.png": b"b"})
+    outcome = site.fetch()
+    assert outcome.fetched == 1
+    assert [one.why for one in outcome.refused] == [Why.OVER_QUOTA]
+
+
+def test_a_document_with_errors_is_refused_with_their_paths_and_the_last_good_one_stays(site):
+    site.publish({"ads/a.png": PICTURE})
+    site.fetch()
+    site.publish({"ads/a.png": PICTURE}, version=2, weight=0)
+    with pytest.raises(ContentRefused, match=r"campaigns\.0\.weight") as refused:
+        site.fetch()
+    assert refused.value.why is Why.BAD_DOCUMENT
+    assert last_good(site.box).version == 1
+
+
+def test_a_document_that_names_other_bytes_than_are_signed_shows_nothing(site):
+    site.publish({"ads/a.png": PICTURE})
+    document = json.loads(site.repository.content(TARGET))
+    document["campaigns"][0]["items"][0]["sha256"] = "0" * 64
+    site.repository.publish({TARGET: json.dumps(document).encode()})
+    assert [one.why for one in site.fetch().refused] == [Why.MISMATCH]
+
+
+def test_nobody_there_is_named(site):
+    site.url = "http://127.0.0.1:9"
+    with pytest.raises(ContentRefused) as refused:
+        site.fetch()
+    assert refused.value.why is Why.UNREACHABLE
+
+
+def test_a_full_disk_is_named_and_what_was_there_stays(site, tmp_path):
+    site.publish({"ads/a.png": b"small"})
+    site.fetch()
+    site.publish({"ads/a.png": b"small", "ads/b.png": PICTURE}, version=2)
+    # A file system of 128 KiB in place of the folder that downloads go to.
+    partial = site.box / "partial"
+    shutil.rmtree(partial)
+    partial.mkdir()
+    if os.geteuid() != 0 or os.system(f"mount -t tmpfs -o size=128k tmpfs {partial}") != 0:
+        pytest.skip("mounting a small file system needs root and leave to mount")
+    try:
+        outcome = site.fetch()
+        assert [one.why for one in outcome.refused] == [Why.NO_ROOM]
+        assert site.store.has(sha256(b"small"), 5)
+    finally:
+        os.system(f"umount {partial}")
+    assert site.fetch().fetched == 1
+
+
+def test_a_cap_on_the_bandwidth_holds(site):
+    import time
+
+    site.publish({"ads/a.png": PICTURE})
+    began = time.monotonic()
+    site.fetch(bytes_per_s=400_000)
+    assert time.monotonic() - began > len(PICTURE) / 400_000 * 0.8
+
+
+def test_a_crash_between_targets_and_timestamp_published_nothing(site):
+    site.publish({"ads/a.png": b"one"})
+    before = site.repository.published()
+    (site.repository.metadata / "3.targets.json").write_bytes(b"half written")
+    assert site.repository.published() == before
+    site.publish({"ads/a.png": b"two"}, version=2)
+    assert site.fetch().campaigns.version == 2
