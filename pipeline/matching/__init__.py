@@ -1,0 +1,1 @@
+"""1:N search. Import from `pipeline.match`."""
