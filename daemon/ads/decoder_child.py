@@ -1,0 +1,117 @@
+"""The decoder's process: opens one file at a time and draws its frames into memory that the daemon gave it.
+
+    python -m daemon.ads.decoder_child MEMORY_FD WIDTH HEIGHT
+
+One JSON line in, one out. In: `{"open": path, "kind": "picture"|"video"}`, then `{"next": true}` for each further frame
+of a video. Out: `{"frame": seconds}` (when it is due, from the start), `{"end": true}`, or `{"bad": why}`.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from daemon.ads.confinement import NotConfined, confine, die_with_parent
+
+MEMORY_BYTES = 1024 * 1024 * 1024  # address space, most of it the libraries'
+CPU_S = 24 * 3600  # a backstop: that a single frame takes too long is the parent's to see
+MAX_PIXELS = 40_000_000
+MAX_VIDEO_SIDE = 1920
+FORMATS = ("JPEG", "PNG", "WEBP")
+CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+
+Frames = Iterator[tuple[float, Image.Image]]
+
+
+class BadFile(Exception):
+    """Not a file that is shown; the text says why."""
+
+
+def main() -> int:
+    handle, width, height = (int(word) for word in sys.argv[1:4])
+    die_with_parent()
+    memory = mmap.mmap(handle, width * height * 3)
+    canvas = np.ndarray((height, width, 3), np.uint8, memory)
+    av = _codecs()  # before the walls go up
+    try:
+        confine(MEMORY_BYTES, CPU_S)
+    except NotConfined as refused:
+        _say({"bad": f"the decoder can't be confined ({refused.why})"})
+        return 1
+    frames: Frames = iter(())
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        try:
+            if "open" in wanted:
+                frames = _video(av, wanted["open"]) if wanted["kind"] == "video" else _picture(wanted["open"])
+            due, picture = next(frames)
+            _draw(picture, canvas)
+            _say({"frame": due})
+        except StopIteration:
+            _say({"end": True})
+        except (BadFile, UnidentifiedImageError) as bad:
+            _say({"bad": str(bad)[:200]})
+        except MemoryError:
+            _say({"bad": "needs more memory than a file may"})
+        except Exception as fault:  # a decoder may raise anything over a broken file
+            _say({"bad": f"{type(fault).__name__}: {fault}"[:200]})
+    return 0
+
+
+def _codecs() -> Any:
+    """PyAV, or None: a box without it shows pictures only."""
+    try:
+        import av
+        import av.video.reformatter
+    except ImportError:
+        return None
+    return av
+
+
+def _picture(path: str) -> Frames:
+    with Image.open(path, formats=FORMATS) as picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise BadFile(f"{picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are shown")
+        yield 0.0, picture.convert("RGB")
+
+
+def _video(av: Any, path: str) -> Frames:
+    if av is None:
+        raise BadFile("this box has no video decoder (the package's extra `video`)")
+    with av.open(path, metadata_errors="ignore") as container:
+        if container.format.name not in CONTAINERS:
+            raise BadFile(f"{container.format.name} is not shown; MP4 and WebM are")
+        if not container.streams.video:
+            raise BadFile("no video in it")
+        stream = container.streams.video[0]
+        if max(stream.width, stream.height) > MAX_VIDEO_SIDE:
+            raise BadFile(f"{stream.width} x {stream.height}; at most {MAX_VIDEO_SIDE} a side are shown")
+        stream.thread_count = 1
+        for frame in container.decode(stream):
+            yield float(frame.time or 0.0), frame.to_image()
+
+
+def _draw(picture: Image.Image, canvas: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    """Whole, as large as it fits, on black."""
+    height, width, _ = canvas.shape
+    scale = min(width / picture.width, height / picture.height)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    fitted = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    canvas[:] = 0
+    canvas[top : top + size[1], left : left + size[0]] = np.asarray(fitted)
+
+
+def _say(words: dict[str, Any]) -> None:
+    os.write(1, json.dumps(words).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
