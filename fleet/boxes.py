@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from fleet import accounts
 from fleet.errors import BoxUnknown, RequestRefused
 from mqtt.identity import box_id_from_key, parse_public_pem, public_pem
+
+GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -31,6 +34,13 @@ def add(tx: sqlite3.Connection, public: Ed25519PublicKey, name: str, merchant: s
         (box, name, public_pem(public), merchant, now),
     )
     return box
+
+
+def put_into_group(tx: sqlite3.Connection, box: str, group: str, tenant: str | None) -> None:
+    """Where its config's layers come from. Raises RequestRefused."""
+    if any(GROUP.fullmatch(name) is None for name in (group, tenant) if name is not None):
+        raise RequestRefused("a group or tenant", "its name is a-z, 0-9 and -, up to 32 characters")
+    tx.execute("UPDATE boxes SET box_group = ?, tenant = coalesce(?, tenant) WHERE id = ?", (group, tenant, box))
 
 
 def revoke(tx: sqlite3.Connection, box: str, now: int) -> None:
@@ -93,7 +103,8 @@ def listing(tx: sqlite3.Connection) -> list[dict[str, Any]]:
     rows = tx.execute("SELECT * FROM boxes ORDER BY added_at, id")
     return [
         {
-            "id": row["id"], "name": row["name"], "merchant": row["merchant"], "added_at": row["added_at"],
+            "id": row["id"], "name": row["name"], "merchant": row["merchant"], "tenant": row["tenant"],
+            "group": row["box_group"], "added_at": row["added_at"],
             "revoked_at": row["revoked_at"], "online": bool(row["online"]), "seen_at": row["seen_at"],
             "state": json.loads(row["state"]) if row["state"] else None,
         }

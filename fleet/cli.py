@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fleet import operator_cli
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
 from fleet.fail_mode import FailMode
 from fleet.state import default_folder
@@ -99,6 +100,15 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     add.set_defaults(act=_of("actions", "box_add"))
     listing = command("list", "All boxes and what they last said.", "  kingfisher-fleet box list", within)
     listing.set_defaults(act=_of("actions", "box_list"))
+    grouping = command(
+        "group", "Put a box into a group, and into a tenant: the layers that its config comes from.",
+        "  kingfisher-fleet box group counter-1 canteen\n  kingfisher-fleet box group counter-1 canteen --tenant north",
+        within,
+    )  # fmt: skip
+    grouping.add_argument("box", metavar="BOX")
+    grouping.add_argument("group", metavar="GROUP")
+    grouping.add_argument("--tenant", help="stays as it is where none is given")
+    grouping.set_defaults(act=_of("rollout.actions", "box_group"))
     revoke = command("revoke", "Never believe this box's key again.", "  kingfisher-fleet box revoke kf-...", within)
     revoke.add_argument("box", metavar="BOX")
     revoke.set_defaults(act=_of("actions", "box_revoke"))
@@ -215,6 +225,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     show.add_argument("--limit", type=_count, default=20, help="default: %(default)s")
     show.set_defaults(act=_of("actions", "ledger_show"))
 
+    operator_cli.add(command, _of)
     if command_word not in commands.choices:
         from fleet import technician_cli  # the certificates' and tickets' libraries take their time
 

@@ -21,11 +21,12 @@ from fleet.desk import Desk
 from fleet.errors import AddressRefused, AmountRefused, BoxUnknown, FleetError, NotFound, RequestRefused
 from fleet.gateway import Gateway
 from fleet.money import parse_amount
+from fleet.rollout.routes import RolloutRoutes
 from mqtt.schemas import Handle
 
 T = TypeVar("T")
 WEB = Path(__file__).parent / "web"
-MAX_BODY_BYTES = 16 * 1024
+MAX_BODY_BYTES = 64 * 1024
 TILL, API = "till", "api"
 
 _HEADERS = {
@@ -91,6 +92,7 @@ class Door:
         for path, name in (("/till", "till.html"), ("/till.css", "till.css"), ("/till.js", "till.js")):
             app.router.add_get(path, _file(name))
         app.router.add_get("/till-font.otf", _font)
+        RolloutRoutes(self._gateway.rollouts, self._gateway.now, self._read_for_operator, self._do).add(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         try:
@@ -145,6 +147,16 @@ class Door:
             raise web.HTTPUnauthorized(text="send Authorization: Bearer TOKEN (see api_token in the state folder)")
         if matches[0] not in who:
             raise web.HTTPForbidden(text="the till's token may not do this")
+
+    async def _read_for_operator(self, request: web.Request) -> Any:
+        """The request's body, where it has one: settings, in which a fraction is no amount."""
+        self._allow(request, API)
+        if request.method == "GET":
+            return None
+        try:
+            return await request.json()
+        except (ValueError, RecursionError) as error:
+            raise RequestRefused("reading the request", "not JSON") from error
 
     # --- what can be asked ----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any
 from fleet import accounts, audit, box_orders, boxes, commands, order_view, orders
 from fleet.acquirer import Acquirer
 from fleet.database import INBOX, OUTBOX
+from fleet.rollout.books import Rollouts
 from fleet.settlement import CAPTURE_WINDOW_S, Confirmed, Settlement, unconfirmed, waiting
 from mqtt import topics
 from mqtt.envelope import Claims, Limits, Signer, TrustedKey, Verifier
@@ -26,6 +27,8 @@ from mqtt.schemas import (
     Body,
     CheckpointBody,
     CommandBody,
+    ConfigBody,
+    ConfigReportBody,
     EventBody,
     EvidenceBody,
     OrderBody,
@@ -56,9 +59,11 @@ class Gateway:
     settle_later: Callable[[str, int], None]
     refused: Counter[str] = field(default_factory=Counter)
     _settlement: Settlement = field(init=False)
+    rollouts: Rollouts = field(init=False)
 
     def __post_init__(self) -> None:
         self._settlement = Settlement(self.acquirer)
+        self.rollouts = Rollouts(self._send_config)
 
     # --- from the boxes -------------------------------------------------------------------------------------------
 
@@ -110,10 +115,13 @@ class Gateway:
                 if boxes.note_state(tx, box, body, claims.iat, now) and body.online:
                     self._note_settled(tx, box, body, claims.iat)
                     self._send_what_is_missing(tx, box, body)
+                    self.rollouts.note_state(tx, box, body, now)
             case EventBody():
                 self._note_event(tx, box, body)
             case CheckpointBody() | EvidenceBody():
                 self._note_audit(tx, box, body, payload.decode("ascii"))
+            case ConfigReportBody():
+                self.rollouts.note_report(tx, box, body, now)
             case TimeRequestBody(nonce=nonce):
                 time_body = TimeBody(nonce=nonce, now=now)
                 self._put(tx, box, "time", time_body, now + TIME_LIFE_S, Priority.CONTROL)
@@ -190,12 +198,15 @@ class Gateway:
         """After a start: whatever was being asked when the last process ended is asked again."""
         for order_id, attempt in waiting(tx, received_before=self.now() + 1):
             self.settle_later(order_id, attempt)
+        self.rollouts.take_up(tx, self.now())
 
     def sweep(self, tx: sqlite3.Connection) -> None:
         """Now and then: attempts the acquirer never answered, and what need not be remembered any more."""
         now = self.now()
         for order_id, attempt in waiting(tx, received_before=now - CAPTURE_WINDOW_S):
             self.settle(tx, order_id, attempt)
+        self.rollouts.advance(tx, now)
+        self.rollouts.resend(tx, now)
         INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)
 
@@ -264,6 +275,9 @@ class Gateway:
         outbox_id = self._put(tx, box, "order", order, order.expires_at, Priority.MONEY)
         orders.note_queued(tx, order.order_id, outbox_id)
 
+    def _send_config(self, tx: sqlite3.Connection, box: str, body: ConfigBody) -> None:
+        self._put(tx, box, "config", body, self.now() + ANSWER_LIFE_S, Priority.CONTROL)
+
     def _answer(self, tx: sqlite3.Connection, box: str, answer: PayAnswerBody) -> None:
         log.info(
             "event=answer box=%s order=%s attempt=%d status=%s reason=%s",
@@ -276,7 +290,7 @@ class Gateway:
         tx: sqlite3.Connection,
         box: str,
         typ: str,
-        body: OrderBody | CommandBody | PayAnswerBody | TimeBody,
+        body: OrderBody | CommandBody | ConfigBody | PayAnswerBody | TimeBody,
         expires_at: int,
         priority: Priority,
     ) -> int:

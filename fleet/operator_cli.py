@@ -1,0 +1,80 @@
+"""`kingfisher-fleet config`: the grammar of what an operator of many boxes types. `fleet.rollout.actions` does it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+Command = Callable[..., argparse.ArgumentParser]
+Act = Callable[[str, str], Callable[[argparse.Namespace], int]]
+
+
+def add(command: Command, of: Act) -> None:
+    """Adds these commands to the parser that `command` belongs to; `of(module, name)` is an action, imported late."""
+    config = command(
+        "config",
+        "What the boxes are to go by: pushed in waves, watched, rolled back.",
+        "  kingfisher-fleet config push canteen.toml --group canteen --canary 1,10,100 --halt-on 2%\n"
+        "  kingfisher-fleet config status\n  kingfisher-fleet config rollback 3",
+    )
+    within = config.add_subparsers(dest="config_command", required=True, metavar="push|status|diff|rollback")
+    push = command(
+        "push",
+        "Make FILE the layer of a tenant, a group or a box: first of a few boxes, then of all.",
+        "  kingfisher-fleet config push canteen.toml --group canteen --canary 1,10,100 --halt-on 2%\n"
+        "  kingfisher-fleet config push one.toml --box counter-1",
+        within,
+    )
+    push.add_argument("file", type=Path, metavar="FILE", help="TOML (or JSON): sections of settings")
+    _scope(push)
+    push.add_argument(
+        "--canary", default="100", metavar="P,P,100", help="waves, in percent of the boxes (default: %(default)s)"
+    )
+    push.add_argument(
+        "--halt-on", default="0%", metavar="P%", help="halt when more than this share fails (default: %(default)s)"
+    )
+    push.add_argument(
+        "--answer-within-s", type=int, default=900, metavar="S",
+        help="a box that had it and says nothing for so long has failed (default: %(default)s)",
+    )  # fmt: skip
+    push.add_argument("--no-wait", action="store_true", help="begin it and come back at once; it goes on by itself")
+    push.add_argument(
+        "--timeout-s", type=float, default=3600.0, metavar="S", help="of looking on (default: %(default)g)"
+    )
+    push.set_defaults(act=of("rollout.actions", "push"))
+    status = command(
+        "status",
+        "The rollouts; or one of them, box by box.",
+        "  kingfisher-fleet config status\n  kingfisher-fleet config status 3 --follow",
+        within,
+    )
+    status.add_argument("rollout", type=int, nargs="?", metavar="ROLLOUT")
+    status.add_argument("--follow", action="store_true", help="look on until it ends")
+    status.add_argument("--limit", type=int, default=20, help="default: %(default)s")
+    status.add_argument("--timeout-s", type=float, default=3600.0, metavar="S", help="of --follow")
+    status.set_defaults(act=of("rollout.actions", "status"))
+    diff = command(
+        "diff",
+        "What FILE would change in a layer; or, without one, the layers of a box and what it made of them.",
+        "  kingfisher-fleet config diff canteen.toml --group canteen\n  kingfisher-fleet config diff --box counter-1",
+        within,
+    )
+    diff.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    _scope(diff)
+    diff.set_defaults(act=of("rollout.actions", "diff"))
+    rollback = command(
+        "rollback",
+        "Give the boxes of a rollout what they had before it, at once.",
+        "  kingfisher-fleet config rollback\n  kingfisher-fleet config rollback 3",
+        within,
+    )
+    rollback.add_argument("rollout", type=int, nargs="?", metavar="ROLLOUT", help="default: the newest")
+    rollback.set_defaults(act=of("rollout.actions", "rollback"))
+
+
+def _scope(to: argparse.ArgumentParser) -> None:
+    which = to.add_mutually_exclusive_group()
+    which.add_argument("--tenant", metavar="NAME")
+    which.add_argument("--group", metavar="NAME", help="see `kingfisher-fleet box group`")
+    which.add_argument("--box", metavar="BOX", help="id or name")

@@ -1,0 +1,1 @@
+"""Configs for many boxes: layers, canaries, and when to stop."""

@@ -1,0 +1,286 @@
+"""Configs in the fleet's database: layers, rollouts, and what each box is to have. All in the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fleet.errors import NotFound, RequestRefused
+from fleet.rollout import plan
+from fleet.rollout.layers import SCOPES, Settings, merged
+from fleet.rollout.plan import Member, Next
+from mqtt.schemas import ConfigBody, ConfigReportBody, StateBody
+
+log = logging.getLogger("fleet.rollout")
+
+FINAL = ("applied", "rejected", "rolled_back")
+ASK_AGAIN_S = 120  # a box that had its config and has not said what became of it
+
+Send = Callable[[sqlite3.Connection, str, ConfigBody], None]  # (tx, box, body): signed and put into the outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What an operator wants: these settings as the layer of this scope, by waves."""
+
+    scope: str
+    name: str
+    settings: Settings
+    waves: Sequence[float]
+    halt_percent: float
+    answer_within_s: int
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """The gateway's; `send` puts a signed config into the outbox of the same transaction."""
+
+    send: Send
+
+    # ---- what an operator does --------------------------------------------------------------------------------------
+
+    def push(self, tx: sqlite3.Connection, wanted: Push, now: int) -> int:
+        """Begins a rollout; its id. One that still runs on the same layer ends. Raises RequestRefused."""
+        plan.check_waves(wanted.waves)
+        boxes = in_scope(tx, wanted.scope, wanted.name)
+        if not boxes:
+            raise RequestRefused("pushing a config", f"no box is in {wanted.scope} {wanted.name}")
+        before = _layer(tx, wanted.scope, wanted.name)
+        tx.execute(
+            "UPDATE rollouts SET state = 'superseded', ended_at = ?, why = 'another was pushed'"
+            " WHERE scope = ? AND name = ? AND state IN ('running', 'halted')",
+            (now, wanted.scope, wanted.name),
+        )
+        row = tx.execute(
+            "INSERT INTO rollouts (scope, name, settings, before, waves, halt_percent, answer_within_s, wave, state,"
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 'running', ?) RETURNING id",
+            (
+                wanted.scope, wanted.name, json.dumps(wanted.settings), json.dumps(before or {}),
+                json.dumps(list(wanted.waves)), wanted.halt_percent, wanted.answer_within_s, now,
+            ),
+        ).fetchone()  # fmt: skip
+        rollout = int(row[0])
+        for box, wave in plan.arrange(boxes, wanted.waves, rollout).items():
+            tx.execute("INSERT INTO rollout_boxes (rollout, box, wave) VALUES (?, ?, ?)", (rollout, box, wave))
+        log.info("event=rollout id=%d %s=%s boxes=%d", rollout, wanted.scope, wanted.name, len(boxes))
+        self.reconcile(tx, boxes, now)
+        self.advance(tx, now)
+        return rollout
+
+    def roll_back(self, tx: sqlite3.Connection, rollout: int, now: int) -> None:
+        """All its boxes get what the layers were before it, at once, as a new version. Raises NotFound,
+        RequestRefused where something newer stands on it."""
+        row = _rollout(tx, rollout)
+        newer = tx.execute(
+            "SELECT id FROM rollouts WHERE scope = ? AND name = ? AND id > ? AND state <> 'rolled_back'",
+            (row["scope"], row["name"], rollout),
+        ).fetchone()
+        if row["state"] in ("rolled_back", "superseded") or newer is not None:
+            why = f"rollout {newer[0]} came after it" if newer else f"it is {row['state'].replace('_', ' ')} already"
+            raise RequestRefused(f"rolling back rollout {rollout}", why)
+        if row["state"] == "done":
+            _set_layer(tx, row["scope"], row["name"], json.loads(row["before"]), now)
+        tx.execute(
+            "UPDATE rollouts SET state = 'rolled_back', ended_at = ?, why = 'asked for' WHERE id = ?", (now, rollout)
+        )
+        self.reconcile(tx, in_scope(tx, row["scope"], row["name"]), now)
+
+    # ---- what boxes say ---------------------------------------------------------------------------------------------
+
+    def note_report(self, tx: sqlite3.Connection, box: str, report: ConfigReportBody, now: int) -> None:
+        """Of the newest version only: what a box says of an older one is history."""
+        errors = json.dumps([[fault.path, fault.why] for fault in report.errors])
+        log.info("event=config_report box=%s version=%d outcome=%s", box, report.version, report.outcome)
+        changed = tx.execute(
+            "UPDATE config_desired SET outcome = ?, reason = ?, errors = ?, running = ?, reported_at = ?"
+            " WHERE box = ? AND version = ? AND (outcome IS NULL OR outcome = 'trial' OR ? <> 'trial')",
+            (report.outcome, report.reason, errors, report.running, now, box, report.version, report.outcome),
+        ).rowcount
+        if not changed:
+            return
+        ended = now if report.outcome in FINAL else None
+        tx.execute(
+            "UPDATE rollout_boxes SET outcome = ?, reason = ?, errors = ?, ended_at = ? WHERE box = ? AND version = ?",
+            (report.outcome, report.reason, errors, ended, box, report.version),
+        )
+        self.advance(tx, now)
+
+    def note_state(self, tx: sqlite3.Connection, box: str, state: StateBody, now: int) -> None:
+        """A box is back: what it has not seen is sent, and what it has not told of is asked for. One that has seen more
+        than these books know (they were put back) gets what it shall have as something newer still."""
+        row = tx.execute("SELECT * FROM config_desired WHERE box = ?", (box,)).fetchone()
+        seen = state.versions.get("config_seen", 0)
+        if row is None or not isinstance(seen, int):
+            return
+        if seen > row["version"]:
+            self._desire(tx, box, json.loads(row["settings"]), seen + 1, now)
+        elif seen < row["version"] or row["outcome"] not in FINAL:
+            self._send(tx, box, row["version"], json.loads(row["settings"]), now)
+
+    def resend(self, tx: sqlite3.Connection, now: int) -> None:
+        """After a reconnect to the broker, and now and then: to boxes that are there and have not answered."""
+        rows = tx.execute(
+            "SELECT d.* FROM config_desired d JOIN boxes b ON b.id = d.box WHERE b.online = 1 AND b.revoked_at IS NULL"
+            " AND d.outcome IS NULL AND d.asked_at <= ?",
+            (now - ASK_AGAIN_S,),
+        ).fetchall()
+        for row in rows:
+            self._send(tx, row["box"], row["version"], json.loads(row["settings"]), now)
+
+    def take_up(self, tx: sqlite3.Connection, now: int) -> None:
+        """After a start: boxes may have been moved between groups while no gateway ran."""
+        rows = tx.execute("SELECT id FROM boxes WHERE revoked_at IS NULL").fetchall()
+        self.reconcile(tx, [row["id"] for row in rows], now)
+        self.advance(tx, now)
+
+    # ---- what follows -----------------------------------------------------------------------------------------------
+
+    def advance(self, tx: sqlite3.Connection, now: int) -> None:
+        """Every running rollout goes as far as what is known allows."""
+        for row in tx.execute("SELECT * FROM rollouts WHERE state = 'running'").fetchall():
+            self._give_up_on_silent(tx, row, now)
+            waves = len(json.loads(row["waves"]))
+            decision = plan.decide(members(tx, row["id"]), row["wave"], waves, row["halt_percent"])
+            match decision.next:
+                case Next.HALT:
+                    log.warning("event=rollout_halted id=%d why=%s", row["id"], decision.why)
+                    tx.execute(
+                        "UPDATE rollouts SET state = 'halted', why = ?, ended_at = ? WHERE id = ?",
+                        (decision.why, now, row["id"]),
+                    )
+                case Next.GO_ON:
+                    tx.execute("UPDATE rollouts SET wave = wave + 1, why = '' WHERE id = ?", (row["id"],))
+                    self.reconcile(tx, in_scope(tx, row["scope"], row["name"]), now)
+                    self.advance(tx, now)
+                    return
+                case Next.DONE:
+                    tx.execute(
+                        "UPDATE rollouts SET state = 'done', why = ?, ended_at = ? WHERE id = ?",
+                        (decision.why, now, row["id"]),
+                    )
+                    _set_layer(tx, row["scope"], row["name"], json.loads(row["settings"]), now)
+                case Next.WAIT:
+                    tx.execute("UPDATE rollouts SET why = ? WHERE id = ?", (decision.why, row["id"]))
+
+    def reconcile(self, tx: sqlite3.Connection, boxes: Sequence[str] | dict[str, bool], now: int) -> None:
+        """Each of these boxes is to have what its layers say: a new version where that is not what it has."""
+        for box in boxes:
+            wanted = effective(tx, box)
+            row = tx.execute("SELECT version, settings FROM config_desired WHERE box = ?", (box,)).fetchone()
+            if row is None and not wanted:
+                version = None
+            elif row is None or json.loads(row["settings"]) != wanted:
+                version = self._desire(tx, box, wanted, max(_seen(tx, box), row["version"] if row else 0) + 1, now)
+            else:
+                version = row["version"]
+            self._tie(tx, box, version, now)
+
+    def _desire(self, tx: sqlite3.Connection, box: str, settings: Settings, version: int, now: int) -> int:
+        tx.execute(
+            "INSERT INTO config_desired (box, version, settings, asked_at) VALUES (?, ?, ?, ?) ON CONFLICT (box)"
+            " DO UPDATE SET version = excluded.version, settings = excluded.settings, outcome = NULL, reason = NULL,"
+            " errors = NULL, reported_at = NULL",
+            (box, version, json.dumps(settings), now),
+        )
+        self._send(tx, box, version, settings, now)
+        self._tie(tx, box, version, now, again=True)
+        return version
+
+    def _tie(self, tx: sqlite3.Connection, box: str, version: int | None, now: int, *, again: bool = False) -> None:
+        """The rollouts that have reached this box wait for what it says of this version."""
+        row = tx.execute("SELECT outcome, reason, errors FROM config_desired WHERE box = ?", (box,)).fetchone()
+        outcome = ("applied", None, None) if row is None else tuple(row)
+        tx.execute(
+            "UPDATE rollout_boxes SET version = ?, sent_at = ?, outcome = ?, reason = ?, errors = ?, ended_at = ?"
+            " WHERE box = ? AND (version IS NULL OR (? AND ended_at IS NULL)) AND rollout IN"
+            " (SELECT id FROM rollouts WHERE state = 'running' AND wave >= rollout_boxes.wave)",
+            (version, now, *outcome, now if outcome[0] in FINAL else None, box, again),
+        )
+
+    def _send(self, tx: sqlite3.Connection, box: str, version: int, settings: Settings, now: int) -> None:
+        tx.execute("UPDATE config_desired SET asked_at = ? WHERE box = ?", (now, box))
+        self.send(tx, box, ConfigBody.model_validate({"version": version, "settings": settings}))
+
+    @staticmethod
+    def _give_up_on_silent(tx: sqlite3.Connection, row: sqlite3.Row, now: int) -> None:
+        """A box that was heard after the config went out, or took it on trial, owes an answer."""
+        tx.execute(
+            "UPDATE rollout_boxes SET outcome = 'silent', ended_at = ? WHERE rollout = ? AND sent_at <= ?"
+            " AND (outcome = 'trial' OR (outcome IS NULL AND box IN"
+            " (SELECT id FROM boxes WHERE online = 1 OR seen_at >= rollout_boxes.sent_at)))",
+            (now, row["id"], now - row["answer_within_s"]),
+        )
+
+
+def effective(tx: sqlite3.Connection, box: str) -> dict[str, dict[str, Any]]:
+    """What the layers say of this box, with the rollouts that have reached it."""
+    row = tx.execute("SELECT tenant, box_group FROM boxes WHERE id = ?", (box,)).fetchone()
+    names = {"tenant": row["tenant"], "group": row["box_group"], "box": box}
+    return merged(_candidate(tx, scope, names[scope], box) or _layer(tx, scope, names[scope]) or {} for scope in SCOPES)
+
+
+def in_scope(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, bool]:
+    """The boxes of a layer, and whether each is online."""
+    columns = {"tenant": "tenant", "group": "box_group", "box": "id"}
+    if scope not in columns:
+        raise RequestRefused(f"scope {scope[:20]!r}", "tenant, group or box")
+    rows = tx.execute(
+        f"SELECT id, online FROM boxes WHERE {columns[scope]} = ? AND revoked_at IS NULL ORDER BY id",
+        (name,),
+    )
+    return {row["id"]: bool(row["online"]) for row in rows}
+
+
+def members(tx: sqlite3.Connection, rollout: int) -> list[Member]:
+    rows = tx.execute(
+        "SELECT r.box, r.wave, r.outcome, b.online FROM rollout_boxes r JOIN boxes b ON b.id = r.box"
+        " WHERE r.rollout = ? AND b.revoked_at IS NULL",
+        (rollout,),
+    )
+    return [Member(row["box"], row["wave"], row["outcome"], bool(row["online"])) for row in rows]
+
+
+def layer(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, Any]:
+    """What this layer sets now, without what is only being tried."""
+    return _layer(tx, scope, name) or {}
+
+
+def _layer(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, Any] | None:
+    row = tx.execute("SELECT settings FROM config_layers WHERE scope = ? AND name = ?", (scope, name)).fetchone()
+    return dict(json.loads(row["settings"])) if row else None
+
+
+def _set_layer(tx: sqlite3.Connection, scope: str, name: str, settings: Settings, now: int) -> None:
+    tx.execute(
+        "INSERT INTO config_layers (scope, name, settings, changed_at) VALUES (?, ?, ?, ?) ON CONFLICT (scope, name)"
+        " DO UPDATE SET settings = excluded.settings, changed_at = excluded.changed_at",
+        (scope, name, json.dumps(settings), now),
+    )
+
+
+def _candidate(tx: sqlite3.Connection, scope: str, name: str, box: str) -> dict[str, Any] | None:
+    row = tx.execute(
+        "SELECT o.settings FROM rollouts o JOIN rollout_boxes r ON r.rollout = o.id WHERE o.scope = ? AND o.name = ?"
+        " AND o.state IN ('running', 'halted') AND r.box = ? AND r.wave <= o.wave",
+        (scope, name, box),
+    ).fetchone()
+    return dict(json.loads(row["settings"])) if row else None
+
+
+def _rollout(tx: sqlite3.Connection, rollout: int) -> sqlite3.Row:
+    row: sqlite3.Row | None = tx.execute("SELECT * FROM rollouts WHERE id = ?", (rollout,)).fetchone()
+    if row is None:
+        raise NotFound(f"rollout {rollout}", "never begun", "see `kingfisher-fleet config status`")
+    return row
+
+
+def _seen(tx: sqlite3.Connection, box: str) -> int:
+    """The newest version that this box says it has seen."""
+    row = tx.execute("SELECT state FROM boxes WHERE id = ?", (box,)).fetchone()
+    state = json.loads(row["state"]) if row and row["state"] else {}
+    seen = state.get("versions", {}).get("config_seen", 0)
+    return seen if isinstance(seen, int) else 0
