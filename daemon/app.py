@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +35,7 @@ from daemon.evidence import shelf
 from daemon.evidence.record import Grounds, fingerprint
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
+from daemon.health.standing_faults import forget_faults, standing_faults
 from daemon.keypad_watch import KeypadWatch
 from daemon.live_settings import LiveSettings
 from daemon.logs import ForwardingHandler, note
@@ -45,7 +46,8 @@ from daemon.payment.policy import Policy
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import Rules
 from daemon.screen.views import Condition
-from hal.drivers import Rig, build_camera, build_keypad, open_display, open_lamp, open_voice
+from hal.drivers import Rig, build_camera, build_display, build_keypad, open_lamp, open_voice
+from hal.errors import HalError
 from hal.virtual.display import VirtualDisplayOptions
 from mqtt.identity import load_or_create_private_key, load_public_key
 from mqtt.inbox import Inbox
@@ -102,7 +104,9 @@ def run(loaded: Loaded, path: Path) -> int:
             trusted = TrustedClock(db.run(clock.load_floor))
         with start.part("devices"):
             rig = Rig(_virtual_box(config, parts))
-            display = open_display(config.devices.display, rig)
+            display = build_display(config.devices.display, rig)
+            with suppress(HalError):  # the painter says so, and goes on trying
+                display.open()
             parts.callback(display.close)
             lamp = open_lamp(config.devices.lamp, rig)
             parts.callback(lamp.close)
@@ -155,7 +159,7 @@ def run(loaded: Loaded, path: Path) -> int:
             )
             parts.callback(keypad.stop)
             keypad.start()
-        for name, why in members.conditions().items():
+        for name, why in {**members.conditions(), **standing_faults()}.items():
             queue.put(ConditionChanged(name, True, why))
         if not trusted.trusted:
             queue.put(ConditionChanged(Condition.NO_CLOCK, True, "the system clock is behind the last trusted time"))
@@ -168,7 +172,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 in_force=lambda: applier.config, board=board, db=db, clock=trusted, link=link, members=members,
                 logs=logs,
                 store=StoreDesk(members, db, trusted, state, lambda *news: queue.put(ConditionChanged(*news))),
-                display_size=display.size, tls=_tls(config.broker), model_hash=engine.model_hash,
+                display_size=lambda: display.size, tls=_tls(config.broker), model_hash=engine.model_hash,
                 software=version("kingfisher"), send=queue.put, restart=lambda: _begin_anew(again, queue),
                 began_s=time.monotonic(),
             )  # fmt: skip
@@ -191,6 +195,7 @@ def run(loaded: Loaded, path: Path) -> int:
         threading.excepthook = lambda died: queue.put_urgent(Stop(_obituary(died)))
         total = sum(start.took_ms.values())
         breakdown = ",".join(f"{name}:{ms:.1f}" for name, ms in start.took_ms.items())
+        forget_faults()
         note(log, "ready", box=link.box_id, payers=len(members), total_ms=round(total, 1), parts_ms=breakdown)
         fault = box.run()
         return 1 if fault else RESTART if again.is_set() else 0

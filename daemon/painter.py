@@ -33,11 +33,12 @@ class Painter:
     ) -> None:
         self._display, self._locale, self._theme = display, locale, theme
         self._on_state = on_state
-        self._renderer = Renderer(display.size)
+        self._renderer = Renderer(display.size) if all(display.size) else None
         self._changed = threading.Condition()
         self._view: View | None = None
         self._preview: Pixels | None = None
         self._held: Pixels | None = None
+        self._advert: tuple[type[View], Pixels] | None = None
         self._dirty = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
@@ -78,6 +79,14 @@ class Painter:
             self._held, self._dirty = pixels, self._view is not None
             self._changed.notify()
 
+    def advertise(self, view: type[View], pixels: Pixels | None) -> None:
+        """Shows `pixels` (H, W, 3) RGB in place of any view of this kind, until another kind of view or None comes.
+        Whoever walks up to the box changes the view: so nothing else is needed to make an advertisement give way."""
+        with self._changed:
+            self._advert = (view, pixels) if pixels is not None else None
+            self._dirty = self._dirty or isinstance(self._view, view)
+            self._changed.notify()
+
     def stop(self) -> None:
         """Paints what is still due, then ends. May be called twice."""
         with self._changed:
@@ -94,12 +103,11 @@ class Painter:
                 if self._stopping and not self._dirty:
                     return
                 view, preview, held, self._dirty = self._view, self._preview, self._held, False
+                if held is None and self._advert is not None and isinstance(view, self._advert[0]):
+                    held = self._advert[1]
             assert view is not None
-            drawn = scene(view, self._locale, self._theme, self._display.size, time.monotonic())
-            animated = drawn.animated
-            pixels = held if held is not None else self._renderer.render(drawn, preview)
             try:
-                self._display.show(pixels)
+                animated = self._paint(view, preview, held)
                 if not working:
                     working = True
                     self._on_state(True, "")
@@ -109,6 +117,17 @@ class Painter:
                     note(log, "display_failed", logging.ERROR, why=error.why, hint=error.hint)
                     self._on_state(False, error.why)
                 self._reopen()
+
+    def _paint(self, view: View, preview: Pixels | None, held: Pixels | None) -> bool:
+        """Whether the view moves by itself. Raises HalError."""
+        if not all(self._display.size):  # it has never been there
+            self._display.open()
+        size = self._display.size
+        if self._renderer is None or self._renderer.size != size:
+            self._renderer = Renderer(size)  # it came late, or another one was plugged in
+        drawn = scene(view, self._locale, self._theme, size, time.monotonic())
+        self._display.show(held if held is not None else self._renderer.render(drawn, preview))
+        return drawn.animated
 
     def _reopen(self) -> None:
         with self._changed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sqlite3
 import sys
 import time
 from contextlib import suppress
@@ -13,8 +14,9 @@ from typing import Any
 
 from daemon.config import generations
 from daemon.config.load import load_all, locate_state
-from daemon.errors import DaemonError
+from daemon.errors import AlreadyRunning, DaemonError
 from daemon.logs import note, set_up
+from daemon.start_refused import show_refusal
 from daemon.state_folder import only_one
 from daemon.unprovisioned import wait_until_provisioned
 from hal.errors import HalError
@@ -37,8 +39,15 @@ def call(options: argparse.Namespace) -> int:
     if not wait_until_provisioned(options.config):
         return 0
     state = locate_state(options.config)
-    with only_one(state):
-        status, again = _run(options.config, state)
+    try:
+        with only_one(state):
+            status, again = _run(options.config, state)
+    except AlreadyRunning:
+        raise
+    except (DaemonError, HalError, MqttError, PipelineError, StoreError, sqlite3.Error, OSError) as error:
+        if "NOTIFY_SOCKET" in os.environ:  # a box: nobody reads its standard error
+            show_refusal(options.config, error)
+        raise
     if again:
         # The same process begins anew: it keeps its id and its supervisor, and reads everything again.
         os.execv(sys.executable, sys.orig_argv)

@@ -19,6 +19,8 @@ from daemon.console.network import network
 from daemon.console.place import Place
 from daemon.console.reboot import ask_for_reboot
 from daemon.console.wire import ControlClient
+from daemon.health.standing_faults import standing_faults
+from daemon.health.suggestions import suggestion
 from mqtt.link import TlsOptions
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ STORE_ACTIONS: dict[str, Callable[[Any], Iterator[str]]] = {
     "status": store_pages.status,
     "verify": store_pages.verified,
     "rotate": store_pages.rotated,
+    "withdraw": store_pages.withdrawn,
     "backup": store_pages.backed_up,
 }
 JOURNALCTL = ("journalctl", "--unit=kingfisher", "--no-pager", "--output=short-iso")
@@ -72,6 +75,7 @@ def outlook(place: Place) -> Iterator[str]:
     except NoDaemon as error:
         if not place.open:
             yield f"The daemon does not answer: {error.why}."
+        yield from pages.faults(standing_faults())
     except (ConsoleError, KeyError, TypeError) as error:
         yield f"The daemon does not say how it is: {error}"
 
@@ -130,11 +134,14 @@ def test(name: str) -> Callable[[Session, list[str]], None]:
 
 
 def store(session: Session, words: list[str]) -> None:
-    """What is told here is no person's: for those, and for what destroys, there is `kingfisher store` in a shell."""
-    action = words[0] if words else "status"
-    if len(words) > 1 or action not in STORE_ACTIONS:
-        raise Refused("usage", f"store takes one of {', '.join(STORE_ACTIONS)}")
-    for over, said in session.client(STORE_S).follow("store", action=action):
+    """Of people only that they take their consent back. What shows or destroys is `kingfisher store` in a shell."""
+    action, *rest = words or ["status"]
+    about: dict[str, Any] = {}
+    if action == "withdraw" and rest:
+        about = {"handle": rest[0], "purposes": rest[1:]}
+    elif rest or action == "withdraw" or action not in STORE_ACTIONS:
+        raise Refused("usage", f"store takes one of {', '.join(STORE_ACTIONS)}; withdraw HANDLE [PURPOSE ...]")
+    for over, said in session.client(STORE_S).follow("store", action=action, **about):
         if over:
             session.page(STORE_ACTIONS[action](said), 12 if action == "status" else 5)
         else:
@@ -177,9 +184,14 @@ def _doctor(session: Session) -> list[dict[str, Any]]:
             config = parse(values, str(place.config_path), place.config_path.resolve().parent)
         else:
             config = load(place.config_path)
-        findings += [check.look(config) for check in CHECKS if check.name not in needs_fleet]
+        for check in CHECKS:
+            if check.name == "camera":  # this process may open no device, and would find none
+                findings.append(Finding("camera", True, "not asked: the daemon is down"))
+            elif check.name not in needs_fleet:
+                findings.append(check.look(config))
     except ConfigRefused as refused:
         findings += [Finding("config", False, error, "mend the settings") for error in refused.errors]
+    findings += [Finding(name, False, why, suggestion(name)) for name, why in standing_faults().items()]
     return [asdict(finding) for finding in findings]
 
 
@@ -190,6 +202,7 @@ def _status(session: Session) -> Any:
     session.say(f"{'box':11} {place.name}", f"{'daemon':11} {daemon}", f"{'settings':11} {how}")
     if place.config_error:
         session.say(f"{'':11} {place.config_error}")
+    session.page(pages.faults(standing_faults()))
     raise Refused("down", "nothing more is known without the daemon", "`doctor` looks for the reason")
 
 
@@ -254,7 +267,7 @@ TABLE: dict[str, Command] = {
         Command("display", "display [S]", "a test card on the display, for S seconds", test("display")),
         Command("journal", "journal [N]", "the last N entries of the journal", tail("journal", 20, _journal)),
         Command("logs", "logs [N]", "the last N log lines", tail("logs", 20, _logs)),
-        Command("store", "store [WHAT]", "status, verify, rotate or backup of templates and keys", store),
+        Command("store", "store [WHAT]", "status, verify, rotate, backup; withdraw HANDLE [PURPOSE ...]", store),
         Command("config", "config", "the settings in force", asked("config", _config)),
         Command("provision", "provision", "join a fleet with a ticket, or renew the certificate", provision),
         Command("restart", "restart [now]", "begin anew; `now`: even while an order is open", restart),

@@ -58,7 +58,7 @@ class Desk:
     members: Members
     store: StoreDesk
     logs: RecentLogs
-    display_size: tuple[int, int]
+    display_size: Callable[[], tuple[int, int]]
     tls: TlsOptions | None
     model_hash: str
     software: str
@@ -186,10 +186,13 @@ class Desk:
 
     def _display(self, seconds: float, peer: Peer) -> dict[str, Any]:
         """The test card for some seconds."""
-        loan = Loan(Thing.DISPLAY, test_card(self.display_size))
+        size = self.display_size()
+        if not all(size):
+            raise Refused("no_display", "no display was found since the start", suggestion("no_display"))
+        loan = Loan(Thing.DISPLAY, test_card(size))
         try:
             self._lend(loan)
-            peer.say({"size": list(self.display_size)})
+            peer.say({"size": list(size)})
             until_s = time.monotonic() + seconds
             while time.monotonic() < until_s and not peer.gone():
                 match self._next(loan, min(until_s, time.monotonic() + LISTEN_S)):

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from daemon.health.suggestions import suggestion
+
 WIDTH = 79
 INDENT = {"doctor": 19}  # where the last column begins, where that is not 12
 
@@ -30,6 +32,13 @@ def status(answer: Mapping[str, Any]) -> Iterator[str]:
     for condition in conditions:
         yield _row("condition", f"{condition['name']}: {condition['why'] or condition['name'].replace('_', ' ')}")
         yield _row("", f"-> {condition['suggestion']}")
+
+
+def faults(standing: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with a box whose daemon does not answer."""
+    for name, why in standing.items():
+        yield _row("condition", f"{name}: {why}")
+        yield _row("", f"-> {suggestion(name)}")
 
 
 def doctor(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ SUGGESTIONS = {
     "no_payers": "nobody is enrolled yet: `kingfisher-fleet enrol`",
     "no_gallery": "the templates can't be read: `doctor` says why",
     "store_locked": "`store verify` says why; then bring the key back, or restore a backup: docs/security.md",
-    "key_refused": "was the card or the TPM exchanged? bring the right one back; else the templates are lost: docs/security.md",
+    "key_refused": "was the card or the TPM exchanged? without the right one the templates are lost: docs/security.md",
     "no_data": "put in a new card and provision it; the fleet knows every payment that this one had sent",
     "disk_full": "box.db can't be written: make room on the data partition, then `restart`",
     "key_beside_data": 'right for a desk; in a shop, [store] key_provider = "credential"',

@@ -118,7 +118,7 @@ def _units(source: Path, root: Path) -> None:
         "system": lib / "systemd/system", "sysusers.d": lib / "sysusers.d", "tmpfiles.d": lib / "tmpfiles.d",
         "udev/rules.d": lib / "udev/rules.d", "sysctl.d": lib / "sysctl.d",
         "journald.conf.d": lib / "systemd/journald.conf.d", "system.conf.d": lib / "systemd/system.conf.d",
-        "libexec": root / PREFIX / "libexec",
+        "timesyncd.conf.d": lib / "systemd/timesyncd.conf.d", "libexec": root / PREFIX / "libexec",
     }  # fmt: skip
     for name, place in places.items():
         place.mkdir(parents=True, exist_ok=True)

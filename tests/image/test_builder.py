@@ -238,8 +238,10 @@ def test_the_script_for_a_raspberry_pi_names_only_what_is_there() -> None:
     subprocess.run(["bash", "-n", REPO / "script/install-pi"], check=True)
     named = {word.strip('"') for word in script.replace("$repo/", "\n$repo/").split() if word.startswith("$repo/")}
     for path in named:
-        if "$unit" not in path:
+        if "$" not in path.removeprefix("$repo/"):
             assert (REPO / path.removeprefix("$repo/")).exists(), path
+    helpers = script.split("for helper in ")[1].split(";")[0].split()
+    assert set(helpers) == {path.name for path in (REPO / "systemd/libexec").iterdir()}
     listed = script.split("units=(")[1].split(")")[0].split()
     assert {*listed, "kingfisher-good.service"} == {path.name for path in (REPO / "systemd/system").iterdir()}
 

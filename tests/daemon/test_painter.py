@@ -1,0 +1,47 @@
+"""The painter and a display that is not always there: the framebuffer driver on files, as its own tests have it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon import painter as painters
+from daemon.painter import Painter
+from daemon.screen.views import Idle
+from hal.display_framebuffer import FramebufferDisplay, FramebufferOptions
+from hal.framebuffer_pixels import BitField, FramebufferGeometry
+
+SIZE = 320, 240
+GEOMETRY = FramebufferGeometry(
+    width=SIZE[0], height=SIZE[1], x=0, y=0, bits_per_pixel=32, red=BitField(16, 8), green=BitField(8, 8),
+    blue=BitField(0, 8), transparency=BitField(0, 0), memory_length=SIZE[0] * SIZE[1] * 4,
+    line_length=SIZE[0] * 4,
+)  # fmt: skip
+
+
+def wait_until(true: Callable[[], object]) -> bool:
+    until_s = time.monotonic() + 30
+    while not true() and time.monotonic() < until_s:
+        time.sleep(0.02)
+    return bool(true())
+
+
+def test_a_display_that_comes_after_the_start_is_said_to_lack_until_then_and_shows_the_newest_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painters, "REOPEN_S", 0.05)
+    path, told = tmp_path / "fb0", []
+    display = FramebufferDisplay(FramebufferOptions(path=path), lambda fd: GEOMETRY)
+    painter = Painter(display, "en", lambda works, why: told.append((works, why)))
+    painter.start()
+    painter.show(Idle("Kingfisher Coffee"))
+    assert wait_until(lambda: told)
+    assert told == [(False, "No such file or directory")]
+    path.write_bytes(bytes(GEOMETRY.memory_length))
+    assert wait_until(lambda: any(path.read_bytes()))
+    painter.stop()
+    display.close()
+    assert told[-1] == (True, "")
