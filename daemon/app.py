@@ -35,6 +35,10 @@ from daemon.evidence import shelf
 from daemon.evidence.record import Grounds, fingerprint
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
+from daemon.health.building import watches
+from daemon.health.heartbeat import Pulse
+from daemon.health.metrics import BoxMetrics, MetricsServer
+from daemon.health.monitor import Monitor
 from daemon.health.standing_faults import forget_faults, standing_faults
 from daemon.keypad_watch import KeypadWatch
 from daemon.live_settings import LiveSettings
@@ -189,8 +193,23 @@ def run(loaded: Loaded, path: Path) -> int:
                 authority=authority_of(config),
             )
         )  # fmt: skip
+        with start.part("health"):
+            pulse = Pulse(board, link, trusted, state, config.health.heartbeat_s, lambda: applier.versions["config"])
+            if config.health.metrics_port is not None:
+                metrics = MetricsServer(
+                    config.health.metrics_port, BoxMetrics(board, link, pulse.figures, version("kingfisher"))
+                )
+                parts.callback(metrics.stop)
+                note(log, "metrics", port=metrics.port)
+            monitor = Monitor(
+                watches(config, clock=trusted, db=db, members=members, faces=faces, painter=painter), board,
+                tell=queue.put, body=pulse.body, beat=lambda body: link.say("health", body),
+                beat_s=config.health.heartbeat_s,
+            )  # fmt: skip
+            parts.callback(monitor.stop)
         link.start()
         control.start()
+        monitor.start()
         _stop_on_signals(queue)
         threading.excepthook = lambda died: queue.put_urgent(Stop(_obituary(died)))
         total = sum(start.took_ms.values())

@@ -34,6 +34,7 @@ from daemon.event_queue import EventQueue
 from daemon.evidence.record import Grounds
 from daemon.face_watch import CameraFound, CameraLost, FaceWatch, ForEnrolment, ForPayment, Seen, Wanted
 from daemon.fleet_link import FleetLink, LinkState, Message, TimeDoubted
+from daemon.health.suggestions import NOT_FOR_PAYERS
 from daemon.inbound import Inbound, TimeHeard
 from daemon.live_settings import LiveSettings
 from daemon.logs import note
@@ -323,9 +324,9 @@ class Box:
                 tuple(sorted(self._conditions.items())), tuple(state.settling),
             )
         )  # fmt: skip
-        shown = tuple(sorted(self._conditions))
+        shown = tuple(sorted(self._conditions.keys() - NOT_FOR_PAYERS))
         self._front.show(lambda idle: view_of(state, self._enrolment.state, idle, time.monotonic()), shown)
-        self._p.notify.status(", ".join(shown) or "all is well")
+        self._p.notify.status(", ".join(sorted(self._conditions)) or "all is well")
 
     def _condition(self, name: str, why: str | None) -> None:
         if why is None:

@@ -40,6 +40,7 @@ class Painter:
         self._held: Pixels | None = None
         self._advert: tuple[type[View], Pixels] | None = None
         self._dirty = False
+        self._painting_since_s: float | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
 
@@ -87,6 +88,11 @@ class Painter:
             self._dirty = self._dirty or isinstance(self._view, view)
             self._changed.notify()
 
+    def stalled_s(self) -> float:
+        """How long the display has been busy with one picture, in seconds; 0 while it waits for one."""
+        since_s = self._painting_since_s
+        return time.monotonic() - since_s if since_s is not None else 0.0
+
     def stop(self) -> None:
         """Paints what is still due, then ends. May be called twice."""
         with self._changed:
@@ -107,11 +113,14 @@ class Painter:
                     held = self._advert[1]
             assert view is not None
             try:
+                self._painting_since_s = time.monotonic()
                 animated = self._paint(view, preview, held)
+                self._painting_since_s = None
                 if not working:
                     working = True
                     self._on_state(True, "")
             except HalError as error:
+                self._painting_since_s = None
                 if working:
                     working = False
                     note(log, "display_failed", logging.ERROR, why=error.why, hint=error.hint)

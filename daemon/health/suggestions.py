@@ -25,11 +25,27 @@ SUGGESTIONS = {
     "census_damaged": "stop the daemon, then `kingfisher store restore` with the newest backup",
     "witness_unreachable": "see [store] witness in box.toml: is the TPM, or the other medium, there?",
     "rotation_unfinished": "`kingfisher store rotate` finishes it",
-    "config_refused": "`kingfisher config check` lists every error in box.toml",
+    "config_refused": "the fleet's newest settings are not in force: `kingfisher-fleet config status` says why",
     "not_provisioned": "`provision` with a ticket from the fleet",
     "unsettled": "payments are being settled with the gateway; the box goes on by itself",
     "too_hot": "give the box air",
+    "disk_low": "`logs` and old backups take room; `journalctl --vacuum-size=50M`, or a larger card",
+    "certificate_expiring": "provision the box again with a ticket from the fleet before it ends",
+    "certificate_expired": "no broker takes it any more: provision the box again with a ticket from the fleet",
+    "journal_broken": "keep box.db as evidence: `journal verify` names the entry; compare with the fleet's checkpoints",
+    "content_stale": "see `net`: the box has not reached what the fleet publishes",
+    "identity_twice": "another box has this one's key: take both out of service, and provision each anew",
 }
+
+
+# What a technician or an operator does something about; a payer at the idle screen need not read it.
+NOT_FOR_PAYERS = frozenset(
+    {
+        "disk_low", "certificate_expiring", "config_refused", "content_stale", "journal_broken", "identity_twice",
+        "memory_not_locked", "swap_on", "process_dumpable", "witness_unreachable", "rotation_unfinished",
+        "key_ring_repaired", "key_ring_copy_repaired", "record_damaged", "census_damaged",
+    }
+)  # fmt: skip
 
 
 def suggestion(condition: str) -> str:

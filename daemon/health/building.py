@@ -1,0 +1,47 @@
+"""Which watches a box has, by its config."""
+
+from __future__ import annotations
+
+from daemon.box_db import BoxDb
+from daemon.clock import TrustedClock
+from daemon.config.model import Config
+from daemon.face_watch import FaceWatch
+from daemon.health.watches import (
+    CameraEye,
+    CertificateDays,
+    Clock,
+    ContentAge,
+    DiskRoom,
+    DisplayHand,
+    JournalTail,
+    StoreState,
+    Thermals,
+    Watch,
+)
+from daemon.members import Members
+from daemon.painter import Painter
+
+HOUR_S = 3600.0
+
+
+def watches(
+    config: Config, *, clock: TrustedClock, db: BoxDb, members: Members, faces: FaceWatch, painter: Painter
+) -> tuple[Watch, ...]:
+    """The cheap ones look every `look_every_s`; what reads more than a figure has a longer time of its own."""
+    health, every_s = config.health, config.health.look_every_s
+    chosen: list[Watch] = [
+        DiskRoom(config.box.state, health.disk_low_mib, every_s),
+        Thermals(health.hot_c, every_s),
+        Clock(clock, every_s),
+        DisplayHand(painter.stalled_s, every_s),
+        StoreState(members.conditions),
+        JournalTail(db.reader),
+        ContentAge(config.box.state, health.content_days, clock, max(every_s, HOUR_S)),
+    ]
+    if config.broker.tls is not None:
+        path = config.broker.tls.certificate
+        chosen.append(CertificateDays(path, health.certificate_days, clock, max(every_s, 60.0)))
+    if config.devices.camera.type != "null":
+        wait_s = 2 * config.face.frame_timeout_s + 2.0
+        chosen.append(CameraEye(faces.peek, wait_s, health.camera_every_s))
+    return tuple(chosen)
