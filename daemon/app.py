@@ -32,7 +32,7 @@ from daemon.console.store_desk import StoreDesk
 from daemon.enrolment.authority import authority_of
 from daemon.event_queue import EventQueue
 from daemon.evidence import shelf
-from daemon.evidence.record import Grounds, fingerprint
+from daemon.evidence.record import Grounds
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
 from daemon.health.building import watches
@@ -46,7 +46,7 @@ from daemon.logs import ForwardingHandler, note
 from daemon.members import open_members
 from daemon.notify import Notify
 from daemon.painter import Painter
-from daemon.payment.policy import Policy
+from daemon.payment.emvco import Merchant
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import Rules
 from daemon.screen.views import Condition
@@ -278,16 +278,17 @@ def _obituary(died: threading.ExceptHookArgs) -> str:
 
 
 def _rules(config: Config) -> Rules:
-    times, policy = config.payment, config.policy
+    times = config.payment
     return Rules(
-        policy=Policy(**policy.model_dump()),
+        policy=config.policy.policy(),
         settling=SettlingTimes(
-            times.answer_s, times.query_first_s, times.query_longest_s, times.query_for_s, times.reverse_every_s
+            answer_s=times.answer_s, code_s=times.code_s, query_first_s=times.query_first_s,
+            query_longest_s=times.query_longest_s, query_for_s=times.query_for_s, reverse_every_s=times.reverse_every_s,
         ),
-        look_s=times.look_s,
-        pin_s=times.pin_s,
-        show_s=times.show_s,
-    )
+        flow=times.flow, ways=times.ways,
+        merchant=Merchant(**config.merchant.model_dump()) if config.merchant else None,
+        look_s=times.look_s, pin_s=times.pin_s, show_s=times.show_s, offline_after_s=times.offline_after_s,
+    )  # fmt: skip
 
 
 def _live_settings(config: Config, model_hash: str, thresholds_id: str) -> LiveSettings:
@@ -296,8 +297,7 @@ def _live_settings(config: Config, model_hash: str, thresholds_id: str) -> LiveS
 
 
 def _grounds(config: Config, model_hash: str, thresholds_id: str) -> Grounds:
-    policy = fingerprint(config.policy.model_dump(mode="json"))
-    return Grounds(policy, model_hash, thresholds_id, version("kingfisher"))
+    return Grounds(config.policy.fingerprint(), model_hash, thresholds_id, version("kingfisher"))
 
 
 def _tls(broker: BrokerSection) -> TlsOptions | None:

@@ -6,9 +6,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import assert_never
 
-from daemon import contract, journal, payments, pin_tries
+from daemon import commands, contract, journal, payments, pin_tries
 from daemon.evidence import record, shelf
 from daemon.evidence.record import Grounds
+from daemon.factor_check import tries_of
 from daemon.fleet_link import FleetLink
 from daemon.payment import effects as fx
 from daemon.payment.settling import SettlingTimes
@@ -32,6 +33,7 @@ class Bookkeeping:
         """`wall` (unix seconds) and `mono` (monotonic seconds) are the same moment."""
         match change:
             case fx.OrderStored(order):
+                assert order.amount is not None
                 payments.store_order(tx, order, round(wall + order.expires_s - mono), wall)
                 facts: dict[str, str | int] = {"order_id": order.order_id}
                 facts |= {"minor": order.amount.minor, "currency": order.amount.currency}
@@ -46,8 +48,12 @@ class Bookkeeping:
                     self.report(tx, closed)
             case fx.AttemptMoved():
                 self._attempt(tx, change, wall)
-            case fx.PinCleared(payer):
-                pin_tries.clear(tx, payer)
+            case fx.CheckEnded():
+                self._identity_checked(tx, change, wall)
+            case fx.TriesCleared(payer, factor):
+                pin_tries.clear(tx, tries_of(payer, factor))
+            case fx.TrySpared(payer, factor):
+                pin_tries.spare(tx, tries_of(payer, factor))
             case fx.Noted(name, noted):
                 journal.append(tx, name, noted, wall)
             case _:
@@ -56,6 +62,14 @@ class Bookkeeping:
     def report(self, tx: sqlite3.Connection, event: EventBody) -> None:
         """Tells the fleet, as soon as there is a link."""
         self.link.put(tx, "event", event, EVENT_LIFE_S, Priority.CONTROL)
+
+    def _identity_checked(self, tx: sqlite3.Connection, ended: fx.CheckEnded, wall: int) -> None:
+        """The command's end; the signed event is what a hotel, a ward or a gate goes by."""
+        facts: dict[str, str | int] = {"id": ended.order_id, "status": ended.status.value, "reason": ended.reason}
+        journal.append(tx, "identity_check", facts | {"factors": ",".join(ended.factors)}, wall)
+        event = contract.identity_checked(ended, wall)
+        commands.end(tx, ended.order_id, event.event, event.reason or ended.reason, wall)
+        self.report(tx, event)
 
     def _attempt(self, tx: sqlite3.Connection, moved: fx.AttemptMoved, wall: int) -> None:
         facts: dict[str, str | int] = {"order_id": moved.order_id, "attempt": moved.attempt}
@@ -70,7 +84,8 @@ class Bookkeeping:
         else:
             payments.open_attempt(tx, request, wall)
             body = contract.pay_request(request, wall)
-            self.link.put(tx, "pay.request", body, contract.request_life_s(self.times), Priority.MONEY)
+            if not moved.offline:
+                self.link.put(tx, "pay.request", body, contract.request_life_s(self.times), Priority.MONEY)
             facts |= {"minor": request.amount.minor, "currency": request.amount.currency}
             facts |= {"factors": ",".join(request.factors)}  # whether under duress is the gateway's to know
             title = payments.title_of(tx, request.order_id)
@@ -78,6 +93,8 @@ class Bookkeeping:
             token = self.link.sign(record.DECISION_TYP, decided, EVIDENCE_LIFE_S)
             facts["decision"] = shelf.keep_decision(tx, request.order_id, request.attempt, token)
         journal.append(tx, "attempt", facts, wall)
+        if moved.status is Status.ACCEPTED_OFFLINE:
+            self.report(tx, contract.order_accepted_offline(moved.order_id, moved.attempt, wall))
         if moved.status is Status.APPROVED:
             self.report(tx, contract.order_approved(moved.order_id, moved.attempt, wall))
 

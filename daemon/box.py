@@ -24,12 +24,12 @@ from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
 from daemon.config.model import Config
 from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
-from daemon.contract import EraseRequest
+from daemon.contract import EraseRequest, IdentityCheck
 from daemon.counter_view import view_of
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, Authority
 from daemon.enrolment_runner import EnrolmentRunner
-from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PinAnswer
+from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PayerAnswer
 from daemon.event_queue import EventQueue
 from daemon.evidence.record import Grounds
 from daemon.face_watch import CameraFound, CameraLost, FaceWatch, ForEnrolment, ForPayment, Seen, Wanted
@@ -176,7 +176,7 @@ class Box:
                 self._time.doubt()
             case Written(tokens, error):
                 return self._written(tokens, error)
-            case PinAnswer(answer):
+            case PayerAnswer(answer):
                 return self._step(answer)
             case EnrolAnswer(answer):
                 return self._enrolled(self._enrolment.step(answer))
@@ -239,12 +239,14 @@ class Box:
 
     def _message(self, message: Message) -> Stop | None:
         match self._inbound.read(message, self._payment.state.settling):
-            case ev.OrderArrived() | ev.Answer() as event:
+            case ev.OrderArrived() | ev.Answer() | ev.ApprovedLate() as event:
                 return self._step(event, message)
             case enrolment.Request() as request:
                 self._enrolment.take(request)
                 return self._between_payments(None)
             case EraseRequest() as request:
+            case IdentityCheck(order=order):
+                return self._step(ev.OrderArrived(order))
                 self._errands.erase(request)
             case ConfigBody() as body:
                 self._p.applier.arrived(message, body, self._moment())
@@ -262,7 +264,7 @@ class Box:
     def _link_changed(self, up: bool, why: str) -> Stop | None:
         if not up:
             self._condition(views.Condition.OFFLINE, why)
-            return None
+            return self._step(ev.LinkDown())
         self._condition(views.Condition.OFFLINE, None)
         self._time.doubt()
         self._say_state()

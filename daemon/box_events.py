@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from daemon.config.applier import ConfigNews
 from daemon.console.lending import Borrow, GiveBack
-from daemon.errands import EnrolAnswer, EraseAnswer, PinAnswer
+from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
 from daemon.face_watch import CameraFound, CameraLost, Seen
 from daemon.fleet_link import LinkState, Message, TimeDoubted
 from daemon.scribe import Written
@@ -35,8 +35,8 @@ class Stop:
 
 
 BoxEvent = (
-    KeypadKey | Seen | CameraLost | CameraFound | Message | LinkState | TimeDoubted | Written | PinAnswer | EnrolAnswer
-    | EraseAnswer | ConfigNews | ConditionChanged | Borrow | GiveBack | Stop
+    KeypadKey | Seen | CameraLost | CameraFound | Message | LinkState | TimeDoubted | Written | PayerAnswer
+    | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 

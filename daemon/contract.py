@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from daemon.enrolment import machine as enrolment
 from daemon.errors import DaemonError
+from daemon.payment.effects import CheckEnded
 from daemon.payment.events import Answer, AnswerStatus
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest
@@ -22,9 +23,12 @@ from mqtt.schemas import (
     OrderBody,
     PayAnswerBody,
     PayQueryBody,
+    PayRefundBody,
     PayRequestBody,
     PayReverseBody,
+    PayVoucherBody,
     TimeRequestBody,
+    VerifyArgs,
 )
 
 
@@ -42,9 +46,20 @@ class EraseRequest:
     handle: str
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityCheck:
+    """Somebody is to be verified, and no money moves. The order's id is the command's."""
+
+    command_id: str
+    order: Order
+    handle: str = ""
+
+
 def order_of(body: OrderBody, now: float, wall: int) -> Order:
     """Raises AmountRefused for a currency that this box does not know."""
-    return Order(body.order_id, Amount(body.amount_minor, body.currency), body.title, now + body.expires_at - wall)
+    expires_s = now + body.expires_at - wall
+    amount = Amount(body.amount_minor, body.currency)
+    return Order(body.order_id, amount, body.title, expires_s, body.flow, body.phone or "")
 
 
 def answer_of(body: PayAnswerBody, asked: Amount | None) -> Answer | None:
@@ -61,7 +76,7 @@ def answer_of(body: PayAnswerBody, asked: Amount | None) -> Answer | None:
     return Answer(body.order_id, body.attempt, AnswerStatus(body.status), body.reason, amount, body.reference)
 
 
-def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | EraseRequest:
+def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | EraseRequest | IdentityCheck:
     """Raises CommandRefused."""
     try:
         match body.command:
@@ -76,6 +91,12 @@ def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | 
                 )  # fmt: skip
             case "erase":
                 return EraseRequest(body.command_id, EraseArgs.model_validate(body.args).handle)
+            case "verify":
+                wanted = VerifyArgs.model_validate(body.args)
+                order = Order(body.command_id, None, wanted.title, now + wanted.expires_at - wall, wanted.flow)
+                if order.expires_s <= now:
+                    raise CommandRefused("verify", "expired", "it came after its time")
+                return IdentityCheck(body.command_id, order)
             case other:
                 raise CommandRefused(other, "unknown_command", "this box does not know it")
     except ValidationError as error:
@@ -89,7 +110,16 @@ def pay_request(request: PayRequest, wall: int) -> PayRequestBody:
     return PayRequestBody(
         order_id=request.order_id, attempt=request.attempt, amount_minor=request.amount.minor,
         currency=request.amount.currency, payer=request.payer, factors=factors, channel=request.channel,
-        decided_at=wall, flow=request.flow,
+        decided_at=wall, flow=request.flow, account=request.account, auth_code=request.auth_code,
+    )  # fmt: skip
+
+
+def voucher(request: PayRequest, accepted_at: int) -> PayVoucherBody:
+    """What was accepted while nobody could be asked; the envelope carries the box's signature."""
+    return PayVoucherBody(
+        order_id=request.order_id, attempt=request.attempt, amount_minor=request.amount.minor,
+        currency=request.amount.currency, payer=request.payer, factors=request.factors, flow=request.flow,
+        accepted_at=accepted_at,
     )  # fmt: skip
 
 
@@ -106,6 +136,10 @@ def reverse(order_id: str, attempt: int) -> PayReverseBody:
     return PayReverseBody(order_id=order_id, attempt=attempt)
 
 
+def refund(order_id: str, attempt: int) -> PayRefundBody:
+    return PayRefundBody(order_id=order_id, attempt=attempt)
+
+
 def time_request(nonce: str) -> TimeRequestBody:
     return TimeRequestBody(nonce=nonce)
 
@@ -115,6 +149,21 @@ def order_approved(order_id: str, attempt: int, wall: int) -> EventBody:
     return EventBody(event="order.approved", at=wall, order_id=order_id, data={"attempt": attempt})
 
 
+def order_accepted_offline(order_id: str, attempt: int, wall: int) -> EventBody:
+    """The goods have gone within the box's caps; the voucher follows."""
+    return EventBody(event="order.accepted_offline", at=wall, order_id=order_id, data={"attempt": attempt})
+
+
+def identity_checked(ended: CheckEnded, wall: int) -> EventBody:
+    """`verify.done` names whom the box has verified and how; `verify.failed` says why nobody. A duress PIN is a reason
+    that only the fleet sees."""
+    done = ended.status is Status.VERIFIED
+    return EventBody(
+        event="verify.done" if done else "verify.failed", at=wall, command_id=ended.order_id, handle=ended.payer,
+        reason=ended.reason, data={"factors": ",".join(ended.factors)} if done else {},
+    )  # fmt: skip
+
+
 def order_closed(order_id: str, status: Status, reason: str, wall: int) -> EventBody | None:
     """What the fleet is told of an order's end; None where its own answer was that end."""
     match status:
@@ -122,7 +171,13 @@ def order_closed(order_id: str, status: Status, reason: str, wall: int) -> Event
             return EventBody(event="order.expired", at=wall, order_id=order_id, reason=reason)
         case Status.MANUAL:
             return EventBody(event="order.manual", at=wall, order_id=order_id, reason=reason or status.value)
-        case Status.CANCELLED | Status.DECLINED | Status.REVERSED:
+        case Status.DECLINED:
+            return EventBody(event="order.declined", at=wall, order_id=order_id, reason=reason or status.value)
+        case Status.WRITTEN_OFF:
+            return EventBody(event="order.written_off", at=wall, order_id=order_id, reason=reason or status.value)
+        case Status.REFUNDED:
+            return EventBody(event="order.refunded", at=wall, order_id=order_id, reason=reason or status.value)
+        case Status.CANCELLED | Status.REVERSED:
             return EventBody(event="order.cancelled", at=wall, order_id=order_id, reason=reason or status.value)
         case _:
             return None

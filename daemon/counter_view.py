@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from daemon.enrolment import machine as enrolment
 from daemon.payment import state as payment
+from daemon.payment.collecting import ways_out
+from daemon.payment.flows import Step
 from daemon.payment.order import Order
+from daemon.payment.policy import Factor
 from daemon.payment.status import Status
 from daemon.screen import views
 
@@ -14,26 +19,69 @@ def view_of(state: payment.State, enrolling: enrolment.State | None, idle: views
     if enrolling is not None and not isinstance(enrolling, enrolment.Over):
         return _enrolment_view(enrolling)
     match state.stage:
-        case payment.Looking(turn, until_s, hint):
-            order, total = turn.order, state.rules.look_s
-            left = max(0.0, min(until_s, order.expires_s) - now)
-            return views.Look(*_amount(order), order.title, hint, left, total)
-        case payment.AskPin(turn, checking=True):
-            return views.Processing(*_amount(turn.order))
-        case payment.AskPin(turn, _, until_s, typed, wrong_tries_left):
-            left = max(0.0, min(until_s, turn.order.expires_s) - now)
-            return views.EnterPin(*_amount(turn.order), len(typed), state.rules.pin_max, wrong_tries_left, left)
-        case payment.Paying() as paying:
-            attempt = state.settling.get(paying.key)
-            doubtful = attempt is not None and attempt.status in (Status.UNKNOWN, Status.QUERYING, Status.REVERSING)
-            return (views.Checking if doubtful else views.Processing)(*_amount(paying.turn.order))
-        case payment.Showing() as showing:
-            return _outcome_view(showing)
         case payment.Idle():
             return idle
+        case payment.Paying() as paying:
+            return _paying_view(state, paying, now)
+        case payment.Showing() as showing:
+            return _outcome_view(showing)
+        case stage:
+            return _collecting_view(stage, state.rules, now)
 
 
-def _amount(order: Order) -> tuple[int, str]:
+def _collecting_view(stage: payment.Collecting, rules: payment.Rules, now: float) -> views.View:
+    turn = stage.turn
+    amount = _amount(turn.order)
+    left = max(0.0, min(stage.until_s, turn.order.expires_s) - now)
+    others = len(ways_out(rules, turn)) > 1
+    if getattr(stage, "checking", False):
+        return views.Processing(*amount)
+    match stage:
+        case payment.Looking(hint=hint):
+            return views.Look(*amount, turn.order.title, hint, left, rules.look_s, others)
+        case payment.AskFactor(factor=Factor.PIN, typed=typed, wrong_tries_left=wrong):
+            return views.EnterPin(*amount, len(typed), rules.pin_max, wrong, left, rules.pin_s, others)
+        case payment.AskFactor(factor=Factor.ID_CARD, typed=typed, wrong_tries_left=wrong):
+            return views.EnterCard(*amount, len(typed), typed[-4:], wrong is not None, left, rules.pin_s, others)
+        case payment.AskFactor(factor=factor, typed=typed, wrong_tries_left=wrong):
+            phone4 = factor is Factor.PHONE4
+            return views.EnterPhone(
+                *amount, typed, "last4" if phone4 else "whole", wrong is not None, left, rules.pin_s, others
+            )  # fmt: skip
+        case payment.AskPayer(by=Step.CARD, typed=typed, unknown=unknown):
+            return views.EnterCard(*amount, len(typed), typed[-4:], unknown, left, rules.pin_s, others)
+        case payment.AskPayer(typed=typed, unknown=unknown):
+            return views.EnterPhone(*amount, typed, "whole", unknown, left, rules.pin_s, others)
+        case payment.ChooseWay(ways=ways):
+            return views.Choose(*amount, "way", ways, left, rules.pin_s)
+        case payment.ChooseBank(banks=None):
+            return views.Processing(*amount)
+        case payment.ChooseBank(banks=banks):
+            return views.Choose(*amount, "bank", tuple(bank.label for bank in banks or ()), left, rules.pin_s)
+        case payment.ScanCode():
+            return views.ScanCode(*_money(turn.order), left, rules.pin_s, others)
+        case _:
+            assert_never(stage)
+
+
+def _paying_view(state: payment.State, paying: payment.Paying, now: float) -> views.View:
+    attempt = state.settling.get(paying.key)
+    status = attempt.status if attempt is not None else None
+    money = _money(paying.turn.order)
+    if status in (Status.UNKNOWN, Status.QUERYING, Status.REVERSING):
+        return views.Checking(*money)
+    if paying.code is not None and status is Status.SUBMITTED:
+        left = max(0.0, paying.code_until_s - now)
+        return views.ShowCode(*money, paying.code, left, state.rules.settling.code_s)
+    return views.Processing(*money)
+
+
+def _amount(order: Order) -> tuple[int | None, str]:
+    return (None, "") if order.amount is None else _money(order)
+
+
+def _money(order: Order) -> tuple[int, str]:
+    assert order.amount is not None  # an identity check never comes so far
     return order.amount.minor, order.amount.currency
 
 
@@ -42,9 +90,22 @@ _REASONS = {
     "ambiguous": views.DeclineReason.AMBIGUOUS,
     "spoof": views.DeclineReason.SPOOF,
     "pin_locked": views.DeclineReason.LOCKED,
+    "phone_locked": views.DeclineReason.PHONE_WRONG,
+    "card_locked": views.DeclineReason.CARD_WRONG,
+    "no_pin_set": views.DeclineReason.NOT_SET_UP,
+    "no_id_card_set": views.DeclineReason.NOT_SET_UP,
+    "no_bank_bound": views.DeclineReason.NOT_SET_UP,
+    "offline": views.DeclineReason.OFFLINE,
+    "not_paid_in_time": views.DeclineReason.TIMEOUT,
     "no_face": views.DeclineReason.TIMEOUT,
     "no_pin_typed": views.DeclineReason.TIMEOUT,
-    "amount_above_limit": views.DeclineReason.POLICY,
+    "no_phone4_typed": views.DeclineReason.TIMEOUT,
+    "no_phone11_typed": views.DeclineReason.TIMEOUT,
+    "no_id_card_typed": views.DeclineReason.TIMEOUT,
+    "no_phone_typed": views.DeclineReason.TIMEOUT,
+    "no_card_typed": views.DeclineReason.TIMEOUT,
+    "no_code_scanned": views.DeclineReason.TIMEOUT,
+    "nothing_chosen": views.DeclineReason.TIMEOUT,
     "insufficient_funds": views.DeclineReason.INSUFFICIENT_FUNDS,
     "order_expired": views.DeclineReason.EXPIRED,
     "never_received": views.DeclineReason.NETWORK,
@@ -52,18 +113,22 @@ _REASONS = {
 
 
 def _outcome_view(showing: payment.Showing) -> views.View:
-    amount = _amount(showing.order)
     match showing.status:
+        case Status.VERIFIED:
+            return views.Verified()
         case Status.APPROVED:
-            return views.Approved(*amount, reference_tail=(showing.reference or "")[-6:] or None)
+            return views.Approved(*_money(showing.order), reference_tail=(showing.reference or "")[-6:] or None)
+        case Status.ACCEPTED_OFFLINE:
+            return views.Approved(*_money(showing.order), offline=True)
         case Status.REVERSING | Status.REVERSED:
-            return views.Reversed(*amount, certain=showing.status is Status.REVERSED)
+            return views.Reversed(*_money(showing.order), certain=showing.status is Status.REVERSED)
         case Status.EXPIRED:
-            return views.Declined(*amount, reason=views.DeclineReason.EXPIRED)
+            return views.Declined(*_amount(showing.order), reason=views.DeclineReason.EXPIRED)
         case Status.CANCELLED if showing.reason == "by_payer":
             return views.Cancelled()
         case _:
-            return views.Declined(*amount, reason=_REASONS.get(showing.reason, views.DeclineReason.OTHER))
+            reason = showing.sentence or _REASONS.get(showing.reason, views.DeclineReason.OTHER)
+            return views.Declined(*_amount(showing.order), reason=reason)
 
 
 def _enrolment_view(state: enrolment.State) -> views.View:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from daemon import pin_tries
+from daemon import factor_check, pin_tries
 from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
 from daemon.contract import EraseRequest
@@ -15,16 +15,19 @@ from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, TRIES_OF, Authority
 from daemon.logs import note
 from daemon.members import Members
-from daemon.payment.effects import CheckPin
-from daemon.payment.events import PinChecked, PinOutcome
+from daemon.payment.effects import CheckFactor, FindPayer, ListBanks
+from daemon.payment.events import BanksListed, FactorChecked, FactorOutcome, PayerFound
+from daemon.payment.order import Bank
 from pipeline.capture import Capture
 
 log = logging.getLogger("daemon.errands")
 
 
 @dataclass(frozen=True, slots=True)
-class PinAnswer:
-    event: PinChecked
+class PayerAnswer:
+    """To what the payment asked of the store."""
+
+    event: FactorChecked | PayerFound | BanksListed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ class Errands:
 
     def __init__(
         self, db: BoxDb, members: Members, clock: TrustedClock,
-        answer: Callable[[PinAnswer | EnrolAnswer | EraseAnswer], None],
-        still_asked: Callable[[CheckPin], bool], authority: Authority = NOBODY,
+        answer: Callable[[PayerAnswer | EnrolAnswer | EraseAnswer], None],
+        still_asked: Callable[[CheckFactor | FindPayer], bool], authority: Authority = NOBODY,
     ) -> None:  # fmt: skip
         """`still_asked` says, from any thread, whether the counter still waits for this very check."""
         self._db, self._members, self._clock, self._answer = db, members, clock, answer
@@ -55,9 +58,15 @@ class Errands:
         self._pins = ThreadPoolExecutor(1, thread_name_prefix="pins")  # a payer never waits behind an erasure
         self._store = ThreadPoolExecutor(1, thread_name_prefix="store")
 
-    def check_pin(self, check: CheckPin) -> None:
-        """One try is on disk before the PIN is compared."""
-        self._pins.submit(self._check_pin, check)
+    def check_factor(self, check: CheckFactor) -> None:
+        """One try is on disk before the factor is compared."""
+        self._pins.submit(self._check_factor, check)
+
+    def find_payer(self, asked: FindPayer) -> None:
+        self._pins.submit(self._find_payer, asked)
+
+    def list_banks(self, asked: ListBanks) -> None:
+        self._pins.submit(self._list_banks, asked)
 
     def check_authority(self, check: enrolment.CheckAuthority) -> None:
         """One try is on disk before the PIN is compared."""
@@ -74,19 +83,31 @@ class Errands:
         self._pins.shutdown(wait=True)
         self._store.shutdown(wait=True)
 
-    def _check_pin(self, check: CheckPin) -> None:
+    def _check_factor(self, check: CheckFactor) -> None:
         if not self._still_asked(check):
             return  # its screen has gone: a try that nobody sees is not counted
-        outcome, left = PinOutcome.NONE_SET, 0
         try:
-            tried = self._db.run(lambda tx: pin_tries.count(tx, check.payer, self._clock.now()))
-            outcome = self._members.check_pin(check.payer, check.pin) if tried.allowed else PinOutcome.LOCKED
-            left = tried.left
-            if outcome is PinOutcome.WRONG and left == 0:
-                outcome = PinOutcome.LOCKED
+            checked = factor_check.check(self._db, self._members, self._clock, check)
         except Exception as error:  # whatever went wrong, the payer must not be let through, nor left waiting
-            note(log, "pin_check_failed", logging.ERROR, why=type(error).__name__)
-        self._answer(PinAnswer(PinChecked(check.order_id, check.epoch, outcome, left)))
+            note(log, "factor_check_failed", logging.ERROR, why=type(error).__name__)
+            checked = FactorChecked(check.order_id, check.epoch, FactorOutcome.LOCKED, 0)
+        self._answer(PayerAnswer(checked))
+
+    def _find_payer(self, asked: FindPayer) -> None:
+        payer: str | None = None
+        try:
+            payer = factor_check.find(self._members, asked) if self._still_asked(asked) else None
+        except Exception as error:
+            note(log, "payer_search_failed", logging.ERROR, why=type(error).__name__)
+        self._answer(PayerAnswer(PayerFound(asked.order_id, asked.epoch, payer)))
+
+    def _list_banks(self, asked: ListBanks) -> None:
+        banks: tuple[Bank, ...] = ()
+        try:
+            banks = factor_check.banks(self._members, asked.payer)
+        except Exception as error:
+            note(log, "banks_not_read", logging.ERROR, why=type(error).__name__)
+        self._answer(PayerAnswer(BanksListed(asked.order_id, asked.epoch, banks)))
 
     def _check_authority(self, check: enrolment.CheckAuthority) -> None:
         role, left = None, 0
@@ -114,7 +135,9 @@ class Errands:
 
     def _erase(self, request: EraseRequest) -> None:
         try:
-            self._members.erase(request.handle)
+            if not self._members.was_erased(request.handle):
+                self._members.erase(request.handle)
+            self._db.run(lambda tx: pin_tries.clear(tx, request.handle))
             answer = EraseAnswer(request, "erase.done", "done")
         except Exception as error:
             note(log, "erase_failed", logging.ERROR, why=type(error).__name__)

@@ -34,8 +34,11 @@ REOPEN_LONGEST_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ForPayment:
+    """`payer`: the face is held against this one's alone (1:1); None: against everybody's."""
+
     order_id: str
     epoch: int
+    payer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,14 @@ class CameraFound:
 
 @dataclass(frozen=True)
 class Faces:
-    """What is needed to recognise anybody; `matcher` is exchanged whole when the gallery changes.
+    """What is needed to recognise anybody; `matcher(payer)` is of everybody, or of one payer, as the gallery is now.
 
     `max_gap_s` replaces the thresholds' own on a machine that needs longer for one frame.
     """
 
     engine: FaceEngine
     thresholds: Thresholds
-    matcher: Callable[[], Matcher]
+    matcher: Callable[[str | None], Matcher]
     max_gap_s: float | None = None
 
 
@@ -209,7 +212,7 @@ class FaceWatch:
     def _session(self, wanted: Wanted) -> FaceSession | EnrolmentSession:
         faces = self._faces
         if isinstance(wanted, ForPayment):
-            return FaceSession(faces.engine, faces.matcher(), faces.thresholds, max_gap_s=faces.max_gap_s)
+            return FaceSession(faces.engine, faces.matcher(wanted.payer), faces.thresholds, max_gap_s=faces.max_gap_s)
         return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
 
     def _settle(self, wanted: Wanted, observation: Decision | Capture) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from daemon import commands, contract, payments
 from daemon.clock import Heard, TrustedClock
-from daemon.contract import EraseRequest, order_approved
+from daemon.contract import EraseRequest, IdentityCheck, order_approved
 from daemon.enrolment import machine as enrolment
 from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
@@ -33,7 +33,9 @@ class TimeHeard:
     corrected: bool
 
 
-Meaning = ev.OrderArrived | ev.Answer | enrolment.Request | EraseRequest | TimeHeard | ConfigBody
+Meaning = (
+    ev.OrderArrived | ev.Answer | ev.ApprovedLate | IdentityCheck | enrolment.Request | EraseRequest | TimeHeard | ConfigBody
+)  # fmt: skip
 
 
 class Inbound:
@@ -101,7 +103,9 @@ class Inbound:
         noted = Noted("order_refused", {"order_id": body.order_id, "reason": reason})
         self._scribe.write((noted,), message, report=(event,))
 
-    def _answer(self, body: PayAnswerBody, message: Message, settling: Mapping[Key, Settling]) -> ev.Answer | None:
+    def _answer(
+        self, body: PayAnswerBody, message: Message, settling: Mapping[Key, Settling]
+    ) -> ev.Answer | ev.ApprovedLate | None:
         facts: dict[str, str | int] = {"order_id": body.order_id, "attempt": body.attempt, "status": body.status}
         known = settling.get((body.order_id, body.attempt))
         try:
@@ -110,6 +114,10 @@ class Inbound:
             note(log, "answer_refused", logging.WARNING, order=body.order_id, why=str(refused))
             self._scribe.write((Noted("answer_refused", facts),), message)
             return None
+        late = self._approved_late(body) if answer is None else None
+        if late is not None:
+            note(log, "approved_late", logging.ERROR, order=body.order_id, attempt=body.attempt)
+            return late
         if answer is None:
             taken = payments.attempt_status(self._reader, body.order_id, body.attempt) is Status.APPROVED
             again = order_approved(body.order_id, body.attempt, self._clock.now())
@@ -121,7 +129,17 @@ class Inbound:
         note(log, "answer_arrived", order=body.order_id, attempt=body.attempt, status=body.status, reason=body.reason)
         return answer
 
-    def _command(self, body: CommandBody, message: Message) -> enrolment.Request | EraseRequest | None:
+    def _approved_late(self, body: PayAnswerBody) -> ev.ApprovedLate | None:
+        """An approval of what this box holds as reversed: the money must go back."""
+        known = payments.request_of(self._reader, body.order_id, body.attempt)
+        if known is None or known[1] is not Status.REVERSED or body.status != "approved":
+            return None
+        answer = contract.answer_of(body, known[0].amount)
+        return ev.ApprovedLate(known[0], answer) if answer is not None else None
+
+    def _command(
+        self, body: CommandBody, message: Message
+    ) -> enrolment.Request | EraseRequest | IdentityCheck | None:  # fmt: skip
         wall = self._clock.now()
         before = commands.outcome(self._reader, body.command_id)
         if before is None and body.command_id in self._commands_seen:

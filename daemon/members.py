@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from daemon import box_store
 from daemon.config.model import BoxSection
 from daemon.enrolment.machine import Request, Word
-from daemon.payment.events import PinOutcome
+from daemon.payment.events import FactorOutcome
 from pipeline.capture import Capture
-from pipeline.match import BruteForceMatcher, Matcher, MatchResult
+from pipeline.match import NOTHING, BruteForceMatcher, Matcher, MatchResult, is_unit
 from secure_store.errors import StoreBusy, StoreError
 from secure_store.gallery import Gallery
 from secure_store.keys import KeyProvider
@@ -30,10 +30,10 @@ ENROLLED_BY = "enrolled_by"
 BY_FLEET = Word()
 
 _OUTCOMES = {
-    PinResult.OK: PinOutcome.OK,
-    PinResult.WRONG: PinOutcome.WRONG,
-    PinResult.DURESS: PinOutcome.DURESS,
-    PinResult.NONE_SET: PinOutcome.NONE_SET,
+    PinResult.OK: FactorOutcome.OK,
+    PinResult.WRONG: FactorOutcome.WRONG,
+    PinResult.DURESS: FactorOutcome.DURESS,
+    PinResult.NONE_SET: FactorOutcome.NONE_SET,
 }
 
 
@@ -41,17 +41,40 @@ class GalleryMatcher:
     """`pipeline.match.Matcher` over the store's locked memory: the probe is transformed as the rows are."""
 
     def __init__(self, gallery: Gallery) -> None:
-        self._gallery = gallery
+        self.gallery = gallery
         rows = gallery.matrix if len(gallery) else np.empty((0, DIMENSION), np.float32)
         self._matcher = BruteForceMatcher(gallery.handles, rows, gallery.model_hash)
         self.model_hash = gallery.model_hash
         weakref.finalize(self, gallery.close)  # wiped when the last payment that searches it has ended
 
     def search(self, probe: NDArray[np.float32]) -> MatchResult:
-        return self._matcher.search(self._gallery.protect(probe))
+        return self._matcher.search(self.gallery.protect(probe))
+
+    def only(self, payer: str) -> Matcher:
+        return OnePayerMatcher(self, payer)
 
     def __len__(self) -> int:
         return len(self._matcher)
+
+
+class OnePayerMatcher:
+    """The same held against one payer's rows alone: 1:1, where a number or a card has said who it should be."""
+
+    def __init__(self, whole: GalleryMatcher, payer: str) -> None:
+        self._whole, self._payer = whole, payer  # the whole one keeps the gallery's memory from being wiped
+        gallery = whole.gallery
+        self._rows = [row for row, handle in enumerate(gallery.handles) if handle == payer]
+        self.model_hash = gallery.model_hash
+
+    def search(self, probe: NDArray[np.float32]) -> MatchResult:
+        if not self._rows or not is_unit(probe):
+            return MatchResult(None, NOTHING, NOTHING)
+        gallery = self._whole.gallery
+        protected = gallery.protect(probe)
+        return MatchResult(self._payer, max(float(gallery.matrix[r] @ protected) for r in self._rows), NOTHING)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 class Members:
@@ -73,12 +96,12 @@ class Members:
         """For those who look after it. Raises StoreError when it did not open."""
         return self._store
 
-    def matcher(self) -> Matcher:
-        """The gallery as it is now; a payment that has begun keeps the one it began with."""
+    def matcher(self, payer: str | None = None) -> Matcher:
+        """The gallery as it is now, or one payer's part of it; a payment that has begun keeps what it began with."""
         with self._lock:
-            return self._matcher
+            return self._matcher if payer is None else self._matcher.only(payer)
 
-    def check_pin(self, payer: str, pin: str) -> PinOutcome:
+    def check_pin(self, payer: str, pin: str) -> FactorOutcome:
         """Counts nothing: the caller has counted the try. Raises StoreError."""
         return _OUTCOMES[self.store.check_pin(payer, pin, PAY)]
 
@@ -106,6 +129,10 @@ class Members:
         StoreError."""
         self.store.erase(handle)
         self.reload()
+
+    def was_erased(self, handle: str) -> bool:
+        """Whether a power cut came between the erasure and the word of it. Raises StoreError."""
+        return self.store.was_erased(handle)
 
     def reason_of(self, error: Exception) -> str:
         """A machine's word for the fleet: the error's name, never its text."""
@@ -152,7 +179,7 @@ class LockedMembers(Members):
     def store(self) -> SecureStore:
         raise self._why
 
-    def matcher(self) -> Matcher:
+    def matcher(self, payer: str | None = None) -> Matcher:
         return self._nobody
 
     def conditions(self) -> dict[str, str]:

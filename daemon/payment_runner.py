@@ -11,10 +11,10 @@ import time
 from dataclasses import replace
 from typing import assert_never
 
-from daemon import contract, payments
+from daemon import contract, payment_history, payments
 from daemon.box_events import Stop
 from daemon.clock import TrustedClock
-from daemon.decisions import identified, outcome
+from daemon.decisions import identified, outcome, rival
 from daemon.errands import Errands
 from daemon.face_watch import FaceWatch, ForPayment
 from daemon.fleet_link import FleetLink, Message
@@ -23,7 +23,9 @@ from daemon.painter import Painter
 from daemon.payment import core
 from daemon.payment import effects as fx
 from daemon.payment import events as ev
-from daemon.payment.state import AskPin, Idle, Rules, State
+from daemon.payment.flows import Step
+from daemon.payment.order import Circumstances, Identified
+from daemon.payment.state import AskFactor, AskPayer, Idle, Rules, ScanCode, State
 from daemon.scribe import Scribe
 from pipeline.decision import Decision, Guidance
 
@@ -54,10 +56,16 @@ class PaymentRunner:
     def next_deadline(self) -> float | None:
         return core.next_deadline(self.state)
 
-    def still_asks(self, check: fx.CheckPin) -> bool:
+    @property
+    def wants_scan(self) -> bool:
+        """Whether what a scanner reads now is the payer's."""
+        stage = self.state.stage
+        return isinstance(stage, ScanCode) or (isinstance(stage, AskPayer) and stage.by is Step.CARD)
+
+    def still_asks(self, check: fx.CheckFactor | fx.FindPayer) -> bool:
         """Whether the counter waits for this check; from any thread, as it reads one frozen value."""
         state = self.state
-        return isinstance(state.stage, AskPin) and state.stage.checking and state.epoch == check.epoch
+        return isinstance(state.stage, AskFactor | AskPayer) and state.stage.checking and state.epoch == check.epoch
 
     def recover(self) -> Stop | None:
         """Unsettled attempts are asked about. Open orders are taken up once the clock can tell whether they hold."""
@@ -80,7 +88,19 @@ class PaymentRunner:
             case Guidance(hint=hint):
                 return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, hint.value))
             case Decision() as decision:
-                return self.step(ev.FaceDecided(wanted.order_id, wanted.epoch, outcome(decision), identified(decision)))
+                who = identified(decision)
+                decided = ev.FaceDecided(
+                    wanted.order_id, wanted.epoch, outcome(decision), who, rival(decision), self._around(who)
+                )
+                return self.step(decided)
+
+    def _around(self, who: Identified | None) -> Circumstances:
+        turn = getattr(self.state.stage, "turn", None)
+        if who is None or turn is None:
+            return Circumstances()
+        wall = self._clock.now()
+        hour = time.localtime(wall).tm_hour
+        return payment_history.around(self._reader, who.payer, turn.order.amount, hour, wall)
 
     def tick(self, now: float) -> Stop | None:
         due = self.next_deadline()
@@ -112,13 +132,22 @@ class PaymentRunner:
                 self._link.say("pay.query", contract.query(order_id, attempt))
             case fx.Reverse(order_id, attempt):
                 self._link.say("pay.reverse", contract.reverse(order_id, attempt))
-            case fx.Watch(order_id, epoch):
-                self._faces.watch(ForPayment(order_id, epoch))
+            case fx.Refund(order_id, attempt):
+                self._link.say("pay.refund", contract.refund(order_id, attempt))
+            case fx.SendVoucher(request):
+                accepted_at = payments.accepted_at(self._reader, request.order_id, request.attempt)
+                self._link.say("pay.voucher", contract.voucher(request, accepted_at or self._clock.now()))
+            case fx.Watch(order_id, epoch, payer):
+                self._faces.watch(ForPayment(order_id, epoch, payer))
             case fx.StopWatching():
                 self._faces.rest()
                 self._painter.forget_preview()
-            case fx.CheckPin():
-                self._errands.check_pin(effect)
+            case fx.CheckFactor():
+                self._errands.check_factor(effect)
+            case fx.FindPayer():
+                self._errands.find_payer(effect)
+            case fx.ListBanks():
+                self._errands.list_banks(effect)
             case fx.Halt(why):
                 return Stop(why)
             case _:

@@ -46,6 +46,7 @@ def is_known(connection: sqlite3.Connection, order_id: str) -> bool:
 
 def store_order(tx: sqlite3.Connection, order: Order, expires_at: int, now: int) -> None:
     """A repeated order id violates the primary key: the caller has asked `is_known`, this is the last line."""
+    assert order.amount is not None  # an identity check has its row among the commands
     tx.execute(
         "INSERT INTO orders (order_id, amount_minor, currency, title, expires_at, received_at, status)"
         " VALUES (?,?,?,?,?,?,?)",
@@ -105,6 +106,26 @@ def attempt_status(connection: sqlite3.Connection, order_id: str, attempt: int) 
         "SELECT status FROM attempts WHERE order_id = ? AND attempt = ?", (order_id, attempt)
     ).fetchone()
     return Status(row["status"]) if row else None
+
+
+def request_of(
+    connection: sqlite3.Connection, order_id: str, attempt: int | None = None
+) -> tuple[PayRequest, Status] | None:
+    """An attempt as it is on disk; without its number, the order's last."""
+    row = connection.execute(
+        "SELECT * FROM attempts WHERE order_id = ? AND attempt = coalesce(?, attempt) ORDER BY attempt DESC LIMIT 1",
+        (order_id, attempt),
+    ).fetchone()
+    return (_request(row), Status(row["status"])) if row is not None else None
+
+
+def accepted_at(connection: sqlite3.Connection, order_id: str, attempt: int) -> int | None:
+    """When an attempt was accepted offline, in unix seconds."""
+    row = connection.execute(
+        "SELECT changed_at FROM attempts WHERE order_id = ? AND attempt = ? AND status = ?",
+        (order_id, attempt, Status.ACCEPTED_OFFLINE),
+    ).fetchone()
+    return int(row["changed_at"]) if row is not None else None
 
 
 def drop_unsent_requests(tx: sqlite3.Connection) -> int:

@@ -53,3 +53,13 @@ def count(tx: sqlite3.Connection, payer: str, now: int) -> Try:
 
 def clear(tx: sqlite3.Connection, payer: str) -> None:
     tx.execute("DELETE FROM pin_tries WHERE payer = ?", (payer,))
+
+
+def spare(tx: sqlite3.Connection, payer: str) -> None:
+    """Takes the last try back, and a lock with it: it was counted for a look-alike who proved to be somebody else.
+
+    Only that one: whoever looks like a payer must not clear the payer's count by paying.
+    """
+    row = tx.execute("SELECT wrong FROM pin_tries WHERE payer = ?", (payer,)).fetchone()
+    if row is not None and row["wrong"] <= MAX_TRIES:
+        tx.execute("UPDATE pin_tries SET wrong = max(0, wrong - 1), locked_until = 0 WHERE payer = ?", (payer,))

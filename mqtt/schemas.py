@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -54,17 +54,24 @@ Attempt = Annotated[int, Field(strict=True, ge=1, le=1000)]
 class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset()  # members that are not there at all where they are None
+
     def to_json(self) -> dict[str, Any]:
         """What goes into an envelope."""
-        return self.model_dump(mode="json")
+        body = self.model_dump(mode="json")
+        return {name: value for name, value in body.items() if value is not None or name not in self.LEFT_OUT}
 
 
 class OrderBody(Body):
+    LEFT_OUT = frozenset({"flow", "phone"})
+
     order_id: Id
     amount_minor: AmountMinor
     currency: Currency
     title: Shown | None = None
     expires_at: UnixTime
+    flow: Code | None = None  # how the payer is to be known; none: the box's own way
+    phone: Annotated[str, _text("[0-9]{7,15}")] | None = None  # a member's, from a log-in; never written down
 
 
 class OrderMadeBody(Body):
@@ -81,6 +88,8 @@ class OrderMadeBody(Body):
 
 
 class PayRequestBody(Body):
+    LEFT_OUT = frozenset({"account", "auth_code"})
+
     order_id: Id
     attempt: Attempt
     amount_minor: AmountMinor
@@ -90,6 +99,21 @@ class PayRequestBody(Body):
     channel: Code
     decided_at: UnixTime
     flow: Code
+    account: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None  # an opaque token, no PAN
+    auth_code: Annotated[str, _text("[A-Za-z0-9]{8,64}")] | None = None  # off the payer's own app, good once
+
+
+class PayVoucherBody(Body):
+    """A payment that the box accepted while it could ask nobody. Repeated until it is answered."""
+
+    order_id: Id
+    attempt: Attempt
+    amount_minor: AmountMinor
+    currency: Currency
+    payer: Handle
+    factors: Annotated[Sequence[Code], Field(max_length=8)]
+    flow: Code
+    accepted_at: UnixTime
 
 
 class PayQueryBody(Body):
@@ -98,6 +122,13 @@ class PayQueryBody(Body):
 
 
 class PayReverseBody(Body):
+    order_id: Id
+    attempt: Attempt
+
+
+class PayRefundBody(Body):
+    """The whole of a captured attempt is to be paid back. Repeated until it is answered `refunded` or `declined`."""
+
     order_id: Id
     attempt: Attempt
 
@@ -129,7 +160,7 @@ class PayAnswerBody(Body):
 
     order_id: Id
     attempt: Attempt
-    status: Literal["approved", "declined", "pending", "reversed"]
+    status: Literal["approved", "declined", "pending", "reversed", "refunded"]
     reason: Code
     amount_minor: AmountMinor | None = None
     currency: Currency | None = None
@@ -160,6 +191,14 @@ class EnrolArgs(Body):
     expires_at: UnixTime
     under_14: bool = False
     authority: Literal["fleet", "clerk"] = "fleet"
+
+
+class VerifyArgs(Body):
+    """Arguments of the command `verify`: who stands before the box? No money moves."""
+
+    expires_at: UnixTime
+    title: Shown | None = None
+    flow: Literal["identity", "phone_first", "id_card"] = "identity"
 
 
 class EraseArgs(Body):
@@ -341,3 +380,5 @@ def parse_body(claims: Claims) -> Body:
             f"{'.'.join(str(p) for p in item['loc'])[:80] or 'body'} ({item['type']})" for item in error.errors()[:5]
         )
         raise EnvelopeRefused(RefusalReason.BAD_BODY, paths) from None
+    "pay.voucher": PayVoucherBody,
+    "pay.refund": PayRefundBody,

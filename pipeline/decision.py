@@ -47,7 +47,12 @@ class Guidance:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`handle` is set for MATCHED alone. Scores are the weakest of the agreeing frames: cosine -1..1, liveness 0..1.
+    """`handle` is set for MATCHED, and for AMBIGUOUS as the better of two, with `rival` the other: something else than
+    the face must single one out. Scores are of the fused frames: cosine -1..1, liveness 0..1.
+
+    `score` is the mean of the frames' cosines, so a threshold read on single frames holds for it; the runner-up is
+    fused in the same way. `because` names the cues that spoke against a live person (`liveness.Cue`), for SPOOF, and
+    `challenged` says that the payer was asked to act.
 
     `timings_ms` sums each stage over all frames of the session ("total" is their sum); `frames` are those that agreed.
     """
@@ -65,3 +70,6 @@ class Decision:
 
 
 Observation = Guidance | Decision
+    rival: str | None = None
+    because: tuple[str, ...] = ()
+    challenged: bool = False

@@ -7,8 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from daemon.config.section import Section
+from daemon.config.shop_floor import CounterSection, ReceiptsSection, TillSection
+from daemon.payment.flows import FLOWS
 from daemon.payment.money import DECIMALS
-from hal.drivers import CameraOptions, DisplayOptions, KeypadOptions, LampOptions, VoiceOptions
+from daemon.payment.policy_document import PolicyDocument
+from hal.drivers import (
+    CameraOptions,
+    DisplayOptions,
+    KeypadOptions,
+    LampOptions,
+    PrinterOptions,
+    ScannerOptions,
+    VoiceOptions,
+)
 from hal.null import NullDisplayOptions, NullOptions
 from hal.virtual.options import VirtualBoxOptions
 
@@ -21,8 +33,13 @@ def _known_currency(code: str) -> str:
     return code
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def _known_flow(name: str) -> str:
+    if name not in FLOWS:
+        raise ValueError(f"flow {name!r} is not known; there are {', '.join(FLOWS)}")
+    return name
+
+
+FlowName = Annotated[str, AfterValidator(_known_flow)]
 
 
 class BoxSection(Section):
@@ -128,15 +145,10 @@ class EnrolmentSection(Section):
 
     authority: Literal["fleet", "clerk"] = "fleet"
     clerk_pin: Path | None = None
-
-
-class PolicySection(Section):
-    """Amounts in minor units. The default is the strict end: a PIN for every amount."""
-
-    pin_free_up_to_minor: int = Field(default=0, ge=0)
-    refuse_above_minor: int = Field(default=500_000, gt=0)
-    strong_score: float = Field(default=0.60, ge=0, le=1)
-    strong_margin: float = Field(default=0.20, ge=0, le=2)
+    sweep_hours: float = Field(default=24.0, gt=0, le=168, description="so often whoever's consent has ended is erased")
+    template_days: int | None = Field(
+        default=None, ge=1, le=3650, description="whose templates are all older is erased too"
+    )
 
 
 class PaymentSection(Section):
@@ -153,6 +165,29 @@ class PaymentSection(Section):
 
 
 class HealthSection(Section):
+    code_s: Seconds = Field(default=90.0, description="how long a payer's own app may take")
+    offline_after_s: Seconds = Field(default=10.0, description="link down for so long: nobody waits for an answer")
+    flow: FlowName = Field(default="face_first", description="how a payer is known where the order does not say")
+    ways: tuple[FlowName, ...] = Field(
+        default=("face_first", "phone_first", "id_card"), max_length=9, description="what the menu key offers"
+    )
+
+    @model_validator(mode="after")
+    def _an_order_is_paid(self) -> PaymentSection:
+        if "identity" in (self.flow, *self.ways):
+            raise ValueError("identity moves no money: it is for the command `verify`")
+        return self
+
+
+class MerchantSection(Section):
+    """Whom a payer's own app pays when it reads the code on the display (EMV QR, account template 26)."""
+
+    scheme: str = Field(min_length=1, max_length=32, description="the scheme's reverse domain or AID")
+    account: str = Field(min_length=1, max_length=35, description="the merchant's name at the scheme")
+    name: str = Field(pattern=r"^[ -~]{1,25}$")
+    city: str = Field(pattern=r"^[ -~]{1,15}$")
+    category: str = Field(default="0000", pattern=r"^[0-9]{4}$", description="ISO 18245")
+    country: str = Field(default="CN", pattern=r"^[A-Z]{2}$")
     """How the box looks after itself, and how often it says so."""
 
     heartbeat_s: int = Field(default=20, ge=1, le=3600, description="a fleet that hears nothing for three is told")
@@ -178,11 +213,15 @@ class Config(Section):
     face: FaceSection = FaceSection()
     store: StoreSection = StoreSection()
     enrolment: EnrolmentSection = EnrolmentSection()
-    policy: PolicySection = PolicySection()
+    policy: PolicyDocument = PolicyDocument()
     payment: PaymentSection = PaymentSection()
     health: HealthSection = HealthSection()
 
     @model_validator(mode="after")
+    merchant: MerchantSection | None = None
+    counter: CounterSection = CounterSection()
+    till: TillSection = TillSection()
+    receipts: ReceiptsSection = ReceiptsSection()
     def _virtual_devices_have_their_box(self) -> Config:
         kinds = [name for name in Devices.model_fields if getattr(self.devices, name).type == "virtual"]
         if kinds and self.virtual is None:

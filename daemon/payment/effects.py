@@ -1,4 +1,4 @@
-"""What the core wants done. Data only; `daemon.app` carries it out.
+"""What the core wants done. Data only; `daemon.payment_runner` carries it out.
 
 `Persist` is answered by `Persisted` or `PersistFailed`; what must not happen before it is on disk waits for that.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from daemon.payment.flows import Step
 from daemon.payment.order import Order, PayRequest
+from daemon.payment.policy import Factor
 from daemon.payment.status import Status
 
 
@@ -29,10 +31,22 @@ class OrderClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckEnded:
+    """An identity check is over: VERIFIED names who it was, anything else why not. Reported like an order's end."""
+
+    order_id: str
+    status: Status
+    reason: str
+    payer: str | None = None
+    factors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptMoved:
     """An attempt's new state.
 
-    `request` is set once, with `CONFIRMED`: the pay request enters the outbox in the same transaction.
+    `request` is set once, with `CONFIRMED`: the pay request enters the outbox in the same transaction, unless it is
+    `offline`, where the voucher is sent later.
     """
 
     order_id: str
@@ -41,13 +55,23 @@ class AttemptMoved:
     reason: str = ""
     reference: str | None = None
     request: PayRequest | None = None
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class PinCleared:
-    """The right PIN was typed: the payer's count of wrong ones starts again."""
+class TriesCleared:
+    """The right factor was given: the payer's count of wrong ones starts again."""
 
     payer: str
+    factor: Factor
+
+
+@dataclass(frozen=True, slots=True)
+class TrySpared:
+    """The try was counted against this look-alike too, and was the other one's: this one try is taken back."""
+
+    payer: str
+    factor: Factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +82,7 @@ class Noted:
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
 
-Change = OrderStored | OrderClosed | AttemptMoved | PinCleared | Noted
+Change = OrderStored | OrderClosed | CheckEnded | AttemptMoved | TriesCleared | TrySpared | Noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +118,27 @@ class Reverse:
 
 
 @dataclass(frozen=True, slots=True)
+class Refund:
+    """Demand that a captured attempt be paid back. Repeated until it is acknowledged."""
+
+    order_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendVoucher:
+    """Hand in what was accepted offline. Repeated until it is answered: the attempt's row implies it."""
+
+    request: PayRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
-    """Start looking for a payer's face; what is seen comes back tagged with these two."""
+    """Start looking for a face, anybody's or `payer`'s alone; what is seen comes back tagged with the first two."""
 
     order_id: str
     epoch: int
+    payer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +147,33 @@ class StopWatching:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckPin:
-    """Count one try durably, then compare."""
+class FindPayer:
+    """Whose number is it? Answered by `PayerFound`."""
+
+    order_id: str
+    epoch: int
+    by: Step
+    number: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFactor:
+    """Count one try durably for each of `payers`, then compare. Answered by `FactorChecked`."""
+
+    order_id: str
+    epoch: int
+    payers: tuple[str, ...]
+    factor: Factor
+    typed: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListBanks:
+    """Which banks has this payer bound? Answered by `BanksListed`."""
 
     order_id: str
     epoch: int
     payer: str
-    pin: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +183,7 @@ class Halt:
     why: str
 
 
-Effect = Persist | Submit | Query | Reverse | Watch | StopWatching | CheckPin | Halt
+Effect = (
+    Persist | Submit | Query | Reverse | Refund | SendVoucher | Watch | StopWatching | FindPayer | CheckFactor
+    | ListBanks | Halt
+)  # fmt: skip

@@ -1,12 +1,12 @@
-"""What can happen to a payment. What comes from the face side carries `(order_id, epoch)`; older epochs are dropped."""
+"""What can happen to a payment. What answers a stage carries `(order_id, epoch)`; older epochs are dropped."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daemon.payment.money import Amount
-from daemon.payment.order import Identified, Order, Turn
+from daemon.payment.order import Bank, Circumstances, Identified, Order, PayRequest, Turn
 
 
 class FaceOutcome(StrEnum):
@@ -16,12 +16,15 @@ class FaceOutcome(StrEnum):
     SPOOF = "spoof"
 
 
-class PinOutcome(StrEnum):
+class FactorOutcome(StrEnum):
+    """`BOTH`: of two look-alikes it fits both, and so proves nobody."""
+
     OK = "ok"
     DURESS = "duress"
     WRONG = "wrong"
     LOCKED = "locked"
     NONE_SET = "none_set"
+    BOTH = "both"
 
 
 class AnswerStatus(StrEnum):
@@ -29,6 +32,7 @@ class AnswerStatus(StrEnum):
     DECLINED = "declined"
     PENDING = "pending"
     REVERSED = "reversed"
+    REFUNDED = "refunded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,16 @@ class OrderArrived:
 
 @dataclass(frozen=True, slots=True)
 class KeyPressed:
-    """One key: `0`..`9`, `ok`, `cancel`, `back`; others are ignored here."""
+    """One key: `0`..`9`, `ok`, `cancel`, `back`, `dot`, `menu`; others are ignored here."""
 
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeScanned:
+    """What a scanner or card reader read, as one line."""
+
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +65,15 @@ class FaceHint:
 
 @dataclass(frozen=True, slots=True)
 class FaceDecided:
-    """`who` is set for `MATCHED` (and for `AMBIGUOUS`, the better of the two)."""
+    """`who` is set for `MATCHED`; for `AMBIGUOUS` the better of the two, and `rival` the other. `around` is about
+    `who`; whether the box is online the core knows itself."""
 
     order_id: str
     epoch: int
     outcome: FaceOutcome
     who: Identified | None
+    rival: Identified | None = None
+    around: Circumstances = field(default_factory=Circumstances)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +86,31 @@ class FaceUnavailable:
 
 
 @dataclass(frozen=True, slots=True)
-class PinChecked:
+class PayerFound:
+    """Whose the typed number is; None: nobody's, or more than one person's."""
+
     order_id: str
     epoch: int
-    outcome: PinOutcome
+    payer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FactorChecked:
+    """`payer` is whom the factor proved, for `OK` and `DURESS`; `counted` against whom a try was counted."""
+
+    order_id: str
+    epoch: int
+    outcome: FactorOutcome
     tries_left: int
+    payer: str | None = None
+    counted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BanksListed:
+    order_id: str
+    epoch: int
+    banks: tuple[Bank, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +141,29 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovedLate:
+    """An approval has come for an attempt that this box holds as REVERSED on disk: the money goes back."""
+
+    request: PayRequest
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class RefundAsked:
+    """Somebody with the authority for it wants an APPROVED attempt refunded; `by` is a word for the journal."""
+
+    request: PayRequest
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class LinkUp:
     """The broker is there again: ask at once about whatever is unsettled."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The broker can't be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +189,7 @@ class Tick:
 
 
 Event = (
-    OrderArrived | KeyPressed | FaceHint | FaceDecided | FaceUnavailable | PinChecked | Persisted | PersistFailed
-    | Answer | LinkUp | OrdersFound | CounterTaken | CounterFree | Tick
+    OrderArrived | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable | PayerFound | FactorChecked
+    | BanksListed | Persisted | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp | LinkDown | OrdersFound
+    | CounterTaken | CounterFree | Tick
 )  # fmt: skip

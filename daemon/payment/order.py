@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.payment.money import Amount
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as it was signed by the fleet; `expires_s` is on the box's monotonic clock."""
+    """An order as it was signed by the fleet; `expires_s` is on the box's monotonic clock.
+
+    `amount` is None for an identity check, which moves no money and whose id is its command's. `flow` is how the payer
+    is to be known, None for the box's own way. `phone` is the number a member logged in with: in memory alone.
+    """
 
     order_id: str
-    amount: Amount
+    amount: Amount | None
     title: str | None
     expires_s: float
+    flow: str | None = None
+    phone: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """An order and which attempt at it comes next; `looks` counts the refused faces so far."""
+class Circumstances:
+    """What the daemon knows around a case: the box's hour (0..23), and payments counted on this box.
 
-    order: Order
-    attempt: int = 1
-    looks: int = 0
+    `_day` counts the last 24 hours, `visits` the payments of 90 days; sums are in minor units of the order's currency,
+    of approved payments and of those under way. `duress`: the payer was forced once, as far as this box knows.
+    """
+
+    online: bool = True
+    hour: int = 12
+    visits: int = 0
+    payer_count_day: int = 0
+    payer_sum_day: int = 0
+    box_count_day: int = 0
+    box_sum_day: int = 0
+    duress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +52,50 @@ class Identified:
 
 
 @dataclass(frozen=True, slots=True)
+class Bank:
+    """One of a payer's bound banks: what the display says of it, and the token that stands for the account."""
+
+    label: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was collected of a payer so far.
+
+    `claimed` is whoever a phone number or a card named, before the face; `candidates` whoever the face named: one, or
+    two look-alikes of whom a factor must single out one. `factors` are those proven, in their order.
+    """
+
+    claimed: str | None = None
+    candidates: tuple[Identified, ...] = ()
+    factors: tuple[str, ...] = ()
+    duress: bool = False
+    bank: Bank | None = None
+    around: Circumstances = field(default_factory=Circumstances)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An order and which attempt at it comes next; `looks` counts the refused faces and numbers so far.
+
+    `step` is the place in `flow` that comes next, `known` what was collected before it.
+    """
+
+    order: Order
+    attempt: int = 1
+    looks: int = 0
+    flow: str = "face_first"
+    step: int = 0
+    known: Known = field(default_factory=Known)
+
+
+@dataclass(frozen=True, slots=True)
 class PayRequest:
     """What is asked of the gateway; `(order_id, attempt)` is the idempotency key on the whole way.
 
     `epoch` and `identified` say what it stands on; they go into the evidence, not to the gateway's decision.
+    `auth_code` (of the payer's own app) and `account` (an opaque token) reach the gateway and neither journal nor log.
     """
 
     order_id: str
@@ -53,3 +108,5 @@ class PayRequest:
     duress: bool = False
     epoch: int = 0
     identified: Identified | None = None
+    account: str | None = field(default=None, repr=False)
+    auth_code: str | None = field(default=None, repr=False)

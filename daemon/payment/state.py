@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.payment.effects import Effect
-from daemon.payment.order import Identified, Order, Turn
-from daemon.payment.policy import Policy
+from daemon.payment.emvco import Merchant
+from daemon.payment.flows import Step
+from daemon.payment.order import Bank, Order, Turn
+from daemon.payment.policy import Factor, Policy
 from daemon.payment.settling import Settling, SettlingTimes
 from daemon.payment.status import Status
 
@@ -18,13 +20,22 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The figures the core goes by; times in seconds on the monotonic clock."""
+    """The figures the core goes by; times in seconds on the monotonic clock.
+
+    `flow` is how a payer is known where the order does not say, `ways` what the menu key offers, in its order. A box
+    without `merchant` shows no code. The link counts as down once it was so for `offline_after_s`.
+    """
 
     policy: Policy = field(default_factory=Policy)
     settling: SettlingTimes = field(default_factory=SettlingTimes)
+    flow: str = "face_first"
+    ways: tuple[str, ...] = ("face_first", "phone_first", "id_card")
+    channel: str = "simulated"
+    merchant: Merchant | None = None
     look_s: float = 30.0
     pin_s: float = 30.0
     show_s: float = 4.0
+    offline_after_s: float = 10.0
     max_looks: int = 3
     max_attempts: int = 3
     max_waiting: int = 8
@@ -39,15 +50,29 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
+    """The camera looks for a face: anybody's, or that of `turn.known.claimed`."""
+
     turn: Turn
     until_s: float
     hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class AskPin:
+class AskPayer:
+    """A number is typed, or a card read, that says who claims to pay. `unknown`: the last one was nobody's."""
+
     turn: Turn
-    who: Identified
+    by: Step
+    until_s: float
+    typed: str = field(default="", repr=False)
+    unknown: bool = False
+    checking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskFactor:
+    turn: Turn
+    factor: Factor
     until_s: float
     typed: str = field(default="", repr=False)
     wrong_tries_left: int | None = None
@@ -55,10 +80,38 @@ class AskPin:
 
 
 @dataclass(frozen=True, slots=True)
-class Paying:
-    """The attempt is being settled; how far it is stands in `State.settling`."""
+class ChooseBank:
+    """`banks` is None while they are being looked up."""
 
     turn: Turn
+    until_s: float
+    banks: tuple[Bank, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseWay:
+    """The way out: each way to pay has its digit, from 1 on."""
+
+    turn: Turn
+    until_s: float
+    ways: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanCode:
+    """The scanner waits for the code of the payer's own app."""
+
+    turn: Turn
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """The attempt is being settled; how far it is stands in `State.settling`. `code` is shown for the payer's app."""
+
+    turn: Turn
+    code: str | None = None
+    code_until_s: float = 0.0
 
     @property
     def key(self) -> Key:
@@ -67,7 +120,7 @@ class Paying:
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """An outcome on the display. `then` is tried next when the order is not over."""
+    """An outcome on the display. `then` is tried next when the order is not over. `sentence` is a policy's own."""
 
     order: Order
     status: Status
@@ -75,9 +128,12 @@ class Showing:
     until_s: float
     reference: str | None = None
     then: Turn | None = None
+    sentence: str | None = None
 
 
-Stage = Idle | Looking | AskPin | Paying | Showing
+Collecting = Looking | AskPayer | AskFactor | ChooseBank | ChooseWay | ScanCode
+COLLECTING = (Looking, AskPayer, AskFactor, ChooseBank, ChooseWay, ScanCode)
+Stage = Idle | Collecting | Paying | Showing
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +145,7 @@ class After:
     show: Showing | None = None
     show_for: Key | None = None
     settled: Key | None = None
+    voucher: Key | None = None
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -97,7 +154,8 @@ def _empty() -> Mapping[Any, Any]:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`epoch` grows with every new look at a face. `settling` holds every attempt whose money may be on its way."""
+    """`epoch` grows with every new stage that asks something. `settling` holds every attempt whose money may be on
+    its way. `offline_since` is None while the link is up."""
 
     rules: Rules = field(default_factory=Rules)
     stage: Stage = field(default_factory=Idle)
@@ -107,3 +165,7 @@ class State:
     awaiting: Mapping[int, After] = field(default_factory=_empty)
     next_token: int = 1
     counter_taken: bool = False
+    offline_since: float | None = None
+
+
+Result = tuple[State, tuple[Effect, ...]]

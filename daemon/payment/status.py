@@ -1,4 +1,7 @@
-"""The states of one attempt at paying an order, and which may follow which. The only list of them."""
+"""The states of one attempt at paying an order, and which may follow which. The only list of them.
+
+`python -m daemon.payment.diagram` draws `TRANSITIONS` for the docs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ class Status(StrEnum):
     OPEN = "open"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    VERIFIED = "verified"  # an identity check: who it was is proven, and no money moves
     CONFIRMED = "confirmed"
     SUBMITTED = "submitted"
     UNKNOWN = "unknown"
@@ -27,7 +31,7 @@ class Status(StrEnum):
 S = Status
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    S.OPEN: frozenset({S.CONFIRMED, S.CANCELLED, S.EXPIRED}),
+    S.OPEN: frozenset({S.CONFIRMED, S.CANCELLED, S.EXPIRED, S.VERIFIED}),
     S.CONFIRMED: frozenset({S.SUBMITTED, S.UNKNOWN, S.ACCEPTED_OFFLINE, S.CANCELLED}),
     S.SUBMITTED: frozenset({S.APPROVED, S.DECLINED, S.UNKNOWN}),
     S.UNKNOWN: frozenset({S.QUERYING, S.APPROVED, S.DECLINED}),
@@ -36,9 +40,10 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     S.ACCEPTED_OFFLINE: frozenset({S.APPROVED, S.WRITTEN_OFF}),
     S.APPROVED: frozenset({S.REFUNDING}),
     S.REVERSED: frozenset({S.REFUNDING}),  # an approval that comes after the reversal
-    S.REFUNDING: frozenset({S.REFUNDED, S.MANUAL}),
+    S.REFUNDING: frozenset({S.REFUNDED, S.APPROVED, S.MANUAL}),  # back to APPROVED where the refund is refused
     S.CANCELLED: frozenset(),
     S.EXPIRED: frozenset(),
+    S.VERIFIED: frozenset(),
     S.DECLINED: frozenset(),
     S.MANUAL: frozenset(),
     S.WRITTEN_OFF: frozenset(),
@@ -46,7 +51,9 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 
 # Money may be on its way: these survive a power cut and are settled after it.
-UNSETTLED = frozenset({S.CONFIRMED, S.SUBMITTED, S.UNKNOWN, S.QUERYING, S.REVERSING, S.REFUNDING})
+UNSETTLED = frozenset(
+    {S.CONFIRMED, S.SUBMITTED, S.UNKNOWN, S.QUERYING, S.REVERSING, S.REFUNDING, S.ACCEPTED_OFFLINE}
+)  # fmt: skip
 # Goods may leave the shop on these alone.
 RELEASES_GOODS = frozenset({S.APPROVED, S.ACCEPTED_OFFLINE})
 

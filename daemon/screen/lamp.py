@@ -12,6 +12,7 @@ from daemon.screen.views import (
     EnrolLook,
     Look,
     Trouble,
+    Verified,
     View,
 )
 
@@ -23,7 +24,7 @@ def lamp(view: View) -> Lamp:
     match view:
         case Look() | EnrolLook():
             return "white"
-        case Approved() | EnrolDone():
+        case Approved() | EnrolDone() | Verified():
             return "green"
         case Declined():
             return "red"

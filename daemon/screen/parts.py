@@ -27,7 +27,7 @@ from daemon.screen.money import amount
 from daemon.screen.text import Wording
 from daemon.screen.theme import Colour, Theme
 
-KeyName = Literal["ok", "cancel", "back", "agree", "decline"]
+KeyName = Literal["ok", "cancel", "back", "menu", "agree", "decline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,17 @@ class Page:
 
     def amount(
         self,
-        minor: int,
+        minor: int | None,
         currency: str,
         box: Box,
         size: float,
         colour: Colour | None = None,
         align: Literal["left", "centre"] = "centre",
     ) -> Text:
+        """The sum; where nobody pays, that it is about who stands here."""
+        if minor is None:
+            label, ink = self.words("identity.label"), colour or self.theme.ink
+            return self.text(label, box, min(size, 40), ink, "bold", align=align)
         return self.text(amount(minor, currency), box, size, colour or self.theme.ink, "bold", align=align)
 
 
@@ -129,6 +133,7 @@ def _cap(page: Page, key: KeyName, box: Box) -> list[Element]:
         "cancel": ("cross", page.theme.bad),
         "decline": ("cross", page.theme.bad),
         "back": ("back", page.theme.wait),
+        "menu": ("menu", page.theme.brand),
     }[key]
     cap = box.square()
     return [

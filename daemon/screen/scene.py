@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from daemon.screen.elements import Element, Scene
-from daemon.screen.pages import enrolling, paying, selling, standing
+from daemon.screen.pages import choosing, enrolling, paying, selling, standing
 from daemon.screen.parts import Page
 from daemon.screen.text import wording
 from daemon.screen.theme import DAY, Theme
@@ -18,6 +18,7 @@ from daemon.screen.views import (
     Cancelled,
     Cart,
     Checking,
+    Choose,
     Consent,
     Declined,
     EnrolDone,
@@ -25,6 +26,7 @@ from daemon.screen.views import (
     EnrolLook,
     EnrolSaving,
     EnterAmount,
+    EnterCard,
     EnterPhone,
     EnterPin,
     Idle,
@@ -32,7 +34,10 @@ from daemon.screen.views import (
     NewPin,
     Processing,
     Reversed,
+    ScanCode,
+    ShowCode,
     Trouble,
+    Verified,
     View,
 )
 
@@ -69,6 +74,16 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
             return paying.enter_pin(page, view)
         case EnterPhone():
             return paying.enter_phone(page, view)
+        case EnterCard():
+            return choosing.enter_card(page, view)
+        case Choose():
+            return choosing.choose(page, view)
+        case ShowCode():
+            return choosing.show_code(page, view)
+        case ScanCode():
+            return choosing.scan_code(page, view)
+        case Verified():
+            return choosing.verified(page, view)
         case Processing():
             return paying.processing(page, view)
         case Checking():

@@ -43,6 +43,9 @@ class DeclineReason(StrEnum):
     TIMEOUT = "timeout"
     NETWORK = "network"
     LOW_QUALITY = "low_quality"
+    CARD_WRONG = "card_wrong"
+    NOT_SET_UP = "not_set_up"
+    OFFLINE = "offline"
     POLICY = "policy"
     OTHER = "other"
 
@@ -174,39 +177,95 @@ class AskEmptyCart:
 class Look:
     """The payer looks at the camera; needs the live preview. `seconds_left` of `seconds_total` drive the ring."""
 
-    amount_minor: int
+    amount_minor: int | None  # None: nobody pays, it is asked who stands here
     currency: str
     title: str | None = None
     hint: str | None = None
     seconds_left: float = 0.0
     seconds_total: float = 30.0
+    others: bool = False  # the menu key offers other ways to pay
 
 
 @dataclass(frozen=True, slots=True)
 class EnterPin:
-    amount_minor: int
+    amount_minor: int | None  # None: nobody pays, it is asked who stands here
     currency: str
     typed: int = 0  # how many digits, never which
     length: int = 6
     wrong_tries_left: int | None = None  # None: no wrong try so far
     seconds_left: float | None = None  # None: no limit shown
     seconds_total: float = 30.0
+    others: bool = False  # the menu key offers other ways to pay
 
 
 @dataclass(frozen=True, slots=True)
 class EnterPhone:
-    amount_minor: int
+    amount_minor: int | None  # None: nobody pays, it is asked who stands here
     currency: str
     typed: str = ""
     mode: Literal["last4", "whole"] = "last4"
     wrong: bool = False  # the last entry was not right
     seconds_left: float | None = None
     seconds_total: float = 30.0
+    others: bool = False  # the menu key offers other ways to pay
+
+
+@dataclass(frozen=True, slots=True)
+class EnterCard:
+    """The number of an ID card, typed or read. `typed` counts its characters, `tail` are the last of them."""
+
+    amount_minor: int | None
+    currency: str
+    typed: int = 0
+    tail: str = ""
+    wrong: bool = False
+    seconds_left: float | None = None
+    seconds_total: float = 30.0
+    others: bool = False  # the menu key offers other ways to pay
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """One of a few, by its digit from 1 on: ways to pay (keys of the wording), or banks (as they are called)."""
+
+    amount_minor: int | None
+    currency: str
+    what: Literal["way", "bank"]
+    options: tuple[str, ...]
+    seconds_left: float | None = None
+    seconds_total: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCode:
+    """A QR code that the payer's own app reads; `code` is what stands in it."""
+
+    amount_minor: int
+    currency: str
+    code: str
+    seconds_left: float | None = None
+    seconds_total: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScanCode:
+    """The payer holds the code of an app of their own before the scanner."""
+
+    amount_minor: int
+    currency: str
+    seconds_left: float | None = None
+    seconds_total: float = 30.0
+    others: bool = False  # the menu key offers other ways to pay
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Who stands here was proven; nothing was paid, and no name is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    amount_minor: int
+    amount_minor: int | None  # None: nobody pays, it is asked who stands here
     currency: str
 
 
@@ -228,7 +287,7 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    amount_minor: int
+    amount_minor: int | None  # None: nobody pays, it is asked who stands here
     currency: str
     reason: str = DeclineReason.OTHER
 
@@ -320,6 +379,11 @@ View = (
     | Look
     | EnterPin
     | EnterPhone
+    | EnterCard
+    | Choose
+    | ShowCode
+    | ScanCode
+    | Verified
     | Processing
     | Checking
     | Approved

@@ -13,17 +13,22 @@ from daemon.screen.views import (
     Authorise,
     Cancelled,
     Checking,
+    Choose,
     Consent,
     Declined,
     EnrolDone,
     EnrolFailed,
     EnrolLook,
+    EnterCard,
     EnterPhone,
     EnterPin,
     Look,
     NewPin,
     Reversed,
+    ScanCode,
+    ShowCode,
     Trouble,
+    Verified,
     View,
 )
 
@@ -38,6 +43,16 @@ def line(view: View, locale: str) -> str | None:
             return words("voice.pin") if left is None else words("voice.pin_wrong")
         case EnterPhone(mode=mode, wrong=wrong):
             return words("phone.wrong") if wrong else words(f"voice.phone_{mode}")
+        case EnterCard(wrong=wrong):
+            return words("card.wrong") if wrong else words("voice.card")
+        case Choose(what=what):
+            return words(f"voice.choose_{what}")
+        case ShowCode():
+            return words("voice.code")
+        case ScanCode():
+            return words("voice.scan")
+        case Verified():
+            return words("voice.verified")
         case Checking():
             return words("voice.checking")
         case Approved(amount_minor=minor, currency=currency):

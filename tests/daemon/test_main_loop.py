@@ -145,9 +145,10 @@ def test_an_open_order_waits_for_a_trusted_clock_after_a_restart(rig):
 def test_a_pin_check_whose_screen_has_gone_counts_no_try(rig):
     rig = rig()
     rig.start()
-    from daemon.payment.effects import CheckPin
+    from daemon.payment.effects import CheckFactor
+    from daemon.payment.policy import Factor
 
-    rig.box._errands.check_pin(CheckPin("o1", 7, "grace", "1234"))
+    rig.box._errands.check_factor(CheckFactor("o1", 7, ("grace",), Factor.PIN, "1234"))
     time.sleep(0.3)
     assert rig.rows("SELECT count(*) FROM pin_tries") == [(0,)]
 
@@ -170,7 +171,7 @@ def test_a_gallery_that_a_payment_searches_is_not_wiped_under_it(rig):
     rig.members.enrol(Request("c2", "eileen", ("pay",), "1", 0), "2580", capture(2), int(time.time()))
     assert matcher.search(unit(1)).handle == "grace"
     assert matcher.search(unit(1)).score == pytest.approx(1, abs=1e-4)
-    gallery = matcher._gallery
+    gallery = matcher.gallery
     del matcher
     assert len(gallery) == 0, "wiped once nobody searches it"
 

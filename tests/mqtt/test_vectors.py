@@ -37,6 +37,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "order_id": ORDER, "attempt": 1, "amount_minor": 1850, "currency": "CNY", "payer": "grace",
         "factors": ["face", "pin"], "channel": "simulated", "decided_at": NOW + 9, "flow": "face_first",
     },
+    "pay.voucher": {
+        "order_id": ORDER, "attempt": 1, "amount_minor": 1850, "currency": "CNY", "payer": "grace",
+        "factors": ["face", "pin"], "flow": "face_first", "accepted_at": NOW + 9,
+    },
+    "pay.refund": {"order_id": ORDER, "attempt": 1},
     "pay.query": {"order_id": ORDER, "attempt": 1},
     "pay.reverse": {"order_id": ORDER, "attempt": 1},
     "pay.answer": {

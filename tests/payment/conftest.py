@@ -10,10 +10,11 @@ from daemon.payment import core
 from daemon.payment.effects import Change, Effect, Persist
 from daemon.payment.events import Answer, AnswerStatus, Event, FaceDecided, FaceOutcome, Persisted
 from daemon.payment.money import Amount
-from daemon.payment.order import Identified, Order
-from daemon.payment.state import AskPin, Looking, Rules, State
+from daemon.payment.order import Circumstances, Identified, Order
+from daemon.payment.state import COLLECTING, Rules, State
 
 GRACE = Identified("grace", 0.8, 0.6, 0.99)
+TWIN = Identified("hope", 0.79, -0.01, 0.99)
 
 
 @dataclass
@@ -50,10 +51,15 @@ class Counter:
     def order(self, order_id: str = "o1", minor: int = 1850, lives_s: float = 120.0) -> Order:
         return Order(order_id, Amount(minor, "CNY"), "Latte", self.now + lives_s)
 
-    def see(self, outcome: FaceOutcome = FaceOutcome.MATCHED, who: Identified | None = GRACE) -> list[Effect]:
+    def see(
+        self, outcome: FaceOutcome = FaceOutcome.MATCHED, who: Identified | None = GRACE,
+        rival: Identified | None = None, around: Circumstances | None = None,
+    ) -> list[Effect]:  # fmt: skip
         stage = self.state.stage
-        assert isinstance(stage, Looking | AskPin)
-        return self.send(FaceDecided(stage.turn.order.order_id, self.state.epoch, outcome, who))
+        assert isinstance(stage, COLLECTING)
+        order_id = stage.turn.order.order_id
+        around = around or Circumstances()
+        return self.send(FaceDecided(order_id, self.state.epoch, outcome, who, rival, around))
 
     def answer(self, status: AnswerStatus, attempt: int = 1, minor: int = 1850, order_id: str = "o1") -> list[Effect]:
         return self.send(Answer(order_id, attempt, status, "ok", Amount(minor, "CNY"), "ref-1"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daemon.payment import core
-from daemon.payment.effects import AttemptMoved, CheckPin, Halt, OrderClosed, Persist, Query, Reverse, Submit, Watch
+from daemon.payment.effects import AttemptMoved, CheckFactor, Halt, OrderClosed, Persist, Query, Reverse, Submit, Watch
 from daemon.payment.events import (
     Answer,
     AnswerStatus,
@@ -14,19 +14,21 @@ from daemon.payment.events import (
     FaceDecided,
     FaceOutcome,
     FaceUnavailable,
+    FactorChecked,
+    FactorOutcome,
     KeyPressed,
     LinkUp,
     OrderArrived,
     Persisted,
     PersistFailed,
-    PinChecked,
-    PinOutcome,
 )
 from daemon.payment.money import Amount
 from daemon.payment.order import Identified, PayRequest
-from daemon.payment.policy import Policy
-from daemon.payment.state import AskPin, Idle, Looking, Paying, Rules, Showing, State, Turn
+from daemon.payment.policy import Policy, rules_from_figures
+from daemon.payment.state import AskFactor, Idle, Looking, Paying, Rules, Showing, State, Turn
 from daemon.payment.status import Status
+
+SPARING = Policy(rules_from_figures(2000, 500_000, 0.60, 0.20))
 
 
 def closed(effects):
@@ -53,17 +55,17 @@ def up_to_pin(counter, **order):
 def up_to_submitted(counter, **order):
     up_to_pin(counter, **order)
     type_pin(counter)
-    return counter.send(PinChecked(order.get("order_id", "o1"), counter.state.epoch, PinOutcome.OK, 2))
+    return counter.send(FactorChecked(order.get("order_id", "o1"), counter.state.epoch, FactorOutcome.OK, 2))
 
 
 def test_a_face_and_the_right_pin_pay_an_order(counter):
     assert any(isinstance(e, Watch) for e in counter.send(OrderArrived(counter.order())))
     counter.see()
-    assert isinstance(counter.state.stage, AskPin)
-    [check] = [e for e in type_pin(counter) if isinstance(e, CheckPin)]
-    assert (check.payer, check.pin) == ("grace", "1234")
+    assert isinstance(counter.state.stage, AskFactor)
+    [check] = [e for e in type_pin(counter) if isinstance(e, CheckFactor)]
+    assert (check.payers, check.typed) == (("grace",), "1234")
     assert "1234" not in repr(check)
-    effects = counter.send(PinChecked("o1", counter.state.epoch, PinOutcome.OK, 2))
+    effects = counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.OK, 2))
     assert Submit("o1", 1) in effects
     effects = counter.answer(AnswerStatus.APPROVED)
     assert moved(effects) == [(1, Status.APPROVED)]
@@ -79,7 +81,7 @@ def test_nothing_is_sent_before_it_is_on_disk(counter):
     up_to_pin(counter)
     type_pin(counter)
     counter.disk_works = False
-    effects = counter.send(PinChecked("o1", counter.state.epoch, PinOutcome.OK, 2))
+    effects = counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.OK, 2))
     assert [type(e) for e in effects] == [Persist]
     counter.disk_works = True
     assert Submit("o1", 1) in counter.send(Persisted(effects[0].token))
@@ -98,7 +100,7 @@ def test_a_disk_that_refuses_the_attempt_cancels_it_and_nothing_was_sent(counter
     up_to_pin(counter)
     type_pin(counter)
     counter.disk_works = False
-    [persist] = counter.send(PinChecked("o1", counter.state.epoch, PinOutcome.OK, 2))
+    [persist] = counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.OK, 2))
     counter.disk_works = True
     effects = counter.send(PersistFailed(persist.token, "disk full"))
     assert not any(isinstance(e, Submit) for e in effects)
@@ -129,23 +131,23 @@ def test_a_frame_of_an_earlier_epoch_never_pays_the_next_order(counter):
 def test_a_late_pin_answer_of_an_earlier_epoch_changes_nothing(counter):
     up_to_pin(counter)
     type_pin(counter)
-    assert counter.send(PinChecked("o1", counter.state.epoch - 1, PinOutcome.OK, 2)) == []
-    assert isinstance(counter.state.stage, AskPin)
+    assert counter.send(FactorChecked("o1", counter.state.epoch - 1, FactorOutcome.OK, 2)) == []
+    assert isinstance(counter.state.stage, AskFactor)
 
 
 def test_a_pin_answer_that_nobody_asked_for_changes_nothing(counter):
     up_to_pin(counter)
-    assert counter.send(PinChecked("o1", counter.state.epoch, PinOutcome.OK, 2)) == []
+    assert counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.OK, 2)) == []
 
 
 def test_a_wrong_pin_says_how_many_tries_are_left_and_a_lock_ends_the_order(counter):
     up_to_pin(counter)
     type_pin(counter, "9999")
-    counter.send(PinChecked("o1", counter.state.epoch, PinOutcome.WRONG, 1))
+    counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.WRONG, 1))
     assert counter.state.stage.wrong_tries_left == 1
     assert counter.state.stage.typed == ""
     type_pin(counter, "9999")
-    effects = counter.send(PinChecked("o1", counter.state.epoch, PinOutcome.LOCKED, 0))
+    effects = counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.LOCKED, 0))
     assert closed(effects)[0].reason == "pin_locked"
 
 
@@ -275,7 +277,7 @@ def test_a_declined_attempt_may_be_followed_by_another_of_the_same_order(counter
     assert counter.state.stage.turn.attempt == 2
     counter.see()
     type_pin(counter)
-    counter.send(PinChecked("o1", counter.state.epoch, PinOutcome.OK, 2))
+    counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.OK, 2))
     assert moved(counter.answer(AnswerStatus.APPROVED, attempt=2)) == [(2, Status.APPROVED)]
 
 
@@ -316,23 +318,23 @@ def test_after_a_power_cut_an_open_order_is_taken_up_again(counter):
 
 
 def test_policy_may_spare_the_pin_for_small_sums_and_strong_matches(counter):
-    counter.state = State(rules=Rules(policy=Policy(pin_free_up_to_minor=2000)))
+    counter.state = State(rules=Rules(policy=SPARING))
     counter.send(OrderArrived(counter.order()))
     assert Submit("o1", 1) in counter.see()
 
 
 def test_a_weak_match_needs_the_pin_even_for_small_sums(counter):
-    counter.state = State(rules=Rules(policy=Policy(pin_free_up_to_minor=2000)))
+    counter.state = State(rules=Rules(policy=SPARING))
     counter.send(OrderArrived(counter.order()))
     counter.see(who=Identified("grace", 0.5, 0.4, 0.99))
-    assert isinstance(counter.state.stage, AskPin)
+    assert isinstance(counter.state.stage, AskFactor)
 
 
 def test_two_look_alikes_need_the_pin(counter):
-    counter.state = State(rules=Rules(policy=Policy(pin_free_up_to_minor=2000)))
+    counter.state = State(rules=Rules(policy=SPARING))
     counter.send(OrderArrived(counter.order()))
-    counter.see(FaceOutcome.AMBIGUOUS)
-    assert isinstance(counter.state.stage, AskPin)
+    counter.see(FaceOutcome.AMBIGUOUS, rival=Identified("hope", 0.79, -0.01, 0.99))
+    assert isinstance(counter.state.stage, AskFactor)
 
 
 def test_a_sum_above_the_limit_is_refused(counter):
@@ -343,7 +345,7 @@ def test_a_sum_above_the_limit_is_refused(counter):
 def test_duress_pays_and_is_flagged(counter):
     up_to_pin(counter)
     type_pin(counter)
-    effects = counter.send(PinChecked("o1", counter.state.epoch, PinOutcome.DURESS, 2))
+    effects = counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.DURESS, 2))
     [request] = [
         c.request for e in effects if isinstance(e, Persist) for c in e.changes
         if isinstance(c, AttemptMoved) and c.request is not None

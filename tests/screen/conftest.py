@@ -13,6 +13,7 @@ from daemon.screen.views import View
 
 MOST = 999_999_999  # ¥9,999,999.99
 CNY = "CNY"
+CODE = "00020101021226370014com.example.kf0115MERCHANT0000001520400005303156540518.505802CN5910Kingfisher6008Shanghai"
 GOODS = (
     v.CartRow("矿泉水 Water 550 ml", "× 2", 400),
     v.CartRow("绿茶 Green tea", "", 1850),
@@ -43,7 +44,10 @@ def every_view() -> dict[str, View]:
         "look, long title": v.Look(
             MOST, CNY, "Two flat whites, one oat cappuccino, a cinnamon bun and a bag", "no_face", 3
         ),
+        "look, other ways": v.Look(MOST, CNY, None, "no_face", 3, 30, others=True),
         "pin": v.EnterPin(1850, CNY, 3, 6, None, 21),
+        "pin, other ways": v.EnterPin(MOST, CNY, 3, 6, 2, 21, others=True),
+        "card, other ways": v.EnterCard(MOST, CNY, 18, "002X", True, 12, others=True),
         "pin, most": v.EnterPin(MOST, CNY, 0, 6, 2, 30),
         "pin, last try": v.EnterPin(1850, CNY, 6, 6, 1, 4.2),
         "pin of eight": v.EnterPin(1850, CNY, 8, 8, 10, 130),
@@ -51,6 +55,28 @@ def every_view() -> dict[str, View]:
         "phone, last four, wrong": v.EnterPhone(MOST, CNY, "", "last4", True, 20),
         "phone, whole": v.EnterPhone(1850, CNY, "13800138000", "whole"),
         "phone, whole, wrong": v.EnterPhone(MOST, CNY, "138001380001234", "whole", True, 20),
+        "phone log-in of a member": v.EnterPhone(None, "", "13800138000", "whole"),
+        "card": v.EnterCard(1850, CNY, 0),
+        "card, typed": v.EnterCard(MOST, CNY, 18, "002X", False, 12),
+        "card, wrong, nobody pays": v.EnterCard(None, "", 0, "", True, 3),
+        "choose a way": v.Choose(1850, CNY, "way", ("face_first", "phone_first", "qr_shown"), 20),
+        "choose a way, all": v.Choose(
+            MOST,
+            CNY,
+            "way",
+            ("face_first", "face_phone", "phone_first", "id_card", "face_pin_bank", "qr_shown", "qr_scanned"),
+            3,
+        ),
+        "choose a bank": v.Choose(1850, CNY, "bank", ("中国工商银行 ICBC", "Bank of Communications"), 20),
+        "choose a bank, most": v.Choose(MOST, CNY, "bank", ("Industrial and Commercial Bank of Somewhere",) * 9, 20),
+        "show code": v.ShowCode(1850, CNY, CODE, 42, 90),
+        "show code, most": v.ShowCode(MOST, CNY, CODE * 2, 3, 90),
+        "scan code": v.ScanCode(MOST, CNY, 20, others=True),
+        "verified": v.Verified(),
+        "look, nobody pays": v.Look(None, "", None, None, 30, 30),
+        "pin, nobody pays": v.EnterPin(None, "", 3, 6, None, 21),
+        "processing, nobody pays": v.Processing(None, ""),
+        "declined, nobody pays": v.Declined(None, "", "not_recognised"),
         "processing": v.Processing(MOST, CNY),
         "checking": v.Checking(MOST, CNY),
         "approved": v.Approved(1850, CNY, "7F3A"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from daemon.screen.elements import Arc, Backdrop, Box, Element, Plate, Preview, Ring
 from daemon.screen.money import amount
 from daemon.screen.parts import (
+    KeyName,
     Page,
     busy,
     card,
@@ -24,6 +27,7 @@ from daemon.screen.views import (
     Cancelled,
     Checking,
     Declined,
+    EnterCard,
     EnterPhone,
     EnterPin,
     Hint,
@@ -48,25 +52,26 @@ def mirror(page: Page, box: Box, colour: Colour, part: float) -> list[Element]:
     ]
 
 
-def beside(page: Page) -> tuple[list[Element], Box, Box]:
-    """(the cancel key, room for the mirror, room for the words): side by side, or stacked on a tall display."""
+def beside(page: Page, names: Sequence[KeyName] = ("cancel",)) -> tuple[list[Element], Box, Box]:
+    """(the keys, room for the mirror, room for the words): side by side, or stacked on a tall display."""
     if page.portrait:
-        keys, body = legend(page, ("cancel",))
+        keys, body = legend(page, names)
         glass, side = body.cut_top(round(body.h * 0.62))
         return keys, glass.inset(page.u(26), page.u(22)), side.inset(page.u(28), 0)
     left, right = page.box.cut_left(round(page.size[0] * 0.525))
-    keys, side = legend(page, ("cancel",), right)
+    keys, side = legend(page, names, right)
     return keys, left.inset(page.u(20)), side.inset(page.u(28), page.u(10))
 
 
 def look(page: Page, view: Look) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    keys, glass, side = beside(page)
+    keys, glass, side = beside(page, ("cancel", "menu") if view.others else ("cancel",))
     rows = stack(side, (38, 88, page.tall(18, 14), 112), page)
     ink = theme.good if view.hint == Hint.HOLD_STILL else theme.brand
     colour = theme.warm if view.seconds_left <= 5 else ink
     sentence = words(f"hint.{view.hint}") if view.hint else words("look.headline")
-    title = page.text(view.title or words("amount.label"), rows[0], 27, theme.muted, align=page.along, foreign=True)
+    label = words("amount.label" if view.amount_minor is not None else "identity.purpose")
+    title = page.text(view.title or label, rows[0], 27, theme.muted, align=page.along, foreign=True)
     return flat(
         paper(page),
         keys,
@@ -86,9 +91,9 @@ def look(page: Page, view: Look) -> tuple[Element, ...]:
     )
 
 
-def _entry(page: Page, view: EnterPin | EnterPhone) -> tuple[list[Element], Box]:
+def entry(page: Page, view: EnterPin | EnterPhone | EnterCard) -> tuple[list[Element], Box]:
     """(amount, countdown and legend, as on every screen where something is typed; the room between them)."""
-    keys, body = legend(page, ("cancel", "back", "ok"))
+    keys, body = legend(page, ("cancel", "back", "menu", "ok") if view.others else ("cancel", "back", "ok"))
     head, body = body.cut_top(page.u(96))
     head = head.inset(page.u(28), page.u(14))
     ring, rest = head.cut_right(page.u(64))
@@ -99,7 +104,7 @@ def _entry(page: Page, view: EnterPin | EnterPhone) -> tuple[list[Element], Box]
 
 def enter_pin(page: Page, view: EnterPin) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    frame, body = _entry(page, view)
+    frame, body = entry(page, view)
     rows = stack(body, (page.tall(52, 96), 96, 48), page, gap=14)
     note: list[Element] = []
     if view.wrong_tries_left is not None:
@@ -117,7 +122,7 @@ def enter_pin(page: Page, view: EnterPin) -> tuple[Element, ...]:
 
 def enter_phone(page: Page, view: EnterPhone) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    frame, body = _entry(page, view)
+    frame, body = entry(page, view)
     rows = stack(body, (page.tall(52, 96), 96, 48), page, gap=14)
     if view.mode == "last4":
         field, boxes = cells(page, rows[1], 4, len(view.typed))
@@ -203,8 +208,13 @@ def _ending(
 def declined(page: Page, view: Declined) -> tuple[Element, ...]:
     icon = _DECLINED_ICONS.get(view.reason, "cross")
     colours = (page.theme.bad, page.theme.bad_soft)
-    money = amount(view.amount_minor, view.currency)
-    return _ending(page, icon, colours, page.words("declined.headline"), money, page.words(f"declined.{view.reason}"))
+    money = None if view.amount_minor is None else amount(view.amount_minor, view.currency)
+    if money is None:
+        words = page.words("identity.declined"), page.words("identity.declined_detail")
+        return _ending(page, icon, colours, words[0], None, words[1])
+    return _ending(
+        page, icon, colours, page.words("declined.headline"), money, page.words(f"declined.{view.reason}")
+    )  # fmt: skip
 
 
 def cancelled(page: Page, _: Cancelled) -> tuple[Element, ...]:

@@ -1,0 +1,46 @@
+"""What this box remembers of a payer and of itself, for the policy: counts and sums over `attempts`, nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from daemon.payment.money import Amount
+from daemon.payment.order import Circumstances
+from daemon.payment.status import Status
+
+DAY_S = 24 * 3600
+VISITS_S = 90 * DAY_S
+# Money that was taken, or may be: whoever pays twice at once is counted twice.
+_COUNTED = (
+    Status.CONFIRMED, Status.SUBMITTED, Status.UNKNOWN, Status.QUERYING, Status.APPROVED, Status.ACCEPTED_OFFLINE
+)  # fmt: skip
+_MARKS = ",".join("?" * len(_COUNTED))
+
+
+def around(reader: sqlite3.Connection, payer: str, amount: Amount | None, hour: int, wall: int) -> Circumstances:
+    """`hour` is the box's own (0..23), `wall` unix seconds. Sums are in the amount's currency."""
+    currency = amount.currency if amount is not None else ""
+    of_payer = "payer = ? AND"
+    payer_count, payer_sum = _day(reader, of_payer, (payer,), currency, wall)
+    box_count, box_sum = _day(reader, "", (), currency, wall)
+    visits = reader.execute(
+        "SELECT count(*) FROM attempts WHERE payer = ? AND status = ? AND changed_at > ?",
+        (payer, Status.APPROVED, wall - VISITS_S),
+    ).fetchone()[0]
+    duress = reader.execute("SELECT 1 FROM attempts WHERE payer = ? AND duress = 1 LIMIT 1", (payer,)).fetchone()
+    return Circumstances(
+        hour=hour, visits=int(visits), payer_count_day=payer_count, payer_sum_day=payer_sum,
+        box_count_day=box_count, box_sum_day=box_sum, duress=duress is not None,
+    )  # fmt: skip
+
+
+def _day(
+    reader: sqlite3.Connection, of_whom: str, whom: tuple[str, ...], currency: str, wall: int
+) -> tuple[int, int]:  # fmt: skip
+    """(how many, how much in this currency) of the last 24 hours."""
+    row = reader.execute(
+        "SELECT count(*), coalesce(sum(CASE WHEN currency = ? THEN amount_minor END), 0) FROM attempts"
+        f" WHERE {of_whom} changed_at > ? AND status IN ({_MARKS})",
+        (currency, *whom, wall - DAY_S, *_COUNTED),
+    ).fetchone()
+    return int(row[0]), int(row[1])
