@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fleet import operator_cli
+from fleet import catalogue, operator_cli
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
 from fleet.fail_mode import FailMode
 from fleet.state import default_folder
@@ -226,6 +226,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     show.set_defaults(act=_of("actions", "ledger_show"))
 
     operator_cli.add(command, _of)
+    catalogue.add(command)
     if command_word not in commands.choices:
         from fleet import technician_cli  # the certificates' and tickets' libraries take their time
 

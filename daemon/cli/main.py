@@ -27,6 +27,8 @@ COMMANDS = {
     "doctor": "examine the box and say what to do",
     "journal": "show, verify or export the journal of a box",
     "verify-evidence": "whether the signed word of a box on a payment holds",
+    "catalogue": "check or install the goods that a box sells",
+    "receipt": "the receipt of a sale once more",
     "store": "look after templates, consents and keys",
     "clerk-pin": "the PIN with which a clerk lets somebody be enrolled",
     "status": "what the running box does",

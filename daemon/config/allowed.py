@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.config.model import Config, Section
+from daemon.config.model import Config
+from daemon.config.section import Section
 
 EVERYTHING = frozenset({"*"})
 

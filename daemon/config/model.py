@@ -61,6 +61,8 @@ class Devices(Section):
     display: DisplayOptions = NullDisplayOptions()
     lamp: LampOptions = NullOptions()
     voice: VoiceOptions = NullOptions()
+    scanner: ScannerOptions = NullOptions()
+    printer: PrinterOptions = NullOptions()
 
 
 class TlsSection(Section):
