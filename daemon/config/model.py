@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from daemon.config.section import Section
 from daemon.config.shop_floor import CounterSection, ReceiptsSection, TillSection
@@ -129,6 +129,7 @@ class StoreSection(Section):
     tpm2_counter: int = Field(default=0x01500F00, ge=0x01000000, le=0x01FFFFFF, description="NV index")
     witness: Literal["journal", "tpm2", "file"] = "journal"
     witness_file: Path | None = None
+    backup_days: int = Field(default=30, ge=1, le=3650, description="backups on the box are removed after so long")
 
     @model_validator(mode="after")
     def _a_file_is_named(self) -> StoreSection:
@@ -164,9 +165,6 @@ class PaymentSection(Section):
     query_longest_s: Seconds = 15.0
     query_for_s: Seconds = 60.0
     reverse_every_s: Seconds = 15.0
-
-
-class HealthSection(Section):
     code_s: Seconds = Field(default=90.0, description="how long a payer's own app may take")
     offline_after_s: Seconds = Field(default=10.0, description="link down for so long: nobody waits for an answer")
     flow: FlowName = Field(default="face_first", description="how a payer is known where the order does not say")
@@ -190,6 +188,9 @@ class MerchantSection(Section):
     city: str = Field(pattern=r"^[ -~]{1,15}$")
     category: str = Field(default="0000", pattern=r"^[0-9]{4}$", description="ISO 18245")
     country: str = Field(default="CN", pattern=r"^[A-Z]{2}$")
+
+
+class HealthSection(Section):
     """How the box looks after itself, and how often it says so."""
 
     heartbeat_s: int = Field(default=20, ge=1, le=3600, description="a fleet that hears nothing for three is told")
@@ -217,13 +218,13 @@ class Config(Section):
     enrolment: EnrolmentSection = EnrolmentSection()
     policy: PolicyDocument = PolicyDocument()
     payment: PaymentSection = PaymentSection()
-    health: HealthSection = HealthSection()
-
-    @model_validator(mode="after")
     merchant: MerchantSection | None = None
     counter: CounterSection = CounterSection()
     till: TillSection = TillSection()
     receipts: ReceiptsSection = ReceiptsSection()
+    health: HealthSection = HealthSection()
+
+    @model_validator(mode="after")
     def _virtual_devices_have_their_box(self) -> Config:
         kinds = [name for name in Devices.model_fields if getattr(self.devices, name).type == "virtual"]
         if kinds and self.virtual is None:
