@@ -101,7 +101,7 @@ def build(*, board: disk.Board, cache: Path, models: Path, keyring: Path | None,
                       debian.unpack_only)  # fmt: skip
     third_party = steps.make("wheels", {"lock": lock.read_text(), "code": code["wheels"]},
                              lambda into: wheels.download(lock, into))  # fmt: skip
-    models = _models(models)
+    chosen = _models(models, board)
     tar = steps.make("debian", {"packages": packages, "suite": debian.SUITE, "unwanted": debian.UNWANTED},
                      lambda into: debian.bootstrap(packages, into))  # fmt: skip
     base = steps.make("base", {"tar": tar.name, "wheels": third_party.name, "removed": root.REMOVED,
@@ -111,17 +111,17 @@ def build(*, board: disk.Board, cache: Path, models: Path, keyring: Path | None,
                      lambda into: wheels.build_own(REPO, into))  # fmt: skip
     keys = keyring or steps.make("update-ca", {"purpose": "throw-away"}, _throw_away_ca) / "ca.pem"
     tree_inputs = {
-        "base": base.name, "own": own.name, "debs": debs.name, "models": digest_of([models]), "board": board.name,
+        "base": base.name, "own": own.name, "debs": debs.name, "models": digest_of(chosen), "board": board.name,
         "files": digest_of([REPO / "systemd", HERE / "root", board.folder]), "keys": digest_of([keys]),
         "code": code["root"] + code["kernel"],
     }  # fmt: skip
 
     def fill(into: Path) -> None:
         root.assemble(
-            base_root=base / "root", own=own, linux=debs / "linux", models=models, repo=REPO, board=board.name,
+            base_root=base / "root", own=own, linux=debs / "linux", models=chosen, repo=REPO, board=board.name,
             keyring=keys, version=version, into=into,
         )  # fmt: skip
-        sbom.write(into / "root", debs / "debs", models, f"kingfisher-{board.name}", version, into / "sbom.json")
+        sbom.write(into / "root", debs / "debs", chosen, f"kingfisher-{board.name}", version, into / "sbom.json")
         root.squash(into / "root", into / "root.squashfs", _epoch())
         names = run("sh", "-c", f"cd '{into}/root/usr/lib/modules' && ls").split()
         initrd.build(into / "root/usr/lib/modules" / names[0], debs / "busybox-static/usr/bin/busybox",
@@ -154,12 +154,15 @@ def build(*, board: disk.Board, cache: Path, models: Path, keyring: Path | None,
     )  # fmt: skip
 
 
-def _models(folder: Path) -> Path:
-    """The models, verified; pulled with the project's own command where they are missing."""
+def _models(folder: Path, board: disk.Board) -> list[Path]:
+    """The files of the set that the board's settings name, verified; pulled where they are missing."""
+    settings = tomllib.loads((board.folder / "root/etc/kingfisher/box.toml").read_text())
+    wanted = ["--set", settings["face"].get("set", "default"), "--folder", str(folder), "--json"]
     for action in ("verify", "pull"):
-        command = [sys.executable, "-I", "-m", "daemon.cli.main", "models", action, "--folder", str(folder)]
-        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0:
-            return folder
+        command = [sys.executable, "-I", "-m", "daemon.cli.main", "models", action, *wanted]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if done.returncode == 0:
+            return sorted(folder / report["file"] for report in json.loads(done.stdout))
     raise BuildFailed("the models", f"are not in {folder} and could not be pulled", "kingfisher models pull")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import kernel
@@ -72,7 +73,7 @@ def base(tar: Path, third_party: Path, into: Path) -> None:
 
 
 def assemble(
-    *, base_root: Path, own: Path, linux: Path, models: Path, repo: Path, board: str, keyring: Path, version: str,
+    *, base_root: Path, own: Path, linux: Path, models: Sequence[Path], repo: Path, board: str, keyring: Path, version: str,
     into: Path,
 ) -> None:  # fmt: skip
     """`into/root/`: the whole tree of one board."""
@@ -82,7 +83,7 @@ def assemble(
     shutil.rmtree(root / SITE / "fleet", ignore_errors=True)  # the operator's end has no business on a box
     _compile(root, *(f"/{SITE}/{name}" for name in ("daemon", "hal", "pipeline", "secure_store", "mqtt")))
     (root / PREFIX / "models").mkdir()
-    for model in sorted(models.glob("*.onnx")):
+    for model in models:
         shutil.copy(model, root / PREFIX / "models")
     kernel.install(linux, root)
     _units(repo / "systemd", root)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
 
-def write(root: Path, debs: Path, models: Path, image: str, version: str, into: Path) -> int:
+def write(root: Path, debs: Path, models: Sequence[Path], image: str, version: str, into: Path) -> int:
     """Writes `into`; how many components it names. The same image gives the same bytes."""
     parts = [*_debian(root), *_unpacked(debs), *_wheels(root), *_models(models)]
     parts.sort(key=lambda part: (part["type"], part["name"], part.get("version", "")))
@@ -64,8 +65,8 @@ def _wheels(root: Path) -> list[dict[str, Any]]:
     return parts
 
 
-def _models(models: Path) -> list[dict[str, Any]]:
-    return [{"type": "machine-learning-model", "name": m.name} | _hash(m) for m in sorted(models.glob("*.onnx"))]
+def _models(models: Sequence[Path]) -> list[dict[str, Any]]:
+    return [{"type": "machine-learning-model", "name": m.name} | _hash(m) for m in models]
 
 
 def _hash(file: Path) -> dict[str, Any]:
