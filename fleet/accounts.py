@@ -58,11 +58,13 @@ def transfer(
     now: int,
     order_id: str | None = None,
     attempt: int | None = None,
+    key: str | None = None,
 ) -> int:
-    """Move money from `debit` to `credit`; the entry's id. sqlite3.IntegrityError: an unknown account, or a second
-    capture of one order (the schema forbids it)."""
+    """Move money from `debit` to `credit`; the entry's id. sqlite3.IntegrityError: an unknown account, a second
+    capture of one order, or a `key` that this kind of entry had before (the schema forbids it)."""
     entry = tx.execute(
-        "INSERT INTO entries (kind, order_id, attempt, at) VALUES (?, ?, ?, ?)", (kind, order_id, attempt, now)
+        "INSERT INTO entries (kind, order_id, attempt, at, key) VALUES (?, ?, ?, ?, ?)",
+        (kind, order_id, attempt, now, key),
     ).lastrowid
     tx.executemany(
         "INSERT INTO postings VALUES (?, ?, ?, ?)",

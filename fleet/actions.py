@@ -98,7 +98,8 @@ def ledger_verify(args: Namespace) -> int:
     verdict = "the ledger is right" if report["ok"] else f"{len(report['faults'])} faults"
     lines.append(
         f"{verdict}: {report['orders']} orders, {report['captures']} captures, {report['reversals']} reversals,"
-        f" {report['unsettled']} unsettled, {report['captured_unconfirmed']} captured and not confirmed by their box"
+        f" {report['refunds']} refunds, {report['unsettled']} unsettled, {report['refunding']} being refunded,"
+        f" {report['captured_unconfirmed']} captured and not confirmed by their box, {report['manual']} for a person"
     )
     say(args, report, "\n".join(lines))
     return 0 if report["ok"] else 1

@@ -133,7 +133,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     broker.set_defaults(act=_of("serving", "broker"))
 
     gateway = command(
-        "gateway", "Run the payment gateway with its simulated acquirer.",
+        "gateway", "Run the payment gateway: the simulated provider, and those of channels.toml.",
         "  kingfisher-fleet gateway --broker 127.0.0.1:1883 --http 127.0.0.1:8780\n"
         "  kingfisher-fleet gateway --broker mqtt.example:8883 --ca ca.pem --cert fleet.pem --key fleet.key\n"
         "  kingfisher-fleet gateway --delay-s 3 --fail-mode lose-answer --fail-first 1",
@@ -155,10 +155,16 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     gateway.add_argument("--cert", type=Path, metavar="PEM", help="TLS: our certificate, made out to the fleet's id")
     gateway.add_argument("--key", type=Path, metavar="PEM", help="TLS: its key")
     gateway.add_argument(
-        "--delay-s", type=_seconds, default=0.0, metavar="S", help="the acquirer answers after this time"
+        "--channels",
+        type=Path,
+        metavar="TOML",
+        help="the payment providers (default: channels.toml of the state folder)",
     )
     gateway.add_argument(
-        "--fail-mode", choices=[str(mode) for mode in FailMode], default="none", help="how the acquirer fails"
+        "--delay-s", type=_seconds, default=0.0, metavar="S", help="the simulated provider acts after this time"
+    )
+    gateway.add_argument(
+        "--fail-mode", choices=[str(mode) for mode in FailMode], default="none", help="how the simulated provider fails"
     )
     gateway.add_argument("--fail-first", type=_count, metavar="N", help="only the first N charges fail (default: all)")
     gateway.set_defaults(act=_of("serving", "gateway"))

@@ -112,6 +112,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     """All or nothing, and once, however many processes open it at a time."""
     from sqlite_utils import Database  # slow to import, and needed for a new file only
 
+    connection.execute("PRAGMA foreign_keys=OFF")  # for tables that are made anew; outside a transaction only
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = _version(connection)
@@ -126,11 +127,17 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         for migration in MIGRATIONS:
             if migration.version > found:
                 _take(connection, migration)
+        if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise sqlite3.IntegrityError("a change of the tables lost rows that others refer to")
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    finally:
+        if not connection.in_transaction:
+            connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("COMMIT")
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _take(connection: sqlite3.Connection, migration: Migration) -> None:

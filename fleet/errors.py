@@ -65,3 +65,25 @@ class WaitedInVain(FleetError):
     """`--wait` ended without an end."""
 
     code = "timeout"
+
+
+class ChannelFailed(FleetError):
+    """A payment provider can't be set up, or does not give what was asked of it."""
+
+    code = "channel_failed"
+
+
+class RefundRefused(FleetError):
+    """Nothing of this order can be given back, or not so much. `reason` is the machine's word."""
+
+    code = "refund_refused"
+
+    def __init__(self, what: str, why: str, hint: str, reason: str) -> None:
+        super().__init__(what, why, hint)
+        self.reason = reason
+
+
+class ResolutionRefused(FleetError):
+    """This attempt needs no decision of a person, or not this one."""
+
+    code = "resolution_refused"

@@ -1,4 +1,4 @@
-"""The ways in which the simulated acquirer fails on request; `fleet.acquirer` says what each means."""
+"""The ways in which the simulated provider fails on request; `fleet.channels.simulated` says what each means."""
 
 from __future__ import annotations
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fleet import accounts, audit, box_orders, boxes, commands, order_view, orders
-from fleet.acquirer import Acquirer
+from fleet.channels.adapter import Channel
 from fleet.database import INBOX, OUTBOX
+from fleet.payments import Errands, Payments
 from fleet.rollout.books import Rollouts
-from fleet.settlement import CAPTURE_WINDOW_S, Confirmed, Settlement, unconfirmed, waiting
 from mqtt import topics
 from mqtt.envelope import Claims, Limits, Signer, TrustedKey, Verifier
 from mqtt.errors import EnvelopeRefused, RefusalReason
@@ -51,18 +51,18 @@ TIME_LIFE_S = 60
 
 @dataclass
 class Gateway:
-    """`settle_later(order_id, attempt)` asks the owner to call `settle` after the acquirer's delay."""
+    """`channels`: the payment providers by the names that boxes call them; `errands` makes the calls to them."""
 
     signer: Signer
-    acquirer: Acquirer
+    channels: Mapping[str, Channel]
     now: Callable[[], int]
-    settle_later: Callable[[str, int], None]
+    errands: Errands
     refused: Counter[str] = field(default_factory=Counter)
-    _settlement: Settlement = field(init=False)
+    payments: Payments = field(init=False)
     rollouts: Rollouts = field(init=False)
 
     def __post_init__(self) -> None:
-        self._settlement = Settlement(self.acquirer)
+        self.payments = Payments(self.channels, self.errands, self.now, self._answer)
         self.rollouts = Rollouts(self._send_config)
 
     # --- from the boxes -------------------------------------------------------------------------------------------
@@ -99,18 +99,8 @@ class Gateway:
             case OrderMadeBody():
                 taken = box_orders.take(tx, box, body, now)
                 log.info("event=order_made box=%s order=%s source=%s taken=%s", box, body.order_id, body.source, taken)
-            case PayRequestBody():
-                answer = self._settlement.request(tx, box, body, now)
-                if answer is not None:
-                    self._answer(tx, box, answer)
-                elif self.acquirer.delay_s <= 0:
-                    self.settle(tx, body.order_id, body.attempt)
-                else:
-                    self.settle_later(body.order_id, body.attempt)
-            case PayQueryBody(order_id=order_id, attempt=attempt):
-                self._answer(tx, box, self._settlement.query(tx, box, order_id, attempt, now))
-            case PayReverseBody(order_id=order_id, attempt=attempt):
-                self._answer(tx, box, self._settlement.reverse(tx, box, order_id, attempt, now))
+            case PayRequestBody() | PayQueryBody() | PayReverseBody():
+                self.payments.take(tx, box, body)
             case StateBody():
                 if boxes.note_state(tx, box, body, claims.iat, now) and body.online:
                     self._note_settled(tx, box, body, claims.iat)
@@ -149,16 +139,7 @@ class Gateway:
         elif event.event == "order.cancelled":
             orders.note_cancelled(tx, event.order_id, box, event.reason)
         elif event.event == "order.approved":
-            self._note_approved(tx, box, event.order_id, event.data.get("attempt"))
-
-    def _note_approved(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: object) -> None:
-        """The box's word is what makes an approval final."""
-        if type(attempt) is not int or not 0 < attempt < 2**31:
-            log.warning("event=confirmation_without_attempt box=%s order=%s", box, order_id)
-            return
-        outcome = self._settlement.confirm(tx, box, order_id, attempt, self.now())
-        level = logging.WARNING if outcome is Confirmed.CONTRADICTED else logging.INFO
-        log.log(level, "event=confirmed box=%s order=%s attempt=%d outcome=%s", box, order_id, attempt, outcome)
+            self.payments.note_approved(tx, box, event.order_id, event.data.get("attempt"))
 
     def _note_settled(self, tx: sqlite3.Connection, box: str, state: StateBody, made_at: int) -> None:
         """A confirmation may get lost (a broker that forgets, a box away for a day): the list of what a box has not
@@ -166,8 +147,7 @@ class Gateway:
         if len(state.unsettled) >= MAX_UNSETTLED:
             return
         unsettled = {(item.order_id, item.attempt) for item in state.unsettled}
-        for order_id, attempt in self._settlement.infer(tx, box, unsettled, made_at, self.now()):
-            log.info("event=confirmed_by_state box=%s order=%s attempt=%d", box, order_id, attempt)
+        self.payments.note_unsettled(tx, box, unsettled, made_at)
 
     def _send_what_is_missing(self, tx: sqlite3.Connection, box: str, state: StateBody) -> None:
         now = self.now()
@@ -178,33 +158,22 @@ class Gateway:
             if order.order_id not in state.open_orders and order.order_id not in unsettled:
                 self._put_order(tx, box, order)
         for item in state.unsettled:
-            answer = self._settlement.standing(tx, box, item.order_id, item.attempt)
-            if answer is not None:
-                self._answer(tx, box, answer)
+            self.payments.answer_again(tx, box, (item.order_id, item.attempt))
         for command, expires_at in commands.open_bodies(tx, box, now):
             if command.command_id not in state.open_commands:
                 self._put(tx, box, "command", command, expires_at, Priority.CONTROL)
 
     # --- on the gateway's own account -----------------------------------------------------------------------------
 
-    def settle(self, tx: sqlite3.Connection, order_id: str, attempt: int) -> None:
-        """Ask the acquirer about a submitted attempt; its answer, if it gives one, goes out."""
-        answer = self._settlement.settle(tx, order_id, attempt, self.now())
-        if answer is not None:
-            row = tx.execute("SELECT box FROM orders WHERE order_id = ?", (order_id,)).fetchone()
-            self._answer(tx, row["box"], answer)
-
     def resume(self, tx: sqlite3.Connection) -> None:
-        """After a start: whatever was being asked when the last process ended is asked again."""
-        for order_id, attempt in waiting(tx, received_before=self.now() + 1):
-            self.settle_later(order_id, attempt)
+        """After a start: whatever providers owe an answer to is asked about."""
+        self.payments.resume(tx)
         self.rollouts.take_up(tx, self.now())
 
     def sweep(self, tx: sqlite3.Connection) -> None:
-        """Now and then: attempts the acquirer never answered, and what need not be remembered any more."""
+        """Now and then: what providers still owe an answer to, and what need not be remembered any more."""
+        self.payments.resume(tx)
         now = self.now()
-        for order_id, attempt in waiting(tx, received_before=now - CAPTURE_WINDOW_S):
-            self.settle(tx, order_id, attempt)
         self.rollouts.advance(tx, now)
         self.rollouts.resend(tx, now)
         INBOX.prune(tx, now)
@@ -219,8 +188,7 @@ class Gateway:
                 self._put_order(tx, row["id"], order)
             for command, expires_at in commands.open_bodies(tx, row["id"], now):
                 self._put(tx, row["id"], "command", command, expires_at, Priority.CONTROL)
-        for box, answer in unconfirmed(tx):
-            self._answer(tx, box, answer)
+        self.payments.answer_unconfirmed(tx)
 
     # --- for the operator -----------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fleet.migrations_money import CHANNELS_AND_REFUNDS
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -90,4 +92,5 @@ MIGRATIONS: tuple[Migration, ...] = (
             " PRIMARY KEY (command_id, part)) STRICT",
         ),
     ),
+    Migration(8, "money goes through channels, comes back in parts, and late", CHANNELS_AND_REFUNDS),
 )  # fmt: skip

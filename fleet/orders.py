@@ -37,12 +37,13 @@ def create(
 
 
 def open_bodies(tx: sqlite3.Connection, box: str, now: int) -> list[OrderBody]:
-    """What the fleet wants on the box's screen or in its queue: open, not expired, nothing under way at the acquirer.
+    """What the fleet wants on the box's screen or in its queue: open, not expired, nothing under way at a provider.
     What the box made itself it knows better than we do."""
     rows = tx.execute(
         "SELECT order_id, amount_minor, currency, title, expires_at FROM orders o WHERE box = ? AND status = 'open'"
         " AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM box_orders b WHERE b.order_id = o.order_id) AND NOT EXISTS"
-        " (SELECT 1 FROM attempts a WHERE a.order_id = o.order_id AND a.status = 'submitted') ORDER BY created_at",
+        " (SELECT 1 FROM attempts a WHERE a.order_id = o.order_id"
+        " AND a.status IN ('submitted', 'reversing', 'manual')) ORDER BY created_at",
         (box, now),
     )
     return [OrderBody(**dict(row)) for row in rows]
@@ -70,6 +71,7 @@ def note_cancelled(tx: sqlite3.Connection, order_id: str, box: str, reason: str 
     tx.execute(
         "UPDATE orders SET status = 'cancelled', closed_reason = ? WHERE order_id = ? AND box = ? AND status = 'open'"
         " AND NOT EXISTS"
-        " (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id AND a.status = 'submitted')",
+        " (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id"
+        " AND a.status IN ('submitted', 'reversing', 'manual'))",
         (reason, order_id, box),
     )

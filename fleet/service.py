@@ -9,14 +9,15 @@ import signal
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from fleet import orders
-from fleet.acquirer import SimulatedAcquirer
+from fleet.channels.config import ChannelOptions, open_channels
 from fleet.database import OUTBOX, open_database
 from fleet.desk import Desk
 from fleet.door import Door
+from fleet.errands import Errands
 from fleet.gateway import Gateway
 from fleet.state import StateFolder
 from mqtt.courier import Courier
@@ -37,17 +38,19 @@ class ServiceOptions:
     http: tuple[str, int]
     tls: TlsOptions | None = None
     group: str | None = "gateway"
+    channels: ChannelOptions = field(default_factory=ChannelOptions)
 
 
 class Service:
     """Link callbacks only put jobs on the desk; everything that decides runs there."""
 
-    def __init__(self, options: ServiceOptions, acquirer: SimulatedAcquirer) -> None:
+    def __init__(self, options: ServiceOptions) -> None:
         key = options.state.load_key()
         self.fleet = fleet_id_from_key(key.public_key())
-        self._options, self._acquirer = options, acquirer
-        self.gateway = Gateway(Signer(key, self.fleet, self.fleet), acquirer, now_unix, self._settle_later)
-        self.desk = Desk(open_database(options.state.database_file), self._send)
+        self.desk = Desk(open_database(options.state.database_file), self._after_commit)
+        channels = open_channels(options.channels, self.desk, now_unix)
+        self.errands = Errands(self.desk, channels, now_unix)
+        self.gateway = Gateway(Signer(key, self.fleet, self.fleet), channels, now_unix, self.errands)
         plain, retained = gateway_subscriptions(options.group)
         host, port = options.broker
         self.link = Link(
@@ -61,21 +64,24 @@ class Service:
         )
 
     def start(self) -> None:
+        """On the event loop."""
         self.desk.start()
+        self.errands.start(self.gateway.payments)
         self.desk.run(self.gateway.resume)
         self._sweep_later()
         self.link.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         self.link.stop()
+        await self.errands.stop()
         self.desk.stop()
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     def _received(self, message: Received) -> None:
         done = self.desk.run(lambda tx: self.gateway.receive(tx, message.topic, message.payload, message.retained))
@@ -107,12 +113,13 @@ class Service:
 
         self.desk.run(note)
 
+    def _after_commit(self, connection: sqlite3.Connection) -> None:
+        self.errands.flush()
+        self._send(connection)
+
     def _send(self, connection: sqlite3.Connection) -> None:
         if self.link.connected:
             self._courier.send(connection, self.gateway.now())
-
-    def _settle_later(self, order_id: str, attempt: int) -> None:
-        self.desk.run_later(self._acquirer.delay_s, lambda tx: self.gateway.settle(tx, order_id, attempt))
 
     def _sweep_later(self) -> None:
         def sweep(tx: sqlite3.Connection) -> None:
@@ -122,21 +129,19 @@ class Service:
         self.desk.run_later(SWEEP_EVERY_S, sweep)
 
 
-def run(options: ServiceOptions, acquirer: SimulatedAcquirer, announce: Callable[[dict[str, Any]], None]) -> None:
+def run(options: ServiceOptions, announce: Callable[[dict[str, Any]], None]) -> None:
     """Until SIGTERM or SIGINT. `announce` gets the addresses once everything listens. Raises FleetError, MqttError."""
     with options.state.locked():
-        asyncio.run(_run(options, acquirer, announce))
+        asyncio.run(_run(options, announce))
 
 
-async def _run(
-    options: ServiceOptions, acquirer: SimulatedAcquirer, announce: Callable[[dict[str, Any]], None]
-) -> None:
+async def _run(options: ServiceOptions, announce: Callable[[dict[str, Any]], None]) -> None:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, asked.set)
     state = options.state
-    with Service(options, acquirer) as service:
+    async with Service(options) as service:
         door = Door(
             service.desk,
             service.gateway,
@@ -152,6 +157,7 @@ async def _run(
             "till": f"{address}/till#{state.token(state.till_token_file)}",
             "broker": f"{options.broker[0]}:{options.broker[1]}",
             "state": str(state.folder),
+            "channels": sorted(service.gateway.channels),
         }
         state.write_gateway(facts)
         try:

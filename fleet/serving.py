@@ -6,9 +6,9 @@ from argparse import Namespace
 from typing import Any
 
 from fleet import service
-from fleet.acquirer import SimulatedAcquirer
 from fleet.actions import say
 from fleet.broker import EmbeddedBroker, parse_address, run_until, stop_signals
+from fleet.channels.config import ChannelOptions, SimulatedOptions, load_channels
 from fleet.errors import RequestRefused
 from fleet.fail_mode import FailMode
 from fleet.state import StateFolder
@@ -41,11 +41,12 @@ def gateway(args: Namespace) -> int:
     group = args.group
     if group is None and not state.is_embedded_broker(f"{host}:{port}"):
         group = "gateway"
-    options = service.ServiceOptions(
-        state, (host, port), parse_address(args.http, loopback_only=True, default_port=8780), tls, group or None
-    )
-    acquirer = SimulatedAcquirer(args.delay_s, FailMode(args.fail_mode), args.fail_first)
-    service.run(options, acquirer, lambda facts: _announce(args, facts))
+    file = args.channels or (state.channels_file if state.channels_file.exists() else None)
+    simulated = SimulatedOptions(args.delay_s, FailMode(args.fail_mode), args.fail_first)
+    channels = ChannelOptions(simulated, load_channels(file) if file else ())
+    http = parse_address(args.http, loopback_only=True, default_port=8780)
+    options = service.ServiceOptions(state, (host, port), http, tls, group or None, channels)
+    service.run(options, lambda facts: _announce(args, facts))
     return 0
 
 

@@ -5,21 +5,21 @@ an attempt is answered once, and asked again it gets the answer that stands now;
 ever; an attempt that was asked about or reversed before it came (a tombstone) can never be charged; an attempt
 younger than another of its order is void. A capture is the payer's for as long as the box has not taken it as its
 approval: until then the box may reverse it, and nobody may hand over goods; afterwards nobody can.
+
+The provider is asked after the commit (`fleet.errands`), and what it says comes back through `fleet.outcomes`.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fleet import accounts
-from fleet.acquirer import Acquirer, Captured, Charge, NoAnswer, NotCaptured, Outcome
+from fleet import accounts, answers, attempts
+from fleet.channels.adapter import Channel, Charge, provider_key
 from mqtt.schemas import AnswerReason, PayAnswerBody, PayRequestBody
-
-CAPTURE_WINDOW_S = 120  # a request that could not be put to the acquirer for longer than this is declined
 
 
 class Confirmed(StrEnum):
@@ -33,81 +33,69 @@ class Confirmed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    acquirer: Acquirer
+    channels: Mapping[str, Channel]
 
-    def request(self, tx: sqlite3.Connection, box: str, wanted: PayRequestBody, now: int) -> PayAnswerBody | None:
-        """The final answer, or None: the acquirer is to be asked (`settle`), or is being asked already."""
-        order = _order(tx, box, wanted.order_id)
+    def request(
+        self, tx: sqlite3.Connection, box: str, wanted: PayRequestBody, now: int
+    ) -> PayAnswerBody | Charge | None:
+        """The final answer; or the charge to put to its channel once this is committed; or None: that is being done
+        already. The attempt's row, with the provider's idempotency key, is the intent that survives a power cut."""
+        order = attempts.order(tx, box, wanted.order_id)
         if order is None:
-            return _unknown_order(wanted.order_id, wanted.attempt)
-        known = _attempt(tx, wanted.order_id, wanted.attempt)
+            return answers.unknown_order(wanted.order_id, wanted.attempt)
+        known = attempts.row(tx, wanted.order_id, wanted.attempt)
         if known is not None:
-            return None if known["status"] == "submitted" else _answer(order, known)
-        refusal = _refusal(tx, order, wanted, now)
+            return None if known["status"] == "submitted" else answers.of_attempt(order, known)
+        refusal = self._refusal(tx, order, wanted, now)
+        status, amount = ("declined", None) if refusal else ("submitted", wanted.amount_minor)
         tx.execute(
-            "INSERT INTO attempts"
-            " (order_id, attempt, payer, factors, channel, flow, received_at, decided_at, status, reason, settled_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempts (order_id, attempt, payer, factors, channel, flow, amount_minor, provider_key,"
+            " received_at, decided_at, status, reason, settled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 wanted.order_id, wanted.attempt, wanted.payer, json.dumps(list(wanted.factors)), wanted.channel,
-                wanted.flow, now, wanted.decided_at, "declined" if refusal else "submitted",
+                wanted.flow, amount, provider_key(wanted.order_id, wanted.attempt), now, wanted.decided_at, status,
                 refusal or AnswerReason.IN_PROGRESS, now if refusal else None,
             ),
         )  # fmt: skip
-        if refusal is None:
-            return None
-        return self._current(tx, box, wanted.order_id, wanted.attempt)
+        if refusal is not None:
+            return answers.standing(tx, box, wanted.order_id, wanted.attempt)
+        return attempts.charge(order, attempts.known(tx, wanted.order_id, wanted.attempt))
 
-    def settle(self, tx: sqlite3.Connection, order_id: str, attempt: int, now: int) -> PayAnswerBody | None:
-        """Put a submitted attempt to the acquirer. None: no answer yet, or settled meanwhile."""
-        row = _attempt(tx, order_id, attempt)
-        if row is None or row["status"] != "submitted":
-            return None
-        order = _order(tx, None, order_id)
+    def query(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> PayAnswerBody | None:
+        """How it stands; None: the provider is to be asked first. What never came is declined, and stays so if it
+        comes now."""
+        order = attempts.order(tx, box, order_id)
         if order is None:
-            return None
-        charge = _charge(order, row)
-        if now - row["received_at"] <= CAPTURE_WINDOW_S:
-            outcome = self.acquirer.submit(tx, charge, now)
-        else:
-            outcome = self.acquirer.query(tx, charge)
-            if isinstance(outcome, NoAnswer):
-                self.acquirer.reverse(tx, charge, now)
-                outcome = NotCaptured(AnswerReason.TOO_LATE)
-        return self._apply(tx, order, attempt, outcome, now)
-
-    def query(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> PayAnswerBody:
-        """How it stands. What never came is declined, and stays so if it comes now."""
-        order = _order(tx, box, order_id)
-        if order is None:
-            return _unknown_order(order_id, attempt)
-        row = _attempt(tx, order_id, attempt)
+            return answers.unknown_order(order_id, attempt)
+        row = attempts.row(tx, order_id, attempt)
         if row is None:
             self._bury(tx, order_id, attempt, "declined", now)
         elif row["status"] == "submitted":
-            self._apply(tx, order, attempt, self.acquirer.query(tx, _charge(order, row)), now)
-        return self._current(tx, box, order_id, attempt)
+            return None
+        return answers.standing(tx, box, order_id, attempt)
 
-    def reverse(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> PayAnswerBody:
-        """After this no money of this attempt is with the merchant, nor ever will be. But for one that the box has
-        said it took as approved: the goods have gone, and the answer is `approved`, `too_late`."""
-        order = _order(tx, box, order_id)
+    def reverse(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> PayAnswerBody | None:
+        """None: it is on its way to the provider, and the answer follows when that has acknowledged it. After
+        `reversed` no money of this attempt is with the merchant, nor ever will be. But for one that the box has said
+        it took as approved: the goods have gone, and the answer is `approved`, `too_late`."""
+        order = attempts.order(tx, box, order_id)
         if order is None:
-            return _unknown_order(order_id, attempt)
-        row = _attempt(tx, order_id, attempt)
+            return answers.unknown_order(order_id, attempt)
+        row = attempts.row(tx, order_id, attempt)
         if row is None:
             self._bury(tx, order_id, attempt, "reversed", now)
         elif row["confirmed_at"] is not None:
-            return _answer(order, row).model_copy(update={"reason": AnswerReason.TOO_LATE.value})
-        elif row["status"] != "reversed":
-            if row["status"] in ("submitted", "approved"):
-                charge = _charge(order, row)
-                captured = isinstance(self.acquirer.query(tx, charge), Captured)
-                self.acquirer.reverse(tx, charge, now)
-                if captured:
-                    tx.execute("UPDATE orders SET status = 'reversed' WHERE order_id = ?", (order_id,))
-            self._set(tx, order_id, attempt, "reversed", AnswerReason.REVERSED_ON_REQUEST, row["reference"], now)
-        return self._current(tx, box, order_id, attempt)
+            return answers.of_attempt(order, row).model_copy(update={"reason": AnswerReason.TOO_LATE.value})
+        elif row["status"] in ("submitted", "approved"):
+            attempts.begin_reversal(tx, order_id, attempt, AnswerReason.REVERSED_ON_REQUEST)
+            return None
+        elif row["status"] == "reversing":
+            if row["reason"] != AnswerReason.REVERSED_ON_REQUEST:
+                attempts.begin_reversal(tx, order_id, attempt, AnswerReason.REVERSED_ON_REQUEST)
+            return None
+        elif row["status"] == "declined":
+            attempts.settle(tx, order_id, attempt, "reversed", AnswerReason.REVERSED_ON_REQUEST, row["reference"], now)
+        return answers.standing(tx, box, order_id, attempt)
 
     def confirm(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> Confirmed:
         """The box has taken this attempt as approved: from here on it can't be reversed."""
@@ -119,7 +107,7 @@ class Settlement:
         ).rowcount
         if changed:
             return Confirmed.NOW
-        row = _attempt(tx, order_id, attempt) if _order(tx, box, order_id) is not None else None
+        row = attempts.row(tx, order_id, attempt) if attempts.order(tx, box, order_id) is not None else None
         return Confirmed.BEFORE if row is not None and row["confirmed_at"] is not None else Confirmed.CONTRADICTED
 
     def infer(
@@ -136,27 +124,35 @@ class Settlement:
         settled = [(row[0], row[1]) for row in rows if (row[0], row[1]) not in unsettled]
         return [key for key in settled if self.confirm(tx, box, *key, now) is Confirmed.NOW]
 
-    def standing(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int) -> PayAnswerBody | None:
-        """The final answer to an attempt of this box, None while there is none."""
-        row = _attempt(tx, order_id, attempt)
-        order = _order(tx, box, order_id)
-        if row is None or order is None or row["status"] == "submitted":
-            return None
-        return _answer(order, row)
-
-    def _apply(
-        self, tx: sqlite3.Connection, order: sqlite3.Row, attempt: int, outcome: Outcome, now: int
-    ) -> PayAnswerBody | None:
-        order_id = order["order_id"]
-        match outcome:
-            case Captured(reference):
-                self._set(tx, order_id, attempt, "approved", AnswerReason.OK, reference, now)
-                tx.execute("UPDATE orders SET status = 'paid' WHERE order_id = ?", (order_id,))
-            case NotCaptured(reason):
-                self._set(tx, order_id, attempt, "declined", reason, None, now)
-            case NoAnswer():
-                return None
-        return self._current(tx, order["box"], order_id, attempt)
+    def _refusal(
+        self, tx: sqlite3.Connection, order: sqlite3.Row, wanted: PayRequestBody, now: int
+    ) -> AnswerReason | None:
+        if order["status"] == "paid":
+            return AnswerReason.ALREADY_PAID
+        if order["status"] != "open":
+            return AnswerReason.ORDER_CLOSED
+        others = tx.execute(
+            "SELECT max(attempt), max(status IN ('submitted', 'reversing', 'manual')) FROM attempts WHERE order_id = ?",
+            (wanted.order_id,),
+        ).fetchone()
+        if others[1]:
+            return AnswerReason.ATTEMPT_IN_PROGRESS
+        if others[0] is not None and others[0] > wanted.attempt:
+            return AnswerReason.SUPERSEDED
+        if now > order["expires_at"]:
+            return AnswerReason.ORDER_EXPIRED
+        if wanted.currency != order["currency"]:
+            return AnswerReason.CURRENCY_MISMATCH
+        if wanted.amount_minor != order["amount_minor"]:
+            return AnswerReason.AMOUNT_MISMATCH
+        channel = self.channels.get(wanted.channel)
+        if channel is None:
+            return AnswerReason.UNKNOWN_CHANNEL
+        if channel.currencies is not None and wanted.currency not in channel.currencies:
+            return AnswerReason.CHANNEL_REFUSES_CURRENCY
+        if channel.has_accounts and not accounts.exists(tx, accounts.payer_account(wanted.payer)):
+            return AnswerReason.UNKNOWN_PAYER
+        return None
 
     def _bury(self, tx: sqlite3.Connection, order_id: str, attempt: int, status: str, now: int) -> None:
         tx.execute(
@@ -164,37 +160,6 @@ class Settlement:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (order_id, attempt, now, status, AnswerReason.NEVER_RECEIVED, now),
         )
-
-    def _set(
-        self,
-        tx: sqlite3.Connection,
-        order_id: str,
-        attempt: int,
-        status: str,
-        reason: str,
-        reference: str | None,
-        now: int,
-    ) -> None:
-        tx.execute(
-            "UPDATE attempts SET status = ?, reason = ?, reference = ?, settled_at = ?"
-            " WHERE order_id = ? AND attempt = ?",
-            (status, str(reason), reference, now, order_id, attempt),
-        )
-
-    def _current(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int) -> PayAnswerBody:
-        order, row = _order(tx, box, order_id), _attempt(tx, order_id, attempt)
-        if order is None or row is None:
-            return _unknown_order(order_id, attempt)
-        return _answer(order, row)
-
-
-def waiting(tx: sqlite3.Connection, received_before: int) -> list[tuple[str, int]]:
-    """Submitted attempts, oldest first: after a start, or when the acquirer never answered, `settle` is for them."""
-    rows = tx.execute(
-        "SELECT order_id, attempt FROM attempts WHERE status = 'submitted' AND received_at < ? ORDER BY received_at",
-        (received_before,),
-    )
-    return [(row[0], row[1]) for row in rows]
 
 
 def unconfirmed(tx: sqlite3.Connection) -> list[tuple[str, PayAnswerBody]]:
@@ -204,65 +169,7 @@ def unconfirmed(tx: sqlite3.Connection) -> list[tuple[str, PayAnswerBody]]:
     ).fetchall()
     found = []
     for order_id, attempt in rows:
-        order, row = _order(tx, None, order_id), _attempt(tx, order_id, attempt)
+        order, row = attempts.order(tx, None, order_id), attempts.row(tx, order_id, attempt)
         if order is not None and row is not None:
-            found.append((str(order["box"]), _answer(order, row)))
+            found.append((str(order["box"]), answers.of_attempt(order, row)))
     return found
-
-
-def _refusal(tx: sqlite3.Connection, order: sqlite3.Row, wanted: PayRequestBody, now: int) -> AnswerReason | None:
-    if order["status"] == "paid":
-        return AnswerReason.ALREADY_PAID
-    if order["status"] != "open":
-        return AnswerReason.ORDER_CLOSED
-    others = tx.execute(
-        "SELECT max(attempt), max(status = 'submitted') FROM attempts WHERE order_id = ?", (wanted.order_id,)
-    ).fetchone()
-    if others[1]:
-        return AnswerReason.ATTEMPT_IN_PROGRESS
-    if others[0] is not None and others[0] > wanted.attempt:
-        return AnswerReason.SUPERSEDED
-    if now > order["expires_at"]:
-        return AnswerReason.ORDER_EXPIRED
-    if wanted.currency != order["currency"]:
-        return AnswerReason.CURRENCY_MISMATCH
-    if wanted.amount_minor != order["amount_minor"]:
-        return AnswerReason.AMOUNT_MISMATCH
-    if not accounts.exists(tx, accounts.payer_account(wanted.payer)):
-        return AnswerReason.UNKNOWN_PAYER
-    return None
-
-
-def _order(tx: sqlite3.Connection, box: str | None, order_id: str) -> sqlite3.Row | None:
-    row = tx.execute(
-        "SELECT * FROM orders WHERE order_id = ? AND (? IS NULL OR box = ?)", (order_id, box, box)
-    ).fetchone()
-    return row if isinstance(row, sqlite3.Row) else None
-
-
-def _attempt(tx: sqlite3.Connection, order_id: str, attempt: int) -> sqlite3.Row | None:
-    row = tx.execute("SELECT * FROM attempts WHERE order_id = ? AND attempt = ?", (order_id, attempt)).fetchone()
-    return row if isinstance(row, sqlite3.Row) else None
-
-
-def _charge(order: sqlite3.Row, attempt: sqlite3.Row) -> Charge:
-    return Charge(
-        order["order_id"], attempt["attempt"], attempt["payer"], order["merchant"].removeprefix("merchant:"),
-        order["amount_minor"], order["currency"],
-    )  # fmt: skip
-
-
-def _answer(order: sqlite3.Row, row: sqlite3.Row) -> PayAnswerBody:
-    return PayAnswerBody(
-        order_id=order["order_id"],
-        attempt=row["attempt"],
-        status="pending" if row["status"] == "submitted" else row["status"],
-        reason=row["reason"],
-        amount_minor=order["amount_minor"],
-        currency=order["currency"],
-        reference=row["reference"],
-    )
-
-
-def _unknown_order(order_id: str, attempt: int) -> PayAnswerBody:
-    return PayAnswerBody(order_id=order_id, attempt=attempt, status="declined", reason=AnswerReason.UNKNOWN_ORDER.value)

@@ -51,6 +51,11 @@ class StateFolder:
         return self.folder / "ledger.db"
 
     @property
+    def channels_file(self) -> Path:
+        """The providers that the gateway pays through, beside the simulated one."""
+        return self.folder / "channels.toml"
+
+    @property
     def gateway_file(self) -> Path:
         """Where the running gateway listens."""
         return self.folder / "gateway.json"

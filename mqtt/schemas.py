@@ -152,6 +152,9 @@ class AnswerReason(StrEnum):
     ACQUIRER_DECLINED = "acquirer_declined"
     TOO_LATE = "too_late"
     REVERSED_ON_REQUEST = "reversed_on_request"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    CHANNEL_REFUSES_CURRENCY = "channel_refuses_currency"
+    RESOLVED_BY_OPERATOR = "resolved_by_operator"
 
 
 class PayAnswerBody(Body):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 
-def test_killed_between_receipt_and_answer_it_charges_once_and_answers_after_the_restart(
+def test_killed_before_the_provider_acted_it_asks_after_the_restart_and_never_pays_a_second_time(
     own_scene_with: Callable[..., Any], wait_for: Callable[..., Any]
 ) -> None:
     scene = own_scene_with("--delay-s", "3")
@@ -19,8 +19,10 @@ def test_killed_between_receipt_and_answer_it_charges_once_and_answers_after_the
     scene.fleet.kill()
     assert scene.payer_has() == 10000
     scene.fleet.start("--delay-s", "0.2")
-    assert scene.box.answer(order["order_id"]).status == "approved"
-    assert scene.payer_has() == 10000 - 1850
+    answer = scene.box.answer(order["order_id"])
+    assert (answer.status, answer.reason) == ("declined", "never_received")
+    assert scene.payer_has() == 10000
+    assert scene.pay(order, attempt=2).status == "approved"
     assert scene.fleet.entries(order["order_id"]) == ["capture"]
 
 

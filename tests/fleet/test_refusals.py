@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet.acquirer import SimulatedAcquirer
 from fleet.database import open_database
 from fleet.gateway import Gateway
 from mqtt.envelope import Signer
@@ -20,7 +19,7 @@ def test_a_thousand_refused_messages_are_all_counted_and_logged_ten_times(
 ) -> None:
     key = Ed25519PrivateKey.generate()
     box = box_id_from_key(key.public_key())
-    gateway = Gateway(Signer(key, "fleet-x", "fleet-x"), SimulatedAcquirer(), lambda: 1_800_000_000, lambda *_: None)
+    gateway = Gateway(Signer(key, "fleet-x", "fleet-x"), {}, lambda: 1_800_000_000, errands=None)  # nothing gets so far
     tx = open_database(tmp_path / "ledger.db")
     with caplog.at_level(logging.DEBUG, "fleet.gateway"):
         for _ in range(1000):

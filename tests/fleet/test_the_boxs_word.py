@@ -27,14 +27,19 @@ def age(scene: Any, seconds: int) -> None:
         books.execute("UPDATE attempts SET settled_at = settled_at - ? WHERE confirmed_at IS NULL", (seconds,))
 
 
-def test_with_the_cable_pulled_after_the_payers_ok_nobody_is_told_paid_and_the_money_goes_back(own_scene: Any) -> None:
+def test_with_the_cable_pulled_after_the_payers_ok_nobody_is_told_paid_and_the_money_goes_back(
+    own_scene: Any, wait_for: Any
+) -> None:
     scene = own_scene
     order = scene.new_order()
     scene.box.unsettled.append((order["order_id"], 1))
     scene.box.send("pay.request", scene.box.request(order))
     scene.box.link.stop(with_will=False)  # the answer finds nobody
-    view = scene.until(order, "paying")
-    assert (view["final"], view["reason"]) == (False, "waiting_for_box")
+    path = f"/v1/orders/{order['order_id']}"
+    view = wait_for(
+        lambda: (v := scene.fleet.http("GET", path)[1])["reason"] == "waiting_for_box" and v, what="captured"
+    )
+    assert (view["status"], view["final"]) == ("paying", False)
     assert scene.merchant_has() == 1850
     again = type(scene.box)(scene.fleet.state / "fleet_public.pem", scene.fleet.broker_port, key=scene.box.key)
     scene.others.append(again)

@@ -55,7 +55,7 @@ class Scene:
         """The order as the gateway shows it, once it stands there."""
         path = f"/v1/orders/{order['order_id']}"
         return eventually(
-            lambda: (view := self.fleet.http("GET", path)[1])["status"] == status and view, timeout_s, status
+            lambda: (view := self.fleet.http("GET", path)[1]).get("status") == status and view, timeout_s, status
         )
 
     def another_box(self, tls: TlsMaker | None = None) -> BoxDouble:

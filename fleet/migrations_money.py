@@ -1,0 +1,86 @@
+"""A version of the fleet's database: money goes through channels, comes back in parts, and late."""
+
+from __future__ import annotations
+
+# SQLite changes a CHECK by making the table anew; foreign keys are off meanwhile (see `fleet.database`).
+CHANNELS_AND_REFUNDS = (
+    """CREATE TABLE accounts_new (
+      name TEXT PRIMARY KEY,
+      kind TEXT NOT NULL CHECK (kind IN ('payer', 'merchant', 'equity', 'clearing', 'suspense', 'points')),
+      opened_at INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO accounts_new SELECT name, kind, opened_at FROM accounts",
+    "DROP TABLE accounts",
+    "ALTER TABLE accounts_new RENAME TO accounts",
+    """CREATE TABLE entries_new (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      kind TEXT NOT NULL
+        CHECK (kind IN ('opening', 'topup', 'capture', 'reversal', 'late_capture', 'refund', 'points')),
+      order_id TEXT, attempt INTEGER, at INTEGER NOT NULL, key TEXT,
+      CHECK (kind NOT IN ('refund', 'topup', 'points') OR key IS NOT NULL)
+    ) STRICT""",
+    "INSERT INTO entries_new (id, kind, order_id, attempt, at) SELECT id, kind, order_id, attempt, at FROM entries",
+    "DROP TABLE entries",
+    "ALTER TABLE entries_new RENAME TO entries",
+    # one capture per order, ever; one reversal per capture; a refund, top-up or credit of points once
+    "CREATE UNIQUE INDEX one_capture_per_order ON entries (order_id) WHERE kind = 'capture'",
+    "CREATE UNIQUE INDEX one_of_each_per_attempt ON entries (order_id, attempt, kind)"
+    " WHERE kind IN ('capture', 'reversal', 'late_capture')",
+    "CREATE UNIQUE INDEX one_entry_per_key ON entries (kind, key) WHERE key IS NOT NULL",
+    "CREATE TRIGGER entries_stay BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END",
+    "CREATE TRIGGER entries_remain BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END",
+    """CREATE TABLE attempts_new (
+      order_id TEXT NOT NULL REFERENCES orders (order_id), attempt INTEGER NOT NULL CHECK (attempt > 0),
+      payer TEXT, factors TEXT, channel TEXT, flow TEXT, amount_minor INTEGER, provider_key TEXT UNIQUE,
+      received_at INTEGER NOT NULL,
+      status TEXT NOT NULL
+        CHECK (status IN ('submitted', 'approved', 'declined', 'reversing', 'reversed', 'manual')),
+      reason TEXT NOT NULL, reference TEXT, settled_at INTEGER,
+      decided_at INTEGER, confirmed_at INTEGER CHECK (confirmed_at IS NULL OR status = 'approved'),
+      by_refund INTEGER NOT NULL DEFAULT 0, look_again_at INTEGER,
+      PRIMARY KEY (order_id, attempt)
+    ) STRICT""",
+    "INSERT INTO attempts_new (order_id, attempt, payer, factors, channel, flow, amount_minor, received_at, status,"
+    " reason, reference, settled_at, decided_at, confirmed_at) SELECT a.order_id, a.attempt, a.payer, a.factors,"
+    " a.channel, a.flow, CASE WHEN a.payer IS NULL THEN NULL ELSE o.amount_minor END, a.received_at, a.status,"
+    " a.reason, a.reference, a.settled_at, a.decided_at, a.confirmed_at"
+    " FROM attempts a JOIN orders o USING (order_id)",
+    "DROP TABLE attempts",
+    "ALTER TABLE attempts_new RENAME TO attempts",
+    # one live attempt per order
+    "CREATE UNIQUE INDEX one_live_attempt ON attempts (order_id)"
+    " WHERE status IN ('submitted', 'approved', 'reversing', 'manual')",
+    "CREATE INDEX attempts_unconfirmed ON attempts (settled_at) WHERE status = 'approved' AND confirmed_at IS NULL",
+    "CREATE INDEX attempts_open ON attempts (received_at) WHERE status IN ('submitted', 'reversing')",
+    "CREATE INDEX attempts_to_look_at ON attempts (look_again_at) WHERE look_again_at IS NOT NULL",
+    # what the box has taken as approved stays so: the goods have gone
+    "CREATE TRIGGER confirmed_stays BEFORE UPDATE ON attempts WHEN OLD.confirmed_at IS NOT NULL"
+    " AND (NEW.status <> OLD.status OR NEW.confirmed_at IS NOT OLD.confirmed_at)"
+    " BEGIN SELECT RAISE(ABORT, 'confirmed by the box'); END",
+    """CREATE TABLE refunds (
+      refund_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, attempt INTEGER NOT NULL,
+      amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), late INTEGER NOT NULL CHECK (late IN (0, 1)),
+      status TEXT NOT NULL CHECK (status IN ('refunding', 'refunded', 'declined', 'manual', 'settled')),
+      reason TEXT NOT NULL, reference TEXT, asked_by TEXT NOT NULL, why TEXT NOT NULL, box TEXT,
+      created_at INTEGER NOT NULL, settled_at INTEGER,
+      FOREIGN KEY (order_id, attempt) REFERENCES attempts (order_id, attempt)
+    ) STRICT""",
+    "CREATE INDEX refunds_by_order ON refunds (order_id, attempt)",
+    "CREATE INDEX refunds_open ON refunds (created_at) WHERE status IN ('refunding', 'manual')",
+    # never more than was captured, whatever the program does
+    """CREATE TRIGGER refunds_within_the_capture BEFORE INSERT ON refunds
+      WHEN NEW.amount_minor + (SELECT coalesce(sum(amount_minor), 0) FROM refunds r WHERE r.order_id = NEW.order_id
+        AND r.attempt = NEW.attempt AND r.late = NEW.late AND r.status <> 'declined')
+      > (SELECT coalesce(max(p.amount_minor), 0) FROM entries e JOIN postings p ON p.entry = e.id
+        WHERE e.order_id = NEW.order_id AND e.attempt = NEW.attempt
+        AND e.kind = CASE NEW.late WHEN 1 THEN 'late_capture' ELSE 'capture' END)
+      BEGIN SELECT RAISE(ABORT, 'more than was captured'); END""",
+    "CREATE TRIGGER refunds_remain BEFORE DELETE ON refunds BEGIN SELECT RAISE(ABORT, 'append-only'); END",
+    """CREATE TABLE resolutions (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, order_id TEXT NOT NULL, attempt INTEGER NOT NULL, refund_id TEXT,
+      decision TEXT NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL, before TEXT NOT NULL, at INTEGER NOT NULL,
+      FOREIGN KEY (order_id, attempt) REFERENCES attempts (order_id, attempt)
+    ) STRICT""",
+    "CREATE TRIGGER resolutions_stay BEFORE UPDATE ON resolutions BEGIN SELECT RAISE(ABORT, 'append-only'); END",
+    "CREATE TRIGGER resolutions_remain BEFORE DELETE ON resolutions BEGIN SELECT RAISE(ABORT, 'append-only'); END",
+)

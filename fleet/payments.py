@@ -1,0 +1,133 @@
+"""Payments at the gateway: what boxes ask, what providers answer, what operators decide, each in one transaction.
+
+The ledger is moved on here and the answers to the boxes are given out; calls to providers are only asked for, and are
+made by `fleet.errands` once the transaction is on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+from fleet import answers, attempts, outcomes, refunds
+from fleet.channels.adapter import Answer, Channel, Charge
+from fleet.outcomes import Task
+from fleet.settlement import Confirmed, Settlement, unconfirmed
+from mqtt.schemas import PayAnswerBody, PayQueryBody, PayRequestBody, PayReverseBody
+
+log = logging.getLogger("fleet.payments")
+
+PaymentBody = PayRequestBody | PayQueryBody | PayReverseBody
+
+
+class Errands(Protocol):
+    """What is to be asked of the providers once this transaction is on disk; see `fleet.errands`."""
+
+    def pay(self, charge: Charge, channel: str) -> None: ...
+    def ask(self, key: attempts.Key) -> None: ...
+    def adopt(self, key: attempts.Key) -> None: ...
+    def reverse(self, key: attempts.Key) -> None: ...
+    def refund(self, refund_id: str) -> None: ...
+
+
+class Payments:
+    """`answer(tx, box, body)` puts an answer into the outbox. `channels` by the names that boxes call them."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        errands: Errands,
+        now: Callable[[], int],
+        answer: Callable[[sqlite3.Connection, str, PayAnswerBody], None],
+    ) -> None:
+        self.channels, self._errands, self._now, self._answer = channels, errands, now, answer
+        self._settlement = Settlement(channels)
+
+    # --- from the boxes -------------------------------------------------------------------------------------------
+
+    def take(self, tx: sqlite3.Connection, box: str, body: PaymentBody) -> None:
+        key, now = (body.order_id, body.attempt), self._now()
+        standing: PayAnswerBody | Charge | None
+        match body:
+            case PayRequestBody():
+                standing = self._settlement.request(tx, box, body, now)
+                if isinstance(standing, Charge):
+                    self._errands.pay(standing, body.channel)
+                    return
+            case PayQueryBody():
+                standing = self._settlement.query(tx, box, *key, now)
+                if standing is None:
+                    self._errands.ask(key)
+            case PayReverseBody():
+                standing = self._settlement.reverse(tx, box, *key, now)
+                if standing is None:
+                    self._errands.reverse(key)
+        if standing is not None:
+            self._answer(tx, box, standing)
+
+    def note_approved(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: object) -> None:
+        """The box's word is what makes an approval final."""
+        if type(attempt) is not int or not 0 < attempt < 2**31:
+            log.warning("event=confirmation_without_attempt box=%s order=%s", box, order_id)
+            return
+        outcome = self._settlement.confirm(tx, box, order_id, attempt, self._now())
+        level = logging.WARNING if outcome is Confirmed.CONTRADICTED else logging.INFO
+        log.log(level, "event=confirmed box=%s order=%s attempt=%d outcome=%s", box, order_id, attempt, outcome)
+
+    def note_unsettled(
+        self, tx: sqlite3.Connection, box: str, unsettled: Collection[attempts.Key], made_at: int
+    ) -> None:
+        """The box's whole list: what it holds no longer unsettled, it has taken as approved."""
+        for order_id, attempt in self._settlement.infer(tx, box, unsettled, made_at, self._now()):
+            log.info("event=confirmed_by_state box=%s order=%s attempt=%d", box, order_id, attempt)
+
+    def answer_again(self, tx: sqlite3.Connection, box: str, key: attempts.Key) -> None:
+        """The final answer that the box lacks, if there is one."""
+        standing = answers.standing(tx, box, *key)
+        if standing is not None and standing.status != "pending":
+            self._answer(tx, box, standing)
+
+    def answer_unconfirmed(self, tx: sqlite3.Connection) -> None:
+        for box, answer in unconfirmed(tx):
+            self._answer(tx, box, answer)
+
+    # --- from the providers ---------------------------------------------------------------------------------------
+
+    def heard(self, tx: sqlite3.Connection, done: Task, answer: Answer) -> bool:
+        """What a provider said of an attempt; True: it ended, and the box is told."""
+        final = outcomes.heard(tx, self.channels, done, answer, self._now())
+        for refund_id in refunds.under_way(tx, done.charge.order_id):
+            self._errands.refund(refund_id)
+        if final is not None:
+            self._answer_order(tx, final)
+        return final is not None
+
+    def refund_heard(self, tx: sqlite3.Connection, refund_id: str, answer: Answer) -> None:
+        ended = refunds.heard(tx, refund_id, answer, self._now())
+        if ended is not None:
+            level = logging.ERROR if ended["status"] == "manual" else logging.INFO
+            log.log(level, "event=refund refund=%s status=%s reason=%s", refund_id, ended["status"], ended["reason"])
+
+    def tell(self, tx: sqlite3.Connection, key: attempts.Key) -> None:
+        """How the attempt stands now, to the box that asked."""
+        order = attempts.order(tx, None, key[0])
+        standing = answers.standing(tx, order["box"], *key) if order is not None else None
+        if standing is not None:
+            self._answer_order(tx, standing)
+
+    # --- on the gateway's own account -----------------------------------------------------------------------------
+
+    def resume(self, tx: sqlite3.Connection) -> None:
+        """After a start, and now and then: what providers must be asked about is asked, unless it is already."""
+        for key in attempts.under_way(tx, self._now()):
+            self._errands.adopt(key)
+        for refund_id in refunds.under_way(tx):
+            self._errands.refund(refund_id)
+
+    def _answer_order(self, tx: sqlite3.Connection, answer: PayAnswerBody) -> None:
+        """To the box whose order it is."""
+        order = attempts.order(tx, None, answer.order_id)
+        if order is not None:
+            self._answer(tx, order["box"], answer)

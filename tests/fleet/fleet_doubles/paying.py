@@ -1,0 +1,59 @@
+"""A provider's double running, and the gateway's settings for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from fleet_doubles.alipay_double import AlipayDouble
+from fleet_doubles.providers import Bank, ProviderServer
+from fleet_doubles.wechat_double import WechatDouble
+
+API_KEY = "0123456789abcdef0123456789abcdef"
+OURS, THEIRS = generate_private_key(65537, 2048), generate_private_key(65537, 2048)
+
+TIMES = "call_s = 0.5\nquery_s = [0.1, 0.2]\nretry_s = 0.1\n"
+
+
+@dataclass
+class PayingProvider:
+    """`kind` is alipay-like or wechat-like; its channel goes by that name."""
+
+    kind: str
+    bank: Bank = field(default_factory=Bank)
+    server: ProviderServer = field(init=False)
+
+    def __post_init__(self) -> None:
+        double: AlipayDouble | WechatDouble
+        if self.kind == "alipay-like":
+            double = AlipayDouble(self.bank, THEIRS, OURS.public_key())
+        else:
+            double = WechatDouble(self.bank, API_KEY)
+        self.server = ProviderServer(double.app)
+        self.server.start()
+
+    def stop(self) -> None:
+        self.bank.gate.set()
+        self.server.stop()
+
+    def settings(self, folder: Path, times: str = TIMES, lost_after_s: float = 1.0, give_up_s: float = 20.0) -> str:
+        """A table of channels.toml; the keys are written beside it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        limits = f"{times}lost_after_s = {lost_after_s}\ngive_up_s = {give_up_s}\n"
+        head = f'[[channel]]\nname = "{self.kind}"\ntype = "{self.kind}"\nbase_url = "{self.server.url}"\n'
+        if self.kind == "alipay-like":
+            (folder / "ours.pem").write_bytes(_private(OURS))
+            public = THEIRS.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            (folder / "theirs.pem").write_bytes(public)
+            keys = 'private_key = "ours.pem"\nprovider_public_key = "theirs.pem"\n'
+            return f'{head}app_id = "2014072300007148"\n{keys}{limits}'
+        (folder / "wechat.key").write_text(API_KEY + "\n")
+        keys = 'merchant_id = "1230000109"\napi_key_file = "wechat.key"\nreverse_after_s = 0.0\n'
+        return f'{head}app_id = "wxd678efh567hg6787"\n{keys}{limits}'
+
+
+def _private(key: RSAPrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
