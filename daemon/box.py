@@ -241,12 +241,12 @@ class Box:
         match self._inbound.read(message, self._payment.state.settling):
             case ev.OrderArrived() | ev.Answer() | ev.ApprovedLate() as event:
                 return self._step(event, message)
+            case IdentityCheck(order=order):
+                return self._step(ev.OrderArrived(order))
             case enrolment.Request() as request:
                 self._enrolment.take(request)
                 return self._between_payments(None)
             case EraseRequest() as request:
-            case IdentityCheck(order=order):
-                return self._step(ev.OrderArrived(order))
                 self._errands.erase(request)
             case ConfigBody() as body:
                 self._p.applier.arrived(message, body, self._moment())

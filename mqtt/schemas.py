@@ -354,8 +354,10 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "order": OrderBody,
     "order.made": OrderMadeBody,
     "pay.request": PayRequestBody,
+    "pay.voucher": PayVoucherBody,
     "pay.query": PayQueryBody,
     "pay.reverse": PayReverseBody,
+    "pay.refund": PayRefundBody,
     "pay.answer": PayAnswerBody,
     "command": CommandBody,
     "time.request": TimeRequestBody,
@@ -383,5 +385,3 @@ def parse_body(claims: Claims) -> Body:
             f"{'.'.join(str(p) for p in item['loc'])[:80] or 'body'} ({item['type']})" for item in error.errors()[:5]
         )
         raise EnvelopeRefused(RefusalReason.BAD_BODY, paths) from None
-    "pay.voucher": PayVoucherBody,
-    "pay.refund": PayRefundBody,

@@ -48,11 +48,7 @@ class Guidance:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`handle` is set for MATCHED, and for AMBIGUOUS as the better of two, with `rival` the other: something else than
-    the face must single one out. Scores are of the fused frames: cosine -1..1, liveness 0..1.
-
-    `score` is the mean of the frames' cosines, so a threshold read on single frames holds for it; the runner-up is
-    fused in the same way. `because` names the cues that spoke against a live person (`liveness.Cue`), for SPOOF, and
-    `challenged` says that the payer was asked to act.
+    the face must single one out. Scores are the weakest of the agreeing frames: cosine -1..1, liveness 0..1.
 
     `timings_ms` sums each stage over all frames of the session ("total" is their sum); `frames` are those that agreed.
     """
@@ -67,9 +63,7 @@ class Decision:
     timings_ms: Mapping[str, float]
     model_hash: str
     thresholds_id: str
+    rival: str | None = None
 
 
 Observation = Guidance | Decision
-    rival: str | None = None
-    because: tuple[str, ...] = ()
-    challenged: bool = False
