@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon import box_store, checkpoints, clock, commands, journal, payments, pin_tries
+from daemon import box_store, checkpoints, clock, commands, journal, leaving, payments, pin_tries
 from daemon.box import Box, Parts
 from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent as Event
@@ -49,6 +49,7 @@ from daemon.painter import Painter
 from daemon.payment.emvco import Merchant
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import Rules
+from daemon.retention import keeping_of
 from daemon.screen.views import Condition
 from hal.drivers import Rig, build_camera, build_display, build_keypad, open_lamp, open_voice
 from hal.errors import HalError
@@ -71,7 +72,7 @@ RESTART = 75  # exit status of `run` when the box was asked to begin anew (EX_TE
 
 SCHEMA = (
     payments.create_schema, journal.create_schema, pin_tries.create_schema, commands.create_schema,
-    clock.create_schema, checkpoints.create_schema, shelf.create_schema, Outbox().create_tables, Inbox().create_tables,
+    clock.create_schema, leaving.create_schema, checkpoints.create_schema, shelf.create_schema, Outbox().create_tables, Inbox().create_tables,
 )  # fmt: skip
 
 
@@ -190,7 +191,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 software=version("kingfisher"), board=board, lending=Lending(faces, painter),
                 applier=applier,
                 settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
-                authority=authority_of(config),
+                authority=authority_of(config), keeping=keeping_of(config),
             )
         )  # fmt: skip
         with start.part("health"):

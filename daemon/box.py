@@ -45,6 +45,7 @@ from daemon.payment import events as ev
 from daemon.payment.state import Rules
 from daemon.payment_runner import PaymentRunner
 from daemon.screen import views
+from daemon.retention import Keeping, Retention
 from daemon.scribe import Scribe, Written
 from daemon.storefront import Storefront
 from daemon.timekeeper import Timekeeper
@@ -86,6 +87,7 @@ class Parts:
     applier: ConfigApplier
     settings_of: Callable[[Config], LiveSettings]
     authority: Authority = NOBODY
+    keeping: Keeping = Keeping()
 
 
 class Box:
@@ -116,6 +118,7 @@ class Box:
         self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
         self._time = Timekeeper(parts.clock, parts.link, parts.db)
         self._checkpoints = Checkpointer(parts.db, parts.link, parts.clock)
+        self._retention = Retention(parts.db, parts.members, parts.link, parts.clock, parts.keeping)
         self._prune_due_s = 0.0
         self._instance = new_jti()
 
@@ -127,6 +130,7 @@ class Box:
             self._p.notify.stopping()
             self._p.queue.close()
             self._errands.finish()
+            self._retention.finish()
             self._p.applier.finish()
             self._reader.close()
         if stop.fault:
@@ -357,6 +361,7 @@ class Box:
         self._time.work(now)
         self._follow_config()
         self._checkpoints.work(now, self._reader, self._p.link.flush)
+        self._retention.work(now, self._reader, self._p.link.flush)
         if now < self._prune_due_s:
             return
         self._prune_due_s = now + PRUNE_EVERY_S

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import calendar
+import contextlib
 import json
 import sqlite3
 import time
@@ -25,6 +27,7 @@ from secure_store.witness import FileWitness, Witness
 
 KEY_FILES = {"file": "store.key", "tpm2": "store.key.tpm2"}
 COUNTED = "store_counter"
+BACKUPS = "backups"  # folder of the state
 BACKUPS_KEPT = 2  # on the box itself
 SHOWN = 8  # handles in one sentence
 
@@ -127,6 +130,18 @@ def plain(found: Any) -> Any:
     if isinstance(found, frozenset | set):
         return sorted(found)
     return [plain(value) for value in found] if isinstance(found, list | tuple) else found
+
+
+def drop_old_backups(folder: Path, now: int, days: int) -> list[Path]:
+    """Removes the backups made more than `days` ago, for they hold whoever left since; which. Their names say when."""
+    gone: list[Path] = []
+    for path in sorted(folder.glob("store-*.backup")):
+        with contextlib.suppress(ValueError, OSError):
+            made = calendar.timegm(time.strptime(path.name[6:22], "%Y%m%dT%H%M%SZ"))
+            if made <= now - days * 24 * 3600:
+                path.unlink()
+                gone.append(path)
+    return gone
 
 
 def new_backup(folder: Path, now: int) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet import accounts, audit, box_orders, boxes, commands, order_view, orders
+from fleet import accounts, audit, box_orders, boxes, commands, departures, order_view, orders
 from fleet.channels.adapter import Channel
 from fleet.database import INBOX, OUTBOX
 from fleet.payments import Errands, Payments
@@ -132,6 +132,7 @@ class Gateway:
     def _note_event(self, tx: sqlite3.Connection, box: str, event: EventBody) -> None:
         log.info("event=box_event box=%s name=%s", box, event.event)
         commands.note_event(tx, box, event, self.now())
+        departures.note_event(tx, box, event, self.now())
         if event.order_id is None:
             return
         if event.event == "order.open":

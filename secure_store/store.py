@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from secure_store import consent, erasure, factors, layout, rotation, transfer, transform
 from secure_store.enrolment import record_of
-from secure_store.errors import ConsentMissing, PersonExists, StoreRolledBack
+from secure_store.errors import ConsentMissing, PersonExists, PersonUnknown, StoreDamaged, StoreRolledBack
 from secure_store.gallery import Gallery
 from secure_store.keys import KeyProvider
 from secure_store.loading import load_gallery
@@ -147,16 +148,33 @@ class SecureStore(OpenLoopStore):
         """Gone when it returns, and looked for in the raw files. Raises PersonUnknown, ErasureIncomplete."""
         erasure.erase(self._records, handle)
 
-    def erase_expired(self) -> tuple[str, ...]:
-        """Erases everyone whose consent was withdrawn whole or has run out; their handles."""
-        records, gone = self._records, []
+    def expired(self, template_age_s: int | None = None) -> tuple[str, ...]:
+        """Handles of those whose consent was withdrawn whole or has run out, or whose every template is older."""
+        records, now = self._records, self._records.options.now()
+        found: list[str] = []
         for handle in self.people():
-            with records.reading():
-                agreed = consent.in_force(records.read_profile(records.row(handle)))
-            if agreed is None or (agreed.expires_at is not None and agreed.expires_at <= records.options.now()):
-                erasure.erase(records, handle)
-                gone.append(handle)
-        return tuple(gone)
+            with records.reading(), contextlib.suppress(PersonUnknown, StoreDamaged):  # damage is verify's affair
+                row = records.row(handle)
+                agreed = consent.in_force(records.read_profile(row))
+                ended = agreed is None or (agreed.expires_at is not None and agreed.expires_at <= now)
+                if not ended and template_age_s is not None:
+                    dates = [at for one in records.read_sets(row).values() for at in one.added_at]
+                    ended = bool(dates) and max(dates) <= now - template_age_s
+                if ended:
+                    found.append(handle)
+        return tuple(found)
+
+    def erase_expired(self, template_age_s: int | None = None) -> tuple[str, ...]:
+        """Erases those of `expired`; their handles."""
+        gone = self.expired(template_age_s)
+        for handle in gone:
+            erasure.erase(self._records, handle)
+        return gone
+
+    def was_erased(self, handle: str) -> bool:
+        """Whether somebody of this handle was erased here, and is not back."""
+        with self._records.reading():
+            return self._records.buried(handle) and not self._records.known(handle)
 
     def renew_transform(self, progress: Progress = quiet) -> int:
         """A new epoch of the tenant's transform: templates that leaked before match nobody any more. The new epoch."""

@@ -42,7 +42,8 @@ COMMANDS = {
     "console": "the technician's console on a serial line",
 }
 LIVE = ("status", "net", "logs", "camera", "keypad", "display", "restart", "reboot")
-MODULES = {"eval": "evaluate", "verify-evidence": "verify_evidence", "clerk-pin": "clerk_pin"} | dict.fromkeys(LIVE, "live")
+MODULES = {"eval": "evaluate", "verify-evidence": "verify_evidence", "clerk-pin": "clerk_pin"}
+MODULES |= dict.fromkeys(LIVE, "live")
 
 EXAMPLES = """examples:
   kingfisher models pull                          get the models, once

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from daemon import leaving
 from daemon.box_store import KEY_FILES, described, plain
 from daemon.cli.output import add_json, print_json, progress_bar
 from daemon.cli.store_at_rest import StoreAtRest, at_rest, carried_in, carry_out
@@ -24,13 +25,14 @@ EXAMPLES = """examples:
   kingfisher store rotate                         new keys, while the box serves
   kingfisher store rotate --transform             templates that leaked before match nobody any more
   kingfisher store erase m-4711                   a person, gone from the raw files too
+  kingfisher store withdraw m-4711                a consent taken back; the next sweep erases the record
   kingfisher store erase --all                    the keys, then everything: before a box is given away
   kingfisher store backup --to /mnt/usb/box.backup
   kingfisher store restore /mnt/usb/box.backup    or --salvage: what a broken store still has
   kingfisher store export --for KEY --to p.kf m-1 KEY is the other box's, from its `store status`
   kingfisher store import p.kf --from KEY
   kingfisher store thief /mnt/card --tenant main  what a thief of this card gets
-status, verify, show, rotate, erase and backup work while the daemon runs; the others want it stopped.
+status, verify, show, rotate, withdraw, erase and backup work while the daemon runs; the others want it stopped.
 """
 
 
@@ -46,7 +48,7 @@ def add(subparsers: Any) -> None:
         if name != "thief":
             where = Path("/etc/kingfisher/box.toml")
             added.add_argument("--config", type=Path, default=where, help="default: %(default)s")
-        if name in ("erase", "restore"):
+        if name in ("erase", "restore", "withdraw"):
             added.add_argument("--yes", action="store_true", help="do not ask")
         add_json(added)
         added.set_defaults(call=call)
@@ -63,6 +65,9 @@ def add(subparsers: Any) -> None:
     whom.add_argument("handle", nargs="?", help="one person")
     whom.add_argument("--expired", action="store_true", help="everyone whose consent was withdrawn or has run out")
     whom.add_argument("--all", action="store_true", help="crypto-erase: the keys first, then the files")
+    withdrawing = action("withdraw", "a person takes the consent back: nothing is read for it any more", withdraw)
+    withdrawing.add_argument("handle")
+    withdrawing.add_argument("--purpose", action="append", metavar="PURPOSE", help="may be given again; none: all")
     exporting = action("export", "people, sealed for one other box", export)
     exporting.add_argument("--for", dest="box", type=_key, required=True, metavar="KEY", help="that box's public key")
     exporting.add_argument("--to", type=Path, required=True, metavar="FILE")
@@ -77,6 +82,9 @@ def add(subparsers: Any) -> None:
     restoring = action("restore", "put a backup back, or make the best of a broken store", restore)
     what = restoring.add_mutually_exclusive_group(required=True)
     what.add_argument("file", type=Path, nargs="?", help="a backup of this box")
+    restoring.add_argument(
+        "--erased", type=Path, metavar="FILE", help="handles, one a line, that the fleet knows to have left since"
+    )
     what.add_argument("--salvage", action="store_true", help="every record that still opens in the raw bytes")
     what.add_argument("--accept", action="store_true", help="believe what lies there, rolled back or not")
     stealing = action("thief", "what a thief of a card gets: tries every key that lies on it", thief)
@@ -138,15 +146,29 @@ def erase(options: argparse.Namespace) -> int:
     def gone(rest: StoreAtRest, tell: Callable[[int, int, str], None]) -> Any:
         with rest.opened() as store:
             if options.expired:
-                handles = store.erase_expired()
+                handles = leaving.erase_expired(store, rest.db, rest.now())
             else:
-                store.erase(options.handle)
+                leaving.erase(store, rest.db, options.handle, leaving.Why.TECHNICIAN, rest.now())
                 handles = (options.handle,)
         rest.note("store_erased", people=len(handles))
         return {"erased": list(handles)}
 
     found = _either(options, "erase-expired" if options.expired else "erase", options.handle or "", gone)
-    return _print(options, found, pages.erased(found))
+    return _print(options, found, pages.erased(found, load(options.config).store.backup_days))
+
+
+def withdraw(options: argparse.Namespace) -> int:
+    handle, purposes = options.handle, tuple(options.purpose or ())
+    _sure(options, f"This ends the consent of {handle} to {', '.join(purposes) or 'everything'}.")
+
+    def end(rest: StoreAtRest, tell: Callable[[int, int, str], None]) -> Any:
+        with rest.opened() as store:
+            leaving.withdraw(store, rest.db, handle, purposes, rest.now())
+        rest.note("store_withdrawn", purposes=",".join(purposes) or "all")
+        return {"withdrawn": handle, "purposes": list(purposes)}
+
+    found = _either(options, "withdraw", handle, end, purposes)
+    return _print(options, found, pages.withdrawn(found))
 
 
 def export(options: argparse.Namespace) -> int:
@@ -204,8 +226,9 @@ def restore(options: argparse.Namespace) -> int:
         found = _alone(options, lambda rest, tell: rest.salvage(tell))
     else:
         _sure(options, f"{options.file} takes the place of the store; who was enrolled since is lost.")
+        erased = _handles_in(options.erased)
         with carried_in(options.file, load(options.config).box.state) as source:
-            found = _alone(options, lambda rest, tell: plain(rest.restore(source, tell)))
+            found = _alone(options, lambda rest, tell: plain(rest.restore(source, tell, erased)))
     return _print(options, found, pages.restored(found))
 
 
@@ -221,13 +244,14 @@ def thief(options: argparse.Namespace) -> int:
 Work = Callable[[StoreAtRest, Callable[[int, int, str], None]], Any]
 
 
-def _either(options: argparse.Namespace, action: str, handle: str, alone: Work) -> Any:
+def _either(options: argparse.Namespace, action: str, handle: str, alone: Work, purposes: tuple[str, ...] = ()) -> Any:
     """Asks the running daemon; without one, does it here."""
     config = load(options.config)
     try:
         with progress_bar() as tell:
             client = ControlClient(config.box.state, ANSWER_S)
-            for over, said in client.follow("store", action=action, handle=handle):
+            more = {"purposes": list(purposes)} if purposes else {}
+            for over, said in client.follow("store", action=action, handle=handle, **more):
                 if over:
                     return said
                 tell(said["done"], said["total"], said["label"])
@@ -267,6 +291,14 @@ def _sure(options: argparse.Namespace, question: str) -> None:
 
 def _aside(line: str) -> None:
     print(line, file=sys.stderr)
+
+
+def _handles_in(path: Path | None) -> tuple[str, ...]:
+    """One handle a line. Raises Refused."""
+    try:
+        return () if path is None else tuple(path.read_text("ascii").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused("not_readable", f"{path} cannot be read ({error})", "one handle a line") from None
 
 
 def _key(text: str) -> bytes:

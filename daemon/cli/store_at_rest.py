@@ -7,7 +7,7 @@ import os
 import pwd
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from secure_store.options import StoreOptions
 from secure_store.store import SecureStore
 
 Progress = Callable[[int, int, str], None]
-BACKUPS = "backups"
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,10 @@ class StoreAtRest:
         self.note("store_rotated", generation=done.generation, people=done.people, provider=kind)
         return done
 
-    def restore(self, source: Path, progress: Progress) -> Any:
+    def restore(self, source: Path, progress: Progress, erased: Iterable[str] = ()) -> Any:
+        """`erased`: handles that the fleet knows to have left since."""
         done = backup.restore(
-            source, self.folder, self.provider(), options=self.options, progress=progress, **self._whose
+            source, self.folder, self.provider(), options=self.options, progress=progress, erased=erased, **self._whose
         )  # fmt: skip
         self.note("store_restored", people=done.people, erased_again=done.erased_again)
         return done
@@ -109,7 +109,7 @@ class StoreAtRest:
 
     def new_file(self) -> Path:
         """Where a backup or an export is made before it is carried out."""
-        return box_store.new_backup(self.config.box.state / BACKUPS, self.now())
+        return box_store.new_backup(self.config.box.state / box_store.BACKUPS, self.now())
 
     @property
     def _whose(self) -> dict[str, Any]:

@@ -46,8 +46,9 @@ class TypedArgs(Args):
 class StoreArgs(Args):
     """What is done to the store, and to whom."""
 
-    action: Literal["status", "verify", "show", "rotate", "renew", "erase", "erase-expired", "backup"]
+    action: Literal["status", "verify", "show", "rotate", "renew", "erase", "erase-expired", "withdraw", "backup"]
     handle: Annotated[str, Field(max_length=128)] = ""
+    purposes: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=8)] = ()
 
 
 COMMANDS: dict[str, type[Args]] = {

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daemon import box_store, journal
+from daemon import box_store, journal, leaving
 from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
 from daemon.console import requests
@@ -25,7 +25,6 @@ from secure_store.errors import StoreError
 
 log = logging.getLogger("daemon.store")
 
-BACKUPS = "backups"  # folder of the state; the daemon writes nowhere else, whoever asks
 TELL_EVERY_S = 0.2
 
 Condition = Callable[[str, bool, str], None]
@@ -36,7 +35,7 @@ class StoreDesk:
 
     def __init__(self, members: Members, db: BoxDb, clock: TrustedClock, state: Path, condition: Condition) -> None:
         self._members, self._db, self._clock, self._condition = members, db, clock, condition
-        self._backups = state / BACKUPS
+        self._backups = state / box_store.BACKUPS  # the daemon writes nowhere else, whoever asks
         self._one_at_a_time = threading.Lock()
 
     def answer(self, told: requests.StoreArgs, peer: Peer) -> Any:
@@ -70,14 +69,20 @@ class StoreDesk:
                 self._changed("store_renewed", epoch=epoch)
                 return {"epoch": epoch}
             case "erase":
-                self._members.erase(told.handle)
+                leaving.erase(store, self._db, told.handle, leaving.Why.TECHNICIAN, self._clock.now())
+                self._members.reload()
                 self._changed("store_erased", people=1)
                 return {"erased": [told.handle]}
             case "erase-expired":
-                gone = store.erase_expired()
+                gone = leaving.erase_expired(store, self._db, self._clock.now())
                 self._members.reload()
                 self._changed("store_erased", people=len(gone))
                 return {"erased": list(gone)}
+            case "withdraw":
+                leaving.withdraw(store, self._db, told.handle, told.purposes, self._clock.now())
+                self._members.reload()
+                self._changed("store_withdrawn", purposes=",".join(told.purposes) or "all")
+                return {"withdrawn": told.handle, "purposes": list(told.purposes)}
             case "backup":
                 path = box_store.new_backup(self._backups, self._clock.now())
                 store.backup(path, progress)

@@ -86,13 +86,23 @@ def backed_up(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"{found['path']}: only this box's key opens it; keep that key, too."
 
 
-def erased(found: Mapping[str, Any]) -> Iterator[str]:
+def withdrawn(found: Mapping[str, Any]) -> Iterator[str]:
+    what = ", ".join(found["purposes"]) or "everything"
+    yield f"The consent of {found['withdrawn']} to {what} is withdrawn: nothing is read for it from now on."
+    if not found["purposes"]:
+        yield "The record itself goes with the next sweep (at the daemon's start, then every sweep_hours), or now with"
+        yield f"`kingfisher store erase {found['withdrawn']}`."
+
+
+def erased(found: Mapping[str, Any], backup_days: int) -> Iterator[str]:
     gone = found["erased"]
     if not gone:
         yield "Nobody's consent has ended: nobody was erased."
     else:
         yield f"Erased, and looked for in the raw files: {_names(gone)}."
-        yield "Backups and exports made before still hold them; a restore here leaves them out."
+        yield f"Backups on this box still hold them, sealed, for {backup_days} days at most; what was carried away"
+        yield "before (backups, exports) until you destroy it. A restore here leaves them out; on a fresh card give it"
+        yield "the fleet's list: `kingfisher-fleet departures --handles` and `store restore --erased`."
 
 
 def destroyed(provider: str) -> Iterator[str]:

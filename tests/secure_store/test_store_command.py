@@ -158,6 +158,35 @@ def test_a_person_is_shown_and_erased_and_only_when_somebody_says_yes(technician
     assert technician.asks("status")["people"] == 2
 
 
+def test_a_consent_is_taken_back_and_the_fleet_is_to_hear_of_it(technician) -> None:
+    technician.does("withdraw", "m-1", ok=1)
+    assert "say --yes" in technician.complained
+    said = technician.does("withdraw", "m-1", "--purpose", "pay", "--yes")
+    assert said == "The consent of m-1 to pay is withdrawn: nothing is read for it from now on.\n"
+    assert ", withdrawn " in technician.does("show", "m-1")
+    assert technician.asks("withdraw", "m-2", "--yes") == {"withdrawn": "m-2", "purposes": []}
+    said = technician.does("erase", "--expired", "--yes")
+    assert "Erased, and looked for in the raw files: m-1, m-2." in said
+    assert "for 30 days at most" in said
+    with closing(sqlite3.connect(technician.state / "box.db")) as db:
+        found = db.execute("SELECT handle, event, why, done FROM departures ORDER BY handle, event").fetchall()
+    assert ("m-1", "consent.withdrawn", "technician", 1) in found
+    assert ("m-2", "erase.done", "expired", 1) in found
+    assert technician.journal().count("consent_withdrawn") == 2
+    assert technician.journal().count("erase_done") == 2
+
+
+def test_a_fresh_card_is_told_by_the_fleet_whom_a_backup_must_not_bring_back(technician, tmp_path) -> None:
+    copy, erased = tmp_path / "box.backup", tmp_path / "erased.txt"
+    technician.does("backup", "--to", str(copy))
+    shutil.rmtree(technician.store)  # and with it the memory of who left
+    erased.write_text("m-2\nm-9\n")
+    technician.does("restore", str(copy), "--erased", str(tmp_path / "nowhere"), "--yes", ok=1)
+    assert "one handle a line" in technician.complained
+    technician.does("restore", str(copy), "--erased", str(erased), "--yes")
+    assert technician.asks("verify")["readable"] == ["m-0", "m-1"]
+
+
 def test_a_backup_is_put_back_without_whoever_was_erased_since(technician, tmp_path) -> None:
     copy = tmp_path / "usb" / "box.backup"
     technician.does("backup", "--to", str(copy), ok=1)

@@ -1,0 +1,90 @@
+"""Nothing is kept beyond its time: people whose consent or templates came to their end, and backups that still hold
+whoever left since. A sweep at each start, and then every so often, on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon import box_store, leaving
+from daemon.box_db import BoxDb
+from daemon.clock import TrustedClock
+from daemon.config.model import Config
+from daemon.fleet_link import FleetLink
+from daemon.leaving import Departures
+from daemon.logs import note
+from daemon.members import Members
+from secure_store.errors import StoreError
+
+log = logging.getLogger("daemon.retention")
+
+DAY_S = 24 * 3600
+AGAIN_S = 60.0  # where the clock is not to be trusted yet, or the store did not open
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How long what is kept. `template_days` and `backups` may be None: no limit, no folder to look into."""
+
+    sweep_s: float = float(DAY_S)
+    template_days: int | None = None
+    backups: Path | None = None
+    backup_days: int = 30
+
+
+def keeping_of(config: Config) -> Keeping:
+    enrolment, backups = config.enrolment, config.box.state / box_store.BACKUPS
+    return Keeping(enrolment.sweep_hours * 3600, enrolment.template_days, backups, config.store.backup_days)
+
+
+class Retention:
+    """On the main loop; `finish` waits for a sweep that is under way."""
+
+    def __init__(self, db: BoxDb, members: Members, link: FleetLink, clock: TrustedClock, keeping: Keeping) -> None:
+        self._db, self._members, self._clock, self._keeping = db, members, clock, keeping
+        self._departures = Departures(db, link, clock)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="retention")
+        self._resolved, self._due_s = False, 0.0
+
+    def work(self, now: float, reader: sqlite3.Connection, sent: Callable[[], None]) -> None:
+        """Returns at once. `sent` is called once something is to be sent."""
+        self._departures.work(now, reader, sent)
+        if now < self._due_s:
+            return
+        self._due_s = now + (self._keeping.sweep_s if self._clock.trusted else AGAIN_S)
+        self._thread.submit(self._sweep)
+
+    def finish(self) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _sweep(self) -> None:
+        try:
+            store = self._members.store
+            if not self._resolved:
+                leaving.resolve(store, self._db)
+                self._resolved = True
+            if self._clock.trusted:  # nothing is ended by a clock that may be wrong
+                self.sweep()
+        except StoreError as error:
+            note(log, "sweep_failed", logging.ERROR, why=type(error).__name__)
+            self._due_s = time.monotonic() + AGAIN_S
+        except Exception as error:  # a sweep that fails must not end the box: the next one is in an hour or a day
+            note(log, "sweep_failed", logging.ERROR, why=type(error).__name__)
+
+    def sweep(self) -> tuple[str, ...]:
+        """Who was erased. Raises StoreError."""
+        wall, keeping = self._clock.now(), self._keeping
+        age_s = None if keeping.template_days is None else keeping.template_days * DAY_S
+        gone = leaving.erase_expired(self._members.store, self._db, wall, age_s)
+        if gone:
+            self._members.reload()
+        old = [] if keeping.backups is None else box_store.drop_old_backups(keeping.backups, wall, keeping.backup_days)
+        if gone or old:
+            note(log, "swept", people=len(gone), backups=len(old))
+        return gone
