@@ -93,4 +93,14 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(8, "money goes through channels, comes back in parts, and late", CHANNELS_AND_REFUNDS),
+    Migration(
+        9, "who left which box, and how far each box's store had come",
+        (
+            "CREATE TABLE departures (box TEXT NOT NULL REFERENCES boxes (id), handle TEXT NOT NULL,"
+            " event TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL, heard_at INTEGER NOT NULL,"
+            " PRIMARY KEY (box, handle, event)) STRICT",
+            "CREATE TABLE store_counters (box TEXT PRIMARY KEY REFERENCES boxes (id), counter INTEGER NOT NULL,"
+            " heard_at INTEGER NOT NULL, public_key TEXT) STRICT",
+        ),
+    ),
 )  # fmt: skip
