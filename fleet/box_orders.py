@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from fleet import boxes
 from fleet.errors import RequestRefused
-from mqtt.schemas import OrderMadeBody
+
+if TYPE_CHECKING:
+    from mqtt.schemas import OrderMadeBody  # slow to import, and most commands don't need it
 
 LONGEST_LIFE_S = 24 * 3600
 

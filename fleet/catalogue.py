@@ -12,7 +12,6 @@ from typing import Any
 
 from fleet.errors import RequestRefused
 from fleet.state import StateFolder
-from mqtt.envelope import Signer
 from mqtt.identity import fleet_id_from_key, write_file
 
 TYP = "catalogue"
@@ -36,6 +35,7 @@ def sign(args: Namespace) -> int:
     """Raises RequestRefused, BoxUnknown, StateMissing."""
     from fleet import boxes
     from fleet.actions import reading, say
+    from mqtt.envelope import Signer  # the other commands need not wait for it
 
     body = _object(args.file)
     state = StateFolder(args.state)

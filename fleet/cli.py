@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet import catalogue, operator_cli
+from fleet.content import grammar as content_grammar
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
 from fleet.fail_mode import FailMode
 from fleet.state import default_folder
@@ -241,6 +242,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     show.set_defaults(act=_of("actions", "ledger_show"))
 
     operator_cli.add(command, _of)
+    content_grammar.add(command, _of)
     catalogue.add(command)
     if command_word not in commands.choices:
         from fleet import technician_cli  # the certificates' and tickets' libraries take their time

@@ -17,6 +17,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet import accounts, boxes, commands, ledger_check, order_view, till_font
+from fleet.content.routes import ContentRoutes
 from fleet.desk import Desk
 from fleet.errors import AddressRefused, AmountRefused, BoxUnknown, FleetError, NotFound, RequestRefused
 from fleet.gateway import Gateway
@@ -92,6 +93,8 @@ class Door:
         for path, name in (("/till", "till.html"), ("/till.css", "till.css"), ("/till.js", "till.js")):
             app.router.add_get(path, _file(name))
         app.router.add_get("/till-font.otf", _font)
+        if self._gateway.content is not None:
+            ContentRoutes(self._gateway.content, self._read_for_operator, self._do).add(app)
         RolloutRoutes(self._gateway.rollouts, self._gateway.now, self._read_for_operator, self._do).add(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

@@ -15,6 +15,8 @@ from typing import Any
 
 from fleet import accounts, audit, box_orders, boxes, commands, departures, order_view, orders
 from fleet.channels.adapter import Channel
+from fleet.content.desk import ContentDesk
+from fleet.content.repository import Repository
 from fleet.database import INBOX, OUTBOX
 from fleet.payments import Errands, Payments
 from fleet.rollout.books import Rollouts
@@ -26,9 +28,9 @@ from mqtt.schemas import (
     MAX_UNSETTLED,
     Body,
     CheckpointBody,
-    CommandBody,
     ConfigBody,
     ConfigReportBody,
+    ContentRequestBody,
     EventBody,
     EvidenceBody,
     OrderBody,
@@ -37,6 +39,7 @@ from mqtt.schemas import (
     PayQueryBody,
     PayRequestBody,
     PayReverseBody,
+    PlayBody,
     StateBody,
     TimeBody,
     TimeRequestBody,
@@ -60,8 +63,12 @@ class Gateway:
     refused: Counter[str] = field(default_factory=Counter)
     payments: Payments = field(init=False)
     rollouts: Rollouts = field(init=False)
+    repository: Repository | None = None
+    content: ContentDesk | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        if self.repository is not None:
+            self.content = ContentDesk(self.repository, self._put, self.now)
         self.payments = Payments(self.channels, self.errands, self.now, self._answer)
         self.rollouts = Rollouts(self._send_config)
 
@@ -104,8 +111,15 @@ class Gateway:
             case StateBody():
                 if boxes.note_state(tx, box, body, claims.iat, now) and body.online:
                     self._note_settled(tx, box, body, claims.iat)
+                    audit.note_store(tx, box, body.versions, now)
                     self._send_what_is_missing(tx, box, body)
                     self.rollouts.note_state(tx, box, body, now)
+                    if self.content is not None:
+                        self.content.note_state(tx, box, body)
+            case PlayBody() if self.content is not None:
+                self.content.note_plays(tx, box, body)
+            case ContentRequestBody() if self.content is not None:
+                self.content.hand_out(tx, box, body)
             case EventBody():
                 self._note_event(tx, box, body)
             case CheckpointBody() | EvidenceBody():
@@ -113,7 +127,7 @@ class Gateway:
             case ConfigReportBody():
                 self.rollouts.note_report(tx, box, body, now)
             case TimeRequestBody(nonce=nonce):
-                time_body = TimeBody(nonce=nonce, now=now)
+                time_body = TimeBody(nonce=nonce, now=now, store=audit.store_reached(tx, box))
                 self._put(tx, box, "time", time_body, now + TIME_LIFE_S, Priority.CONTROL)
             case _:
                 log.warning("event=unhandled typ=%s box=%s", claims.typ, box)
@@ -177,6 +191,8 @@ class Gateway:
         now = self.now()
         self.rollouts.advance(tx, now)
         self.rollouts.resend(tx, now)
+        if self.content is not None:
+            self.content.renew()
         INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)
 
@@ -259,7 +275,7 @@ class Gateway:
         tx: sqlite3.Connection,
         box: str,
         typ: str,
-        body: OrderBody | CommandBody | ConfigBody | PayAnswerBody | TimeBody,
+        body: Body,
         expires_at: int,
         priority: Priority,
     ) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fleet.content.plays import TABLES as PLAY_TABLES
 from fleet.migrations_money import CHANNELS_AND_REFUNDS
 
 
@@ -103,4 +104,5 @@ MIGRATIONS: tuple[Migration, ...] = (
             " heard_at INTEGER NOT NULL, public_key TEXT) STRICT",
         ),
     ),
+    Migration(10, "proofs of play", PLAY_TABLES),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from fleet import orders
 from fleet.channels.config import ChannelOptions, open_channels
+from fleet.content.repository import Repository
 from fleet.database import OUTBOX, open_database
 from fleet.desk import Desk
 from fleet.door import Door
@@ -50,7 +51,10 @@ class Service:
         self.desk = Desk(open_database(options.state.database_file), self._after_commit)
         channels = open_channels(options.channels, self.desk, now_unix)
         self.errands = Errands(self.desk, channels, now_unix)
-        self.gateway = Gateway(Signer(key, self.fleet, self.fleet), channels, now_unix, self.errands)
+        self.gateway = Gateway(
+            Signer(key, self.fleet, self.fleet), channels, now_unix, self.errands,
+            repository=Repository(options.state.folder / "content"),
+        )  # fmt: skip
         plain, retained = gateway_subscriptions(options.group)
         host, port = options.broker
         self.link = Link(

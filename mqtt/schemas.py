@@ -340,15 +340,79 @@ class ResultBody(Body):
     data: Annotated[str, StringConstraints(max_length=36_000, pattern=r"\A[A-Za-z0-9+/]*={0,2}\z")]
 
 
+class PlayEntry(Body):
+    """One complete showing of an advertisement; `seq` grows by one with each, on each box."""
+
+    seq: Annotated[int, Field(strict=True, ge=1)]
+    campaign: Id
+    sha256: Sha256
+    slot: Code
+    at: UnixTime
+    seconds: Annotated[int, Field(strict=True, ge=1, le=3600)]
+
+
+class PlayBody(Body):
+    """Proofs of play, repeated until they are acknowledged. `first` is the lowest number the box still has: what is
+    missing before it was dropped for want of room."""
+
+    first: Annotated[int, Field(strict=True, ge=1)]
+    plays: Annotated[Sequence[PlayEntry], Field(min_length=1, max_length=100)]
+
+
+class PlayAckBody(Body):
+    """The fleet has every showing up to `through`, or knows that it is lost."""
+
+    through: Annotated[int, Field(strict=True, ge=0)]
+
+
+class ContentNoticeBody(Body):
+    """There is new content: come and fetch it now."""
+
+    version: Annotated[int, Field(strict=True, ge=1)]
+
+
+ContentPath = Annotated[
+    str, StringConstraints(max_length=256), _text(r"(?:metadata|targets)(?:/[A-Za-z0-9][A-Za-z0-9._-]*){1,3}")
+]
+
+
+class ContentRequestBody(Body):
+    """Where HTTP is blocked: some bytes of a file of the content repository, please."""
+
+    request_id: Id
+    path: ContentPath
+    offset: Annotated[int, Field(strict=True, ge=0, le=2**40)]
+    length: Annotated[int, Field(strict=True, ge=1, le=32 * 1024)]
+
+
+class ContentChunkBody(Body):
+    """The bytes, in base64. `total` is the file's length, -1 where there is none of this name."""
+
+    request_id: Id
+    total: Annotated[int, Field(strict=True, ge=-1)]
+    data: Annotated[str, StringConstraints(max_length=44 * 1024)]
+
+
+class KillArgs(Body):
+    """Arguments of the command `ads.kill`: every campaign that must not be shown, whatever the document says."""
+
+    campaigns: Annotated[Sequence[Id], Field(max_length=1000)]
+
+
 class TimeRequestBody(Body):
     nonce: Id
 
 
 class TimeBody(Body):
-    """The fleet's time, for the nonce that the box has just made up."""
+    """The fleet's time, for the nonce that the box has just made up. `store`: the highest counter that the box's store
+    ever had; a store below it is an older copy that was put back. Left out where the fleet knows of none."""
 
     nonce: Id
     now: UnixTime
+    store: Annotated[int, Field(strict=True, ge=0, le=2**53)] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 BODY_OF_TYP: dict[str, type[Body]] = {
@@ -371,6 +435,11 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "result": ResultBody,
     "evidence": EvidenceBody,
     "checkpoint": CheckpointBody,
+    "play": PlayBody,
+    "play.ack": PlayAckBody,
+    "content": ContentNoticeBody,
+    "content.request": ContentRequestBody,
+    "content.chunk": ContentChunkBody,
 }
 
 

@@ -40,6 +40,11 @@ PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "time.request": (Direction.UP, "event"),
     "evidence": (Direction.UP, "audit"),
     "checkpoint": (Direction.UP, "audit"),
+    "play": (Direction.UP, "play"),
+    "play.ack": (Direction.DOWN, "content"),
+    "content": (Direction.DOWN, "content"),
+    "content.request": (Direction.UP, "event"),
+    "content.chunk": (Direction.DOWN, "content"),
 }
 
 

@@ -57,6 +57,11 @@ class Repository:
         self._folder, self._now = folder, now
 
     @property
+    def folder(self) -> Path:
+        """Holds `metadata/` and `targets/`, for whoever serves them; `keys/` beside them is nobody else's."""
+        return self._folder
+
+    @property
     def metadata(self) -> Path:
         return self._folder / "metadata"
 

@@ -74,6 +74,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "time.request": {"nonce": "kX3vQ0m7"},
     "time": {"nonce": "kX3vQ0m7", "now": NOW},
     "checkpoint": {"seq": 412, "head": "5b" * 32, "at": NOW + 3600},
+    "play": {
+        "first": 7,
+        "plays": [
+            {"seq": 7, "campaign": "spring", "sha256": "c4" * 32, "slot": "idle", "at": NOW + 60, "seconds": 10}
+        ],
+    },
+    "play.ack": {"through": 7},
+    "content": {"version": 12},
+    "content.request": {"request_id": "r7Q2f", "path": "metadata/timestamp.json", "offset": 0, "length": 32768},
+    "content.chunk": {"request_id": "r7Q2f", "total": 5, "data": "aGVsbG8="},
 }  # fmt: skip
 
 ORDER_SHOWN = {"amount_minor": 1850, "currency": "CNY", "order_id": ORDER, "title": "拿铁 Latte"}

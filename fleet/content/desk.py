@@ -1,0 +1,92 @@
+"""What the gateway does about content: announce it, hand out pieces of it, keep its signatures fresh, stop ads."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fleet import commands
+from fleet.content import plays
+from fleet.content.chunks import chunk
+from fleet.content.repository import ContentRefused, Repository
+from mqtt.outbox import Priority
+from mqtt.schemas import Body, ContentNoticeBody, ContentRequestBody, PlayAckBody, PlayBody, StateBody
+
+log = logging.getLogger("fleet.content")
+
+NOTICE_LIFE_S = 3600
+KILL_LIFE_S = 7 * 24 * 3600
+CHUNK_LIFE_S = 60
+
+# put(tx, box, typ, body, expires_at, priority)
+Put = Callable[[sqlite3.Connection, str, str, Body, int, Priority], Any]
+
+
+class ContentDesk:
+    """Runs inside the gateway's transactions."""
+
+    def __init__(self, repository: Repository, put: Put, now: Callable[[], int]) -> None:
+        self.repository, self._put, self._now = repository, put, now
+
+    def version(self) -> int | None:
+        """Of the targets; None where nothing was ever published."""
+        try:
+            return self.repository.published().versions["targets"] if self.repository.exists else None
+        except ContentRefused as refused:
+            log.warning("event=content_unreadable why=%s", refused)
+            return None
+
+    def announce(self, tx: sqlite3.Connection) -> int:
+        """Tells every box that there is something new; how many. One that is away hears when it says what it has."""
+        version, boxes = self.version(), _trusted(tx)
+        if version is None:
+            return 0
+        for box in boxes:
+            self._notice(tx, box, version)
+        return len(boxes)
+
+    def kill(self, tx: sqlite3.Connection, campaigns: Sequence[str]) -> int:
+        """These campaigns and no others are switched off, on every box, from now on. How many boxes were told."""
+        boxes, now = _trusted(tx), self._now()
+        for box in boxes:
+            # An earlier list that was not carried out yet must not come after this one.
+            tx.execute(
+                "UPDATE commands SET status = 'cancelled', reason = 'replaced', ended_at = ?"
+                " WHERE box = ? AND command = 'ads.kill' AND status = 'open'",
+                (now, box),
+            )
+            body = commands.create(tx, box, "ads.kill", {"campaigns": list(campaigns)}, now + KILL_LIFE_S, now)
+            self._put(tx, box, "command", body, now + KILL_LIFE_S, Priority.CONTROL)
+        return len(boxes)
+
+    def note_state(self, tx: sqlite3.Connection, box: str, state: StateBody) -> None:
+        """A box that says it has less than there is hears of it."""
+        version = self.version()
+        if version is not None and state.versions.get("content") != version:
+            self._notice(tx, box, version)
+
+    def note_plays(self, tx: sqlite3.Connection, box: str, body: PlayBody) -> None:
+        through = plays.note(tx, box, body)
+        self._put(tx, box, "play.ack", PlayAckBody(through=through), self._now() + NOTICE_LIFE_S, Priority.TELEMETRY)
+
+    def hand_out(self, tx: sqlite3.Connection, box: str, wanted: ContentRequestBody) -> None:
+        body = chunk(self.repository.folder, wanted)
+        self._put(tx, box, "content.chunk", body, self._now() + CHUNK_LIFE_S, Priority.TELEMETRY)
+
+    def renew(self) -> None:
+        """Now and then: what has used up half of its life is signed anew."""
+        try:
+            for role in self.repository.renew() if self.repository.exists else ():
+                log.info("event=content_signed_anew role=%s", role)
+        except (ContentRefused, OSError) as fault:
+            log.warning("event=content_not_renewed why=%s", fault)
+
+    def _notice(self, tx: sqlite3.Connection, box: str, version: int) -> None:
+        body = ContentNoticeBody(version=version)
+        self._put(tx, box, "content", body, self._now() + NOTICE_LIFE_S, Priority.TELEMETRY)
+
+
+def _trusted(tx: sqlite3.Connection) -> list[str]:
+    return [row["id"] for row in tx.execute("SELECT id FROM boxes WHERE revoked_at IS NULL ORDER BY id")]

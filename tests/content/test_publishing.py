@@ -1,0 +1,192 @@
+"""An operator's page is checked whole before anything is signed; a fault is named with its place."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from PIL import Image
+
+from fleet.cli import main
+from fleet.content import plays
+from fleet.content.book import read
+from fleet.content.chunks import chunk
+from fleet.content.repository import ContentRefused, Repository
+from fleet.database import open_database
+from mqtt.campaigns import TARGET, parse
+from mqtt.schemas import ContentRequestBody, PlayBody
+
+PAGE = """
+[open]
+idle = ["main"]
+
+[[campaign]]
+id = "spring"
+owner = "main"
+weight = 3
+from = 2026-03-01T00:00:00+08:00
+until = 2026-04-01T00:00:00+08:00
+weekdays = ["mon", "sun"]
+hours = ["07:00-10:00", "22:00-02:00"]
+places = ["canteen"]
+items = [{ file = "a.png", seconds = 12 }]
+"""
+
+
+@pytest.fixture
+def ads(tmp_path):
+    folder = tmp_path / "ads"
+    folder.mkdir()
+    Image.new("RGB", (80, 48), (200, 90, 30)).save(folder / "a.png")
+    (folder / "page.toml").write_text(PAGE)
+    return folder
+
+
+def test_a_page_becomes_the_document_that_boxes_read(ads):
+    edition = read(ads / "page.toml", 7)
+    [spring] = edition.campaigns.campaigns
+    assert edition.campaigns.version == 7
+    assert (spring.weight, tuple(spring.weekdays), tuple(spring.places)) == (3, (0, 6), ("canteen",))
+    assert spring.ends_at - spring.starts_at == 31 * 24 * 3600
+    assert [(h.start, h.end) for h in spring.hours] == [(420, 600), (1320, 120)]
+    assert spring.items[0].seconds == 12
+    assert edition.files[spring.items[0].target] == (ads / "a.png").read_bytes()
+    assert parse(edition.files[TARGET]) == edition.campaigns
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"a.png"', '"b.png"', r"campaign\.1\.items\.1\.file: .*b\.png: No such file"),
+        ('"mon"', '"monday"', r"campaign\.1\.weekdays: 'monday'"),
+        ("07:00-10:00", "7 to 10", r"campaign\.1\.hours: '7 to 10'"),
+        ("T00:00:00+08:00", "", r"campaign\.1\.from: a date and time with its offset"),
+        ("weight = 3", "weigth = 3", r"campaign\.1\.weigth: nobody knows it"),
+        ("weight = 3", "weight = 0", r"campaigns\.0\.weight"),
+        ("[open]", "[opened]", r"opened: nobody knows it"),
+        ("[open]", "[open", r"can't be read"),
+        ("seconds = 12", "seconds = 0", r"items\.0\.seconds"),
+        ('id = "spring"', "", r"campaigns\.0\.id"),
+    ],
+)
+def test_a_fault_in_the_page_is_named_with_its_place(ads, old, new, said):
+    (ads / "page.toml").write_text(PAGE.replace(old, new))
+    with pytest.raises(ContentRefused, match=said):
+        read(ads / "page.toml", 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", None], ids=["empty", "other", "truncated"])
+def test_a_file_that_no_box_could_show_is_refused_here(ads, content):
+    whole = (ads / "a.png").read_bytes()
+    (ads / "a.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ContentRefused, match=r"items\.1\.file: a\.png"):
+        read(ads / "page.toml", 1)
+
+
+def run(state, capsys, *words):
+    capsys.readouterr()
+    code = main(["--state", str(state), "--json", *words])
+    said = capsys.readouterr()
+    return code, json.loads(said.out) if said.out else said.err
+
+
+def test_the_operators_round_from_nothing_to_a_second_edition(ads, tmp_path, capsys):
+    state = tmp_path / "fleet"
+    assert run(state, capsys, "content", "init")[0] == 3, "not a fleet's folder yet"
+    run(state, capsys, "init")
+    assert run(state, capsys, "content", "publish", str(ads / "page.toml"))[0] == 1, "no repository yet"
+    assert run(state, capsys, "content", "init")[1]["created"] is True
+    assert run(state, capsys, "content", "init")[1]["created"] is False
+    page = str(ads / "page.toml")
+    assert run(state, capsys, "content", "publish", page, "--dry-run")[1]["files"] == 1
+    first = run(state, capsys, "content", "publish", page)[1]
+    assert (first["versions"]["targets"], first["boxes_told"]) == (2, None)
+    Image.new("RGB", (80, 48), (0, 0, 0)).save(ads / "a.png")
+    second = run(state, capsys, "content", "publish", page)[1]
+    assert len(second["removed"]) == 1
+    status = run(state, capsys, "content", "status")[1]
+    assert len(status["targets"]) == 2
+    assert parse(Repository(state / "content").content(TARGET)).version == 2
+
+
+def test_a_page_with_a_fault_publishes_nothing(ads, tmp_path, capsys):
+    state = tmp_path / "fleet"
+    run(state, capsys, "init")
+    run(state, capsys, "content", "init")
+    run(state, capsys, "content", "publish", str(ads / "page.toml"))
+    before = run(state, capsys, "content", "status")[1]["versions"]
+    (ads / "page.toml").write_text(PAGE.replace("weight = 3", "weight = -3"))
+    assert run(state, capsys, "content", "publish", str(ads / "page.toml"))[0] == 1
+    assert run(state, capsys, "content", "status")[1]["versions"] == before
+
+
+# ---- pieces of files over MQTT -------------------------------------------------------------------------------------
+
+
+def test_pieces_put_together_are_the_file(tmp_path):
+    (tmp_path / "targets").mkdir()
+    content = bytes(range(256)) * 400
+    (tmp_path / "targets" / "a.bin").write_bytes(content)
+    got, total = b"", 1
+    while len(got) < total:
+        wanted = ContentRequestBody(request_id="r1", path="targets/a.bin", offset=len(got), length=32 * 1024)
+        piece = chunk(tmp_path, wanted)
+        total = piece.total
+        got += base64.b64decode(piece.data)
+    assert got == content
+
+
+@pytest.mark.parametrize(
+    "path", ["targets/../keys/root.pem", "keys/root.pem", "/etc/passwd", "targets//a", "metadata/.hidden", "targets"]
+)
+def test_nothing_else_of_the_folder_can_be_named(path):
+    with pytest.raises(ValueError, match="path"):
+        ContentRequestBody(request_id="r1", path=path, offset=0, length=1)
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    (tmp_path / "r" / "targets").mkdir(parents=True)
+    (tmp_path / "secret").write_bytes(b"key")
+    (tmp_path / "r" / "targets" / "a").symlink_to(tmp_path / "secret")
+    wanted = ContentRequestBody(request_id="r1", path="targets/a", offset=0, length=10)
+    assert chunk(tmp_path / "r", wanted).total == -1
+
+
+# ---- proofs of play ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def books(tmp_path):
+    tx = open_database(tmp_path / "ledger.db")
+    tx.execute("INSERT INTO boxes (id, name, public_pem, merchant, added_at) VALUES ('kf-a', 'a', x'00', 'main', 0)")
+    yield tx
+    tx.close()
+
+
+def told(first, *numbers):
+    return PlayBody.model_validate({
+        "first": first,
+        "plays": [{"seq": n, "campaign": "c", "sha256": "0" * 64, "slot": "idle", "at": n, "seconds": 10}
+                  for n in numbers],
+    }, strict=False)  # fmt: skip
+
+
+def test_showings_are_acknowledged_as_far_as_none_is_missing(books):
+    assert plays.note(books, "kf-a", told(1, 1, 2)) == 2
+    assert plays.note(books, "kf-a", told(1, 5, 4)) == 2, "3 may still come"
+    assert plays.note(books, "kf-a", told(1, 3)) == 5
+
+
+def test_a_showing_told_twice_counts_once(books):
+    plays.note(books, "kf-a", told(1, 1, 2))
+    plays.note(books, "kf-a", told(1, 2, 3))
+    assert plays.totals(books)[0] | {} == {
+        "campaign": "c", "slot": "idle", "plays": 3, "seconds": 30, "boxes": 1, "first_at": 1, "last_at": 3,
+    }  # fmt: skip
+
+
+def test_what_a_box_had_to_drop_is_known_to_be_lost(books):
+    plays.note(books, "kf-a", told(1, 1, 2))
+    assert plays.note(books, "kf-a", told(10, 10, 11)) == 11
+    assert plays.lost(books) == {"kf-a": 7}
