@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon import box_store, checkpoints, clock, commands, journal, leaving, payments, pin_tries
+from daemon import box_store, checkpoints, clock, commands, journal, leaving, own_orders, payments, pin_tries
 from daemon.box import Box, Parts
 from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent as Event
@@ -51,6 +51,7 @@ from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import Rules
 from daemon.retention import keeping_of
 from daemon.screen.views import Condition
+from daemon.shop_devices import open_floor
 from hal.drivers import Rig, build_camera, build_display, build_keypad, open_lamp, open_voice
 from hal.errors import HalError
 from hal.virtual.display import VirtualDisplayOptions
@@ -71,8 +72,9 @@ log = logging.getLogger("daemon.app")
 RESTART = 75  # exit status of `run` when the box was asked to begin anew (EX_TEMPFAIL)
 
 SCHEMA = (
-    payments.create_schema, journal.create_schema, pin_tries.create_schema, commands.create_schema,
-    clock.create_schema, leaving.create_schema, checkpoints.create_schema, shelf.create_schema, Outbox().create_tables, Inbox().create_tables,
+    payments.create_schema, own_orders.create_schema, journal.create_schema, pin_tries.create_schema,
+    commands.create_schema, clock.create_schema, leaving.create_schema, checkpoints.create_schema, shelf.create_schema,
+    Outbox().create_tables, Inbox().create_tables,
 )  # fmt: skip
 
 
@@ -125,7 +127,7 @@ def run(loaded: Loaded, path: Path) -> int:
             fresh = not (state / "store" / "store.db").exists()
             members = open_members(
                 state / "store", box_store.key_provider(config, create=fresh), config.box, engine.model_hash,
-                box_store.store_options(config.store, db, trusted.now),
+                box_store.store_options(config.store, db, trusted.now), config.face.matcher,
             )  # fmt: skip
             parts.callback(members.close)
         with start.part("screen"):
@@ -164,6 +166,10 @@ def run(loaded: Loaded, path: Path) -> int:
             )
             parts.callback(keypad.stop)
             keypad.start()
+        with start.part("counter"):
+            floor = open_floor(
+                config, rig, db, queue.put, parts, box_id=link.box_id, fleet_key=load_public_key(config.fleet.key)
+            )
         for name, why in {**members.conditions(), **standing_faults()}.items():
             queue.put(ConditionChanged(name, True, why))
         if not trusted.trusted:
@@ -191,6 +197,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 software=version("kingfisher"), board=board, lending=Lending(faces, painter),
                 applier=applier,
                 settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
+                floor=floor,
                 authority=authority_of(config), keeping=keeping_of(config),
             )
         )  # fmt: skip

@@ -11,13 +11,13 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from daemon import commands, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
-from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, Stop
+from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, Scanned, Stop, TillSaid
 from daemon.checkpoints import Checkpointer
 from daemon.clock import TrustedClock
 from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
@@ -47,6 +47,7 @@ from daemon.payment_runner import PaymentRunner
 from daemon.screen import views
 from daemon.retention import Keeping, Retention
 from daemon.scribe import Scribe, Written
+from daemon.shop_floor import Floor, ShopFloor
 from daemon.storefront import Storefront
 from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
@@ -87,6 +88,7 @@ class Parts:
     applier: ConfigApplier
     settings_of: Callable[[Config], LiveSettings]
     authority: Authority = NOBODY
+    floor: Floor = field(default_factory=Floor)
     keeping: Keeping = Keeping()
 
 
@@ -114,6 +116,9 @@ class Box:
         self._enrolment = EnrolmentRunner(
             scribe=self._scribe, members=parts.members, faces=parts.faces, painter=parts.painter,
             errands=self._errands, clock=parts.clock, authority=parts.authority,
+        )  # fmt: skip
+        self._floor = ShopFloor(
+            parts.floor, self._payment, link=parts.link, clock=parts.clock, reader=self._reader
         )  # fmt: skip
         self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
         self._time = Timekeeper(parts.clock, parts.link, parts.db)
@@ -157,6 +162,7 @@ class Box:
         dropped = self._p.db.run(payments.drop_unsent_requests)
         if dropped:
             note(log, "unsent_dropped", requests=dropped)
+        self._floor.begin()
         return self._payment.recover()
 
     # ---- events -----------------------------------------------------------------------------------------------------
@@ -165,6 +171,10 @@ class Box:
         match event:
             case KeypadKey(key):
                 return self._key(key)
+            case Scanned(text):
+                return self._scanned(text)
+            case TillSaid(request):
+                return self._between_payments(self._floor.till_said(request, time.monotonic()))
             case Seen():
                 return self._seen(event)
             case CameraLost(wanted, why):
@@ -205,17 +215,29 @@ class Box:
             return None
         if self._enrolment.busy:
             return self._enrolled(self._enrolment.step(enrolment.Key(key)))
+        if self._payment.idle:
+            return self._between_payments(self._floor.key(key))
         return self._step(ev.KeyPressed(key))
+
+    def _scanned(self, text: str) -> Stop | None:
+        """Goods while nobody pays; else it is the payer's code or card, for the payment to judge."""
+        if self._enrolment.busy:
+            return None
+        if self._payment.idle:
+            return self._between_payments(self._floor.scanned(text))
+        return self._step(ev.CodeScanned(text))
 
     def _tick(self) -> Stop | None:
         now = time.monotonic()
         stop = self._between_payments(self._payment.tick(now))
+        stop = self._between_payments(self._floor.tick(now)) or stop
         return self._enrolled(self._enrolment.tick(now)) or stop
 
     def _next_deadline(self) -> float:
         due = [time.monotonic() + 30.0, self._time.due_s]
         due += [d for d in (self._p.applier.due_s(time.monotonic()),) if d is not None]
-        due += [d for d in (self._payment.next_deadline(), self._enrolment.next_deadline()) if d is not None]
+        machines = (self._payment, self._enrolment, self._floor)
+        due += [d for d in (machine.next_deadline() for machine in machines) if d is not None]
         if self._p.notify.ping_every_s is not None:
             due.append(time.monotonic() + self._p.notify.ping_every_s)
         if self._front.counts_down:
@@ -296,6 +318,7 @@ class Box:
         for token in tokens:
             done = ev.Persisted(token) if error is None else ev.PersistFailed(token, error)
             stop = self._step(done) or stop
+        self._floor.committed(time.monotonic())
         self._p.link.flush()
         return stop
 
@@ -306,7 +329,7 @@ class Box:
 
     def _between_payments(self, stop: Stop | None) -> Stop | None:
         """Whenever nobody pays, an enrolment that waits takes the counter."""
-        if self._payment.idle and self._enrolment.begin():
+        if self._payment.idle and not self._floor.busy and self._enrolment.begin():
             return self._payment.step(ev.CounterTaken()) or stop
         return stop
 
@@ -316,7 +339,8 @@ class Box:
     @property
     def _busy(self) -> bool:
         """Whether a payer may be there, or is about to be."""
-        return not self._payment.idle or bool(self._payment.state.waiting) or self._enrolment.busy
+        at_counter = self._enrolment.busy or self._floor.busy
+        return not self._payment.idle or bool(self._payment.state.waiting) or at_counter
 
     # ---- what is seen and heard -------------------------------------------------------------------------------------
 
@@ -331,7 +355,9 @@ class Box:
             )
         )  # fmt: skip
         shown = tuple(sorted(self._conditions.keys() - NOT_FOR_PAYERS))
-        self._front.show(lambda idle: view_of(state, self._enrolment.state, idle, time.monotonic()), shown)
+        self._floor.shown(state.stage)
+        clerks = self._floor.view() if self._payment.idle else None
+        self._front.show(lambda idle: clerks or view_of(state, self._enrolment.state, idle, time.monotonic()), shown)
         self._p.notify.status(", ".join(sorted(self._conditions)) or "all is well")
 
     def _condition(self, name: str, why: str | None) -> None:

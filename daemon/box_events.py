@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.config.applier import ConfigNews
 from daemon.console.lending import Borrow, GiveBack
@@ -10,12 +10,27 @@ from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
 from daemon.face_watch import CameraFound, CameraLost, Seen
 from daemon.fleet_link import LinkState, Message, TimeDoubted
 from daemon.scribe import Written
+from daemon.till.words import Request
 from pipeline.decision import Guidance
 
 
 @dataclass(frozen=True, slots=True)
 class KeypadKey:
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A barcode or a payer's code, from the scanner."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TillSaid:
+    """The till on the box's line wants something."""
+
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +50,8 @@ class Stop:
 
 
 BoxEvent = (
-    KeypadKey | Seen | CameraLost | CameraFound | Message | LinkState | TimeDoubted | Written | PayerAnswer
-    | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | Borrow | GiveBack | Stop
+    KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | Message | LinkState | TimeDoubted | Written
+    | PayerAnswer | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
@@ -19,6 +20,7 @@ from daemon.errands import Errands
 from daemon.face_watch import FaceWatch, ForPayment
 from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
+from daemon.own_orders import Made
 from daemon.painter import Painter
 from daemon.payment import core
 from daemon.payment import effects as fx
@@ -106,17 +108,29 @@ class PaymentRunner:
         due = self.next_deadline()
         return self.step(ev.Tick()) if due is not None and due <= now else None
 
+    def start(self, made: Made) -> Stop | None:
+        """An order that this box made: whatever `made` writes is in the transaction of the order's row."""
+        state, effects = core.step(self.state, ev.OrderArrived(made.order), time.monotonic())
+        return self._took(state, effects, also=made.write)
+
+    def withdraw(self, order_id: str, reason: str) -> Stop | None:
+        """Ends an order for which no money can be on its way; any other stays as it is."""
+        return self.step(ev.OrderWithdrawn(order_id, reason))
+
     def step(self, event: ev.Event, message: Message | None = None) -> Stop | None:
         """`message` is what caused the event: it enters the inbox in the transaction of what it changes."""
         state, effects = core.step(self.state, event, time.monotonic())
         return self._took(state, effects, message)
 
-    def _took(self, state: State, effects: tuple[fx.Effect, ...], message: Message | None = None) -> Stop | None:
+    def _took(
+        self, state: State, effects: tuple[fx.Effect, ...], message: Message | None = None,
+        also: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> Stop | None:  # fmt: skip
         self.state = state
         changes = tuple(change for effect in effects if isinstance(effect, fx.Persist) for change in effect.changes)
         tokens = tuple(effect.token for effect in effects if isinstance(effect, fx.Persist))
         if tokens or message is not None:
-            self._scribe.write(changes, message, tokens)
+            self._scribe.write(changes, message, tokens, also=also)
         stop: Stop | None = None
         for effect in effects:
             stop = self._carry_out(effect) or stop

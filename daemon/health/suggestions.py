@@ -34,6 +34,11 @@ SUGGESTIONS = {
     "certificate_expired": "no broker takes it any more: provision the box again with a ticket from the fleet",
     "journal_broken": "keep box.db as evidence: `journal verify` names the entry; compare with the fleet's checkpoints",
     "content_stale": "see `net`: the box has not reached what the fleet publishes",
+    "no_scanner": "check the scanner's cable; payers can still pay, and amounts can be typed",
+    "no_till": "check the till's cable and [till.line] in box.toml; the till asks again by itself",
+    "no_printer": "is the printer switched on? `kingfisher receipt ORDER` prints what is missing",
+    "no_paper": "put in a new roll: receipts that wait come out by themselves",
+    "catalogue_refused": "`kingfisher catalogue check` says why; nothing can be scanned into a cart until it is mended",
     "identity_twice": "another box has this one's key: take both out of service, and provision each anew",
 }
 
@@ -43,6 +48,7 @@ NOT_FOR_PAYERS = frozenset(
     {
         "disk_low", "certificate_expiring", "config_refused", "content_stale", "journal_broken", "identity_twice",
         "memory_not_locked", "swap_on", "process_dumpable", "witness_unreachable", "rotation_unfinished",
+        "no_scanner", "no_till", "no_printer", "no_paper", "catalogue_refused",
         "key_ring_repaired", "key_ring_copy_repaired", "record_damaged", "census_damaged",
     }
 )  # fmt: skip

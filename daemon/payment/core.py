@@ -32,6 +32,7 @@ from daemon.payment.events import (
     LinkUp,
     OrderArrived,
     OrdersFound,
+    OrderWithdrawn,
     PayerFound,
     Persisted,
     PersistFailed,
@@ -56,6 +57,7 @@ from daemon.payment.state import (
     State,
 )
 from daemon.payment.status import Status
+from daemon.payment.withdrawal import withdrawn
 
 
 def recover(
@@ -82,6 +84,8 @@ def _step(state: State, event: Event, now: float) -> Result:
     match event:
         case OrderArrived():
             return _order_arrived(state, event, now)
+        case OrderWithdrawn():
+            return withdrawn(state, event, now)
         case KeyPressed():
             return _key(state, event.key, now)
         case CodeScanned(text):

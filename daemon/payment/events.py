@@ -43,6 +43,14 @@ class OrderArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderWithdrawn:
+    """Whoever asked for this payment takes it back; it has no effect once money may be on its way."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPressed:
     """One key: `0`..`9`, `ok`, `cancel`, `back`, `dot`, `menu`; others are ignored here."""
 
@@ -189,7 +197,7 @@ class Tick:
 
 
 Event = (
-    OrderArrived | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable | PayerFound | FactorChecked
-    | BanksListed | Persisted | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp | LinkDown | OrdersFound
-    | CounterTaken | CounterFree | Tick
+    OrderArrived | OrderWithdrawn | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable | PayerFound
+    | FactorChecked | BanksListed | Persisted | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp | LinkDown
+    | OrdersFound | CounterTaken | CounterFree | Tick
 )  # fmt: skip

@@ -1,0 +1,88 @@
+"""What stands around the counter, for the main loop as one part: the clerk's machine, the till, receipts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from daemon.box_events import Stop
+from daemon.clock import TrustedClock
+from daemon.counter import machine
+from daemon.counter_runner import CounterRunner
+from daemon.fleet_link import FleetLink
+from daemon.own_orders import OwnOrders
+from daemon.payment.state import Showing, Stage
+from daemon.payment.status import RELEASES_GOODS
+from daemon.payment_runner import PaymentRunner
+from daemon.screen import views
+from daemon.till.desk import TillDesk, TillRules
+from daemon.till.words import Reply, Request
+
+
+def _nobody(_: object) -> None:
+    """Where there is no till, and no printer."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """How it is set up; the default is a box that gets its orders pushed and has nothing around it."""
+
+    counter: machine.Rules = field(default_factory=lambda: machine.Rules("CNY", 500_000))
+    till: TillRules = field(default_factory=lambda: TillRules("CNY", 500_000))
+    order_life_s: float = 180.0
+    say: Callable[[Reply], None] = _nobody
+    print_receipt: Callable[[str], None] = _nobody
+
+
+class ShopFloor:
+    """On the main loop alone. Calls that can step the payment return a Stop when the process must end."""
+
+    def __init__(
+        self, floor: Floor, payment: PaymentRunner, *, link: FleetLink, clock: TrustedClock, reader: sqlite3.Connection
+    ) -> None:
+        orders = OwnOrders(link, clock, floor.order_life_s)
+        self._clerk = CounterRunner(floor.counter, payment, orders)
+        self._till = TillDesk(floor.till, payment, orders, reader, floor.say)
+        self._print = floor.print_receipt
+        self._shown: str | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the clerk works at the counter."""
+        return self._clerk.busy
+
+    def begin(self) -> None:
+        """At a start: what was open for the till is watched again."""
+        self._till.begin()
+
+    def view(self) -> views.View | None:
+        """What the display shows for the clerk; None while nobody works there."""
+        return self._clerk.view()
+
+    def next_deadline(self) -> float | None:
+        return min((due for due in (self._clerk.next_deadline(), self._till.next_deadline()) if due), default=None)
+
+    def key(self, key: str) -> Stop | None:
+        return self._clerk.key(key)
+
+    def scanned(self, text: str) -> Stop | None:
+        return self._clerk.scanned(text)
+
+    def till_said(self, request: Request, now: float) -> Stop | None:
+        return self._till.heard(request, now)
+
+    def tick(self, now: float) -> Stop | None:
+        self._till.tick(now)
+        return self._clerk.tick(now)
+
+    def committed(self, now: float) -> None:
+        """A transaction is on disk: the till may hear of it."""
+        self._till.committed(now)
+
+    def shown(self, stage: Stage) -> None:
+        """What the counter shows now; a sale that is shown as paid gets its receipt, once."""
+        paid = stage.order.order_id if isinstance(stage, Showing) and stage.status in RELEASES_GOODS else None
+        if paid is not None and paid != self._shown:
+            self._print(paid)
+        self._shown = paid
