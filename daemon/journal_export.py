@@ -72,8 +72,9 @@ def lines(connection: sqlite3.Connection, signer: Signer, fleet: str, now: int, 
     yield json.dumps({"signed": signer.seal(TYP, fleet, body, LIFE_S).token.decode("ascii")})
 
 
-def check(path: Path, key: Ed25519PublicKey) -> Checked:
-    """Every line, the chain and the signature. Raises ExportRefused, JournalBroken."""
+def check(path: Path, key: Ed25519PublicKey, checkpoint: tuple[int, str] | None = None) -> Checked:
+    """Every line, the chain and the signature, and a checkpoint (seq, head) that the fleet holds.
+    Raises ExportRefused, JournalBroken."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -93,7 +94,17 @@ def check(path: Path, key: Ed25519PublicKey) -> Checked:
     digest = hashlib.sha256(("\n".join(rows[:-1]) + "\n").encode()).hexdigest()
     if body.get("sha256") != digest:
         raise ExportRefused(path, len(rows), "what stands before the signature is not what was signed")
+    if checkpoint is not None:
+        _hold(path, rows[1:-1], found, *checkpoint)
     return Checked(box, found[0], found[1], found[2])
+
+
+def _hold(path: Path, rows: list[str], found: tuple[int, int, str], seq: int, head: str) -> None:
+    first, last, _ = found
+    if seq > last:
+        raise JournalBroken(last + 1, f"is missing: a signed checkpoint says that there were {seq}")
+    if seq >= first and json.loads(rows[seq - first])["hash"] != head:
+        raise JournalBroken(seq, "is another than the one that a signed checkpoint names")
 
 
 def _walk(

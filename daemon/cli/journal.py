@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   kingfisher journal verify                                  the chain, and every checkpoint that the box signed
   kingfisher journal verify --checkpoint 412:5b5b...         and one that the fleet holds (kingfisher-fleet audit)
   kingfisher journal export --out journal.jsonl              signed, to be checked elsewhere
-  kingfisher journal verify --file journal.jsonl --box-key box_public.pem
+  kingfisher journal verify --file journal.jsonl --box-key box_public.pem [--checkpoint ...]
 """
 
 
@@ -101,7 +101,7 @@ def _verify_file(options: argparse.Namespace) -> int:
     if options.box_key is None:
         print("kingfisher journal verify: --file needs --box-key, the box's public key", file=sys.stderr)
         return 2
-    checked = journal_export.check(options.file, load_public_key(options.box_key))
+    checked = journal_export.check(options.file, load_public_key(options.box_key), options.checkpoint)
     if options.json:
         print_json({"ok": True, "box": checked.box, "from": checked.first, "to": checked.last, "head": checked.head})
     else:

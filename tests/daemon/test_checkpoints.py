@@ -165,6 +165,16 @@ def test_a_tampered_export_is_refused_at_its_place(export, change, said):
         journal_export.check(out, key)
 
 
+def test_an_export_is_held_against_the_checkpoint_that_the_fleet_has(export, signed):
+    out, key = export
+    [(seq, head_hash)] = signed.rows("SELECT seq, head FROM checkpoints WHERE seq = 6")
+    assert journal_export.check(out, key, (seq, head_hash)).last == 9
+    with pytest.raises(JournalBroken, match="entry 6: is another"):
+        journal_export.check(out, key, (seq, "0" * 64))
+    with pytest.raises(JournalBroken, match="entry 10: is missing"):
+        journal_export.check(out, key, (12, "0" * 64))
+
+
 def test_an_export_of_another_box_is_refused(export):
     out, _ = export
     with pytest.raises(journal_export.ExportRefused, match="the key is of"):
