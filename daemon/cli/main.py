@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "run the box until it is told to stop",
     "init": "make a box: a key and a box.toml",
     "config": "check or show a box.toml",
+    "policy": "what payers are asked for, and why",
     "models": "get, check and list the models",
     "samples": "get the portraits for the virtual camera",
     "eval": "measure and calibrate recognition on pictures of yours",
