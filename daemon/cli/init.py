@@ -23,6 +23,13 @@ keypad = {{ type = "virtual" }}
 display = {{ type = "virtual" }}
 lamp = {{ type = "virtual" }}
 voice = {{ type = "virtual" }}
+scanner = {{ type = "virtual" }}
+printer = {{ type = "virtual" }}
+
+[receipts]
+language = "text"
+encoding = "utf-8"
+width = 42
 """
 
 BOX = """# A Kingfisher box. `kingfisher config check --config {path}` says what is wrong with this file.

@@ -22,6 +22,7 @@ START_S = 60.0
 STOP_S = 10.0
 PR_SET_PDEATHSIG = 1  # prctl(2)
 BOX_NAME = "counter-1"
+OWN_ORDERS_UP_TO = "5000.00"
 
 
 class ServiceFailed(FleetError):
@@ -120,6 +121,7 @@ class Town:
             with self.config.open("a") as file:
                 file.write(self.settings)
             self.fleet("box", "add", str(self.folder / "box" / "box.pem"), "--name", BOX_NAME)
+            self.fleet("box", "allow-orders", BOX_NAME, "--up-to", OWN_ORDERS_UP_TO)
         [box] = self.fleet_json("box", "list")
         self.box_id = box["id"]
 
