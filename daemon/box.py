@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from daemon import commands, payments
+from daemon import box_store, commands, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, Scanned, Stop, TillSaid
@@ -48,6 +48,7 @@ from daemon.screen import views
 from daemon.retention import Keeping, Retention
 from daemon.scribe import Scribe, Written
 from daemon.shop_floor import Floor, ShopFloor
+from daemon.store_watch import StoreWatch
 from daemon.storefront import Storefront
 from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
@@ -124,6 +125,7 @@ class Box:
         self._time = Timekeeper(parts.clock, parts.link, parts.db)
         self._checkpoints = Checkpointer(parts.db, parts.link, parts.clock)
         self._retention = Retention(parts.db, parts.members, parts.link, parts.clock, parts.keeping)
+        self._store_watch = StoreWatch(parts.db, parts.members, parts.clock)
         self._prune_due_s = 0.0
         self._instance = new_jti()
 
@@ -276,8 +278,11 @@ class Box:
                 self._errands.erase(request)
             case ConfigBody() as body:
                 self._p.applier.arrived(message, body, self._moment())
-            case TimeHeard(corrected):
+            case TimeHeard(corrected, reached):
                 self._condition(views.Condition.NO_CLOCK, None)
+                behind = self._store_watch.heard(reached)
+                if behind is not None:
+                    self._condition(box_store.BEHIND, behind)
                 if corrected:
                     note(log, "clock_corrected", now=self._p.clock.now())
                     self._time.write_floor()
@@ -302,7 +307,7 @@ class Box:
             {
                 "online": True,
                 "instance": self._instance,
-                "versions": {"software": self._p.software, **self._p.applier.versions},
+                "versions": {"software": self._p.software, **self._p.applier.versions, **self._p.members.versions},
                 "unsettled": [{"order_id": o, "attempt": a} for o, a in self._payment.state.settling][:STATE_LIST],
                 "open_orders": payments.open_order_ids(self._reader)[:STATE_LIST],
                 "open_commands": self._enrolment.open_commands()[-STATE_LIST:],
@@ -388,6 +393,8 @@ class Box:
         self._follow_config()
         self._checkpoints.work(now, self._reader, self._p.link.flush)
         self._retention.work(now, self._reader, self._p.link.flush)
+        if self._store_watch.moved() and self._p.link.connected:
+            self._say_state()
         if now < self._prune_due_s:
             return
         self._prune_due_s = now + PRUNE_EVERY_S

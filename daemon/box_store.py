@@ -23,10 +23,10 @@ from secure_store.open_loop import StoreStatus
 from secure_store.options import Refusal, StoreOptions
 from secure_store.store import SecureStore
 from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
-from secure_store.witness import FileWitness, Witness
+from secure_store.witness import FileWitness, FlooredWitness, Witness
 
 KEY_FILES = {"file": "store.key", "tpm2": "store.key.tpm2"}
-COUNTED = "store_counter"
+COUNTED, FLEETS_FLOOR = "store_counter", "store_behind"
 BACKUPS = "backups"  # folder of the state
 BACKUPS_KEPT = 2  # on the box itself
 SHOWN = 8  # handles in one sentence
@@ -52,7 +52,8 @@ def store_options(settings: StoreSection, db: BoxDb, now: Callable[[], int]) -> 
         facts: dict[str, str | int] = {"purpose": refusal.purpose, "why": refusal.why}
         db.submit(lambda tx: journal.append(tx, "read_refused", facts, now()))
 
-    return StoreOptions(now=now, witness=_witness(settings, db, now), on_refusal=refused)
+    witness = FlooredWitness(_witness(settings, db, now), db.run(fleets_floor))
+    return StoreOptions(now=now, witness=witness, on_refusal=refused)
 
 
 def _witness(settings: StoreSection, db: BoxDb, now: Callable[[], int]) -> Witness:
@@ -85,7 +86,24 @@ class JournalWitness:
 
 
 def _last_counter(tx: sqlite3.Connection) -> int | None:
-    row = tx.execute("SELECT facts FROM journal WHERE name=? ORDER BY seq DESC LIMIT 1", (COUNTED,)).fetchone()
+    return _newest(tx, COUNTED)
+
+
+def fleets_floor(tx: sqlite3.Connection) -> int | None:
+    """What the fleet last said against the store's counter, if it ever did."""
+    return _newest(tx, FLEETS_FLOOR)
+
+
+def keep_fleets_floor(tx: sqlite3.Connection, floor: int, counter: int, now: int) -> None:
+    """The fleet has seen a higher counter than the store's: from the next start on it is not believed any more, until
+    somebody accepts it as it is.
+    """
+    if (fleets_floor(tx) or 0) < floor:
+        journal.append(tx, FLEETS_FLOOR, {"counter": floor, "found": counter}, now)
+
+
+def _newest(tx: sqlite3.Connection, name: str) -> int | None:
+    row = tx.execute("SELECT facts FROM journal WHERE name=? ORDER BY seq DESC LIMIT 1", (name,)).fetchone()
     return None if row is None else int(json.loads(row["facts"])["counter"])
 
 
@@ -97,7 +115,8 @@ _WHY = {
     "witness_unreachable": "who remembers the store's counter does not answer: an older copy put back would not show",
     "rotation_unfinished": "a rotation of the keys was cut off: two keys open the store",
 }
-CONDITIONS = ("key_beside_data", "memory_not_locked", *_WHY)
+BEHIND = "store_behind"  # older than what the fleet has seen of it
+CONDITIONS = ("key_beside_data", "memory_not_locked", BEHIND, *_WHY)
 
 
 def conditions(status: StoreStatus, unlocked: str | None) -> dict[str, str]:

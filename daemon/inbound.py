@@ -28,9 +28,11 @@ log = logging.getLogger("daemon.inbound")
 
 @dataclass(frozen=True, slots=True)
 class TimeHeard:
-    """The fleet has answered the nonce: the clock may be believed. `corrected`: it was wrong, or in doubt, before."""
+    """The fleet has answered the nonce: the clock may be believed. `corrected`: it was wrong, or in doubt, before.
+    `store` is the highest counter that the fleet ever heard of the box's store."""
 
     corrected: bool
+    store: int | None = None
 
 
 Meaning = (
@@ -66,11 +68,11 @@ class Inbound:
                 return self._command(body, message)
             case ConfigBody() as config:
                 return config
-            case TimeBody(nonce=nonce, now=now):
+            case TimeBody(nonce=nonce, now=now, store=store):
                 heard = self._clock.answered(nonce, now)
                 noted = (Noted("clock_corrected", {"now": now}),) if heard is Heard.CORRECTED else ()
                 self._scribe.write(noted, message)
-                return TimeHeard(heard is Heard.CORRECTED) if heard is not Heard.IGNORED else None
+                return TimeHeard(heard is Heard.CORRECTED, store) if heard is not Heard.IGNORED else None
             case _:
                 self._scribe.write((), message)
                 return None

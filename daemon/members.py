@@ -16,7 +16,7 @@ from daemon.enrolment.machine import Request, Word
 from daemon.payment.events import FactorOutcome
 from pipeline.capture import Capture
 from pipeline.match import NOTHING, BruteForceMatcher, Matcher, MatchResult, is_unit
-from secure_store.errors import StoreBusy, StoreError
+from secure_store.errors import StoreBusy, StoreError, StoreRolledBack
 from secure_store.gallery import Gallery
 from secure_store.keys import KeyProvider
 from secure_store.options import StoreOptions
@@ -86,7 +86,9 @@ class Members:
         self._store, self._model_hash = store, model_hash
         self._lock, self._one_reload = threading.Lock(), threading.Lock()
         self._gallery = store.gallery(model_hash, PAY)
-        self._matcher = GalleryMatcher(self._gallery)
+        self._matcher: GalleryMatcher | BruteForceMatcher = GalleryMatcher(self._gallery)
+        self._public_key = store.public_key().hex()
+        self._behind: StoreRolledBack | None = None
 
     def __len__(self) -> int:
         return len(self.store.people())
@@ -99,7 +101,8 @@ class Members:
     def matcher(self, payer: str | None = None) -> Matcher:
         """The gallery as it is now, or one payer's part of it; a payment that has begun keeps what it began with."""
         with self._lock:
-            return self._matcher if payer is None else self._matcher.only(payer)
+            whole = self._matcher
+        return whole.only(payer) if payer is not None and isinstance(whole, GalleryMatcher) else whole
 
     def check_pin(self, payer: str, pin: str) -> FactorOutcome:
         """Counts nothing: the caller has counted the try. Raises StoreError."""
@@ -107,6 +110,8 @@ class Members:
 
     def enrol(self, request: Request, pin: str, capture: Capture, wall: int, word: Word = BY_FLEET) -> None:
         """Durable, and found by the next search, when it returns. Raises StoreError."""
+        if self._behind is not None:
+            raise self._behind
         consent = Consent(
             frozenset(request.purposes), request.notice_version, wall, "box_screen",
             guardian=word.guardian, authority=word.authority, under_14=request.under_14,
@@ -143,14 +148,40 @@ class Members:
         """What is amiss with the store and its memory, by name. Raises StoreError."""
         with self._lock:
             unlocked = self._gallery.locked_why_not
-        return box_store.conditions(self.store.status(), unlocked)
+        found = box_store.conditions(self.store.status(), unlocked)
+        return found if self._behind is None else {**found, box_store.BEHIND: self._behind.why}
 
     def verify(self, progress: Progress) -> Verified:
         """Every page and record held against what was written. Raises StoreError."""
         return self.store.verify(progress)
 
+    @property
+    def counter(self) -> int | None:
+        """How far the store has come; None when it did not open."""
+        return self._store.counter
+
+    @property
+    def versions(self) -> dict[str, int | str]:
+        """What a state says of the store: its counter, and the key that rosters are sealed to."""
+        return {"store": self._store.counter, "store_key": self._public_key}
+
+    def distrust(self, reached: int) -> bool:
+        """An older copy of the store was put back: the fleet has seen `reached`. Nobody is found in it from now on, nor
+        enrolled. False when it is not older.
+        """
+        counter = self._store.counter
+        if counter >= reached:
+            return False
+        why = f"its counter is {counter}, the fleet has seen {reached}: an older copy of it was put back"
+        self._behind = StoreRolledBack("the store", why)
+        with self._lock:
+            self._matcher = BruteForceMatcher((), np.empty((0, DIMENSION), np.float32), self._model_hash)
+        return True
+
     def reload(self) -> None:
         """The gallery as the store has it now. Raises StoreError."""
+        if self._behind is not None:
+            return
         with self._one_reload:  # of two at once, the one that read the store first must not be the last to be kept
             gallery = self.store.gallery(self._model_hash, PAY)
             with self._lock:
@@ -181,6 +212,17 @@ class LockedMembers(Members):
 
     def matcher(self, payer: str | None = None) -> Matcher:
         return self._nobody
+
+    @property
+    def counter(self) -> int | None:
+        return None
+
+    @property
+    def versions(self) -> dict[str, int | str]:
+        return {}
+
+    def distrust(self, reached: int) -> bool:
+        return False  # it is not believed as it is
 
     def conditions(self) -> dict[str, str]:
         return {"store_locked": f"{self._why.what}: {self._why.why}"}

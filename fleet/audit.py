@@ -7,7 +7,7 @@ ledger, is a fault with a name; a fault changes nothing about money: a person lo
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +26,7 @@ class Fault(StrEnum):
     DECISION_FORGED = "decision_forged"  # the decision inside is not this box's, or of another attempt
     APPROVED_WITHOUT_CAPTURE = "approved_without_capture"
     AMOUNT_DIFFERS = "amount_differs"
+    STORE_WENT_BACK = "store_went_back"  # the box's templates are an older copy: who left may be in it
 
 
 def note_checkpoint(tx: sqlite3.Connection, box: str, body: CheckpointBody, token: str, now: int) -> Fault | None:
@@ -64,6 +65,33 @@ def note_evidence(
     if row is not None and (decision.amount_minor, decision.currency) != (row["amount_minor"], row["currency"]):
         return _fault(tx, box, Fault.AMOUNT_DIFFERS, place, now)
     return None
+
+
+def note_store(tx: sqlite3.Connection, box: str, versions: Mapping[str, int | str], now: int) -> Fault | None:
+    """How far the box's store has come, by its own word; the fault it proves, once for each such counter."""
+    counter, key = versions.get("store"), versions.get("store_key")
+    if not isinstance(counter, int):
+        return None
+    reached = store_reached(tx, box)
+    tx.execute(
+        "INSERT INTO store_counters VALUES (?,?,?,?) ON CONFLICT (box) DO UPDATE SET"
+        " counter = max(counter, excluded.counter), heard_at = excluded.heard_at,"
+        " public_key = coalesce(excluded.public_key, public_key)",
+        (box, counter, now, key if isinstance(key, str) else None),
+    )
+    if reached is None or counter >= reached:
+        return None
+    detail = f"from {reached} to {counter}"
+    known = tx.execute(
+        "SELECT 1 FROM audit_faults WHERE box = ? AND kind = ? AND detail = ?", (box, Fault.STORE_WENT_BACK, detail)
+    ).fetchone()
+    return None if known else _fault(tx, box, Fault.STORE_WENT_BACK, detail, now)
+
+
+def store_reached(tx: sqlite3.Connection, box: str) -> int | None:
+    """The highest counter the box ever reported."""
+    row = tx.execute("SELECT counter FROM store_counters WHERE box = ?", (box,)).fetchone()
+    return None if row is None else int(row["counter"])
 
 
 def overview(tx: sqlite3.Connection, box: str | None = None) -> list[dict[str, Any]]:

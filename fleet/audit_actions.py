@@ -17,6 +17,8 @@ WHAT_TO_DO = {
     records.Fault.JOURNAL_WENT_BACK: "an older copy was put back, or its tail was cut off: take the box out of service",
     records.Fault.DECISION_FORGED: "the evidence does not fit its decision: compare with the box's own export",
     records.Fault.APPROVED_WITHOUT_CAPTURE: "the box released goods that nobody paid: reconcile the day",
+    records.Fault.STORE_WENT_BACK: "an older copy of the templates was put back: the box pays without faces until a"
+    " technician restores or accepts it",
     records.Fault.AMOUNT_DIFFERS: "the box decided on another amount than was ordered: reconcile the day",
 }
 

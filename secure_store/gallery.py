@@ -55,6 +55,10 @@ class Gallery:
             return probe
         return transform.apply(self._rotation, probe)
 
+    def forget_rows(self) -> None:
+        """Wipes the rows, for whoever has made codes of them; `protect` goes on."""
+        self._memory.wipe()
+
     def close(self) -> None:
         """Wipes rows and rotation. May be called twice."""
         self._memory.wipe()

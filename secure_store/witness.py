@@ -5,7 +5,6 @@ older day.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -48,19 +47,15 @@ class FileWitness:
             write_durably(self.path, f"{to}\n".encode())
 
 
-class FleetWitness:
-    """The floor that the fleet answered with, and a way to tell it the new one (into the outbox: the call returns at
-    once).
-    """
+class FlooredWitness:
+    """Another witness, and a floor heard from elsewhere (the fleet keeps the highest counter a box ever reported)."""
 
-    def __init__(self, floor: int | None, tell: Callable[[int], None]) -> None:
-        self._floor = floor
-        self._tell = tell
+    def __init__(self, inner: Witness, floor: int | None) -> None:
+        self._inner, self._floor = inner, floor
 
     def read(self) -> int | None:
-        return self._floor
+        known = [one for one in (self._inner.read(), self._floor) if one is not None]
+        return max(known, default=None)
 
     def advance(self, to: int) -> None:
-        if self._floor is None or self._floor < to:
-            self._floor = to
-            self._tell(to)
+        self._inner.advance(to)

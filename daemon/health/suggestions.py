@@ -24,6 +24,7 @@ SUGGESTIONS = {
     "key_ring_copy_repaired": "the card is failing: `kingfisher store backup`, then replace it",
     "census_damaged": "stop the daemon, then `kingfisher store restore` with the newest backup",
     "witness_unreachable": "see [store] witness in box.toml: is the TPM, or the other medium, there?",
+    "store_behind": "stop the daemon, then `kingfisher store restore` with the newest backup, or --accept",
     "rotation_unfinished": "`kingfisher store rotate` finishes it",
     "config_refused": "the fleet's newest settings are not in force: `kingfisher-fleet config status` says why",
     "not_provisioned": "`provision` with a ticket from the fleet",

@@ -18,7 +18,6 @@ from daemon.logs import ForwardingHandler, set_up
 from secure_store.errors import ConsentMissing
 from secure_store.hardening import SecretFilter
 from secure_store.tpm2 import Tpm2Witness
-from secure_store.witness import FileWitness
 
 
 def now() -> int:
@@ -68,9 +67,11 @@ def test_the_journal_remembers_how_far_the_store_had_come(tmp_path, box_db, reop
 
 
 def test_another_witness_takes_the_journals_place(tmp_path, box_db) -> None:
-    settings = StoreSection(witness="file", witness_file=tmp_path / "usb" / "counter")
-    assert isinstance(box_store.store_options(settings, box_db, now).witness, FileWitness)
-    assert isinstance(box_store.store_options(StoreSection(witness="tpm2"), box_db, now).witness, Tpm2Witness)
+    settings = StoreSection(witness="file", witness_file=tmp_path / "counter")
+    box_store.store_options(settings, box_db, now).witness.advance(3)
+    assert settings.witness_file.read_text() == "3\n"
+    assert isinstance(box_store._witness(StoreSection(witness="tpm2"), box_db, now), Tpm2Witness)
+    assert journaled(box_db, box_store.COUNTED) == []
 
 
 def test_each_condition_of_the_store_has_a_sentence(store) -> None:
