@@ -108,6 +108,9 @@ class FaceSection(Section):
     models: Path = Path("models")
     thresholds: Path | None = Field(default=None, description="calibration file; none takes the one measured on LFW")
     threads: int = Field(default=1, ge=1, le=16)
+    matcher: Literal["exact", "compact"] = Field(
+        default="exact", description="compact keeps no float of a template in memory: a quarter of it, scores to 0.01"
+    )
     frame_timeout_s: Seconds = 2.0
     max_gap_s: Seconds | None = Field(
         default=None, description="longest time between two frames of one payer; none takes the thresholds' own"

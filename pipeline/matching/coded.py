@@ -154,6 +154,13 @@ class CodedMatcher:
         parts = [self._scores(part, probe) for part in np.array_split(near, -(-len(near) // AT_ONCE))]
         return best_of(np.concatenate(parts), self._person[near], self._people.name)
 
+    def score(self, handle: str, probe: Embedding) -> float | None:
+        """1:1: the best score of this person's rows; None where there is none, or the probe is unusable."""
+        rows = self._rows_of([handle])
+        if not len(rows) or not is_unit(probe) or len(probe) != self._dimensions:
+            return None
+        return float(self._scores(rows, probe.astype(np.float32, copy=False)).max())
+
     def with_added(self, handles: Sequence[str], rows: Rows, model_hash: str) -> Self:
         """A gallery that holds these too. Raises GalleryRefused, also for templates of another model."""
         if model_hash != self.model_hash:
@@ -177,10 +184,17 @@ class CodedMatcher:
 
     def without(self, handles: Collection[str]) -> Self:
         """A gallery in which these people are nobody. Their numbers stay in memory until no gallery uses it."""
-        lost = np.flatnonzero(np.isin(self._person, self._people.known(handles)))
         other = copy(self)
-        other._gone = np.union1d(self._gone, lost)
+        other._gone = np.union1d(self._gone, self._rows_of(handles))
         return other
+
+    def count(self, handle: str) -> int:
+        """How many templates this person has."""
+        return len(self._rows_of([handle]))
+
+    def _rows_of(self, handles: Collection[str]) -> NDArray[np.intp]:
+        theirs = np.flatnonzero(np.isin(self._person, self._people.known(handles)))
+        return np.setdiff1d(theirs, self._gone, assume_unique=True)
 
     def _with_codes(self) -> Self:
         """An exact gallery that has grown too large to go without codes: the rows where they lie, codes beside them."""

@@ -169,6 +169,9 @@ def test_a_gallery_that_a_payment_searches_is_not_wiped_under_it(rig):
     rig.members.enrol(request, "2580", capture(1), int(time.time()))
     matcher = rig.members.matcher()
     rig.members.enrol(Request("c2", "eileen", ("pay",), "1", 0), "2580", capture(2), int(time.time()))
+    assert rig.members.matcher().search(unit(2)).handle == "eileen"
+    rig.members.erase("eileen")
+    assert rig.members.matcher().search(unit(2)).handle != "eileen"
     assert matcher.search(unit(1)).handle == "grace"
     assert matcher.search(unit(1)).score == pytest.approx(1, abs=1e-4)
     gallery = matcher.gallery
