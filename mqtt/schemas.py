@@ -244,6 +244,7 @@ class EventBody(Body):
 
 
 Scaled = Annotated[int, Field(strict=True, ge=-10_000, le=10_000)]  # a cosine or a probability, x 10,000
+ScaledDifference = Annotated[int, Field(strict=True, ge=-20_000, le=20_000)]  # of two cosines; alone in a gallery: 2
 Sha256 = Annotated[str, _text("[0-9a-f]{64}")]
 Jws = Annotated[str, StringConstraints(max_length=16_384), _text(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")]
 
@@ -262,7 +263,7 @@ class DecisionBody(Body):
     flow: Code
     channel: Code
     score: Scaled | None = None
-    margin: Scaled | None = None
+    margin: ScaledDifference | None = None
     liveness: Scaled | None = None
     policy_hash: Sha256
     model_hash: Sha256

@@ -145,3 +145,12 @@ def test_the_command_says_which_line_does_not_hold(paid, tmp_path, capsys):
     assert "   2 DOUBTED" in said
     assert main(["verify-evidence", str(tmp_path / "evidence.txt"), "--box-key", str(tmp_path / "order.json")]) == 1
     assert "no public key in PEM" in capsys.readouterr().err
+
+
+def test_whoever_is_alone_in_the_gallery_can_pay_with_the_widest_margin_there_is(rig):
+    box = rig()
+    alone = Identified("grace", 0.9928, 1.9928, 1.0)
+    request = PayRequest("o1", 1, AMOUNT, "grace", ("face", "pin"), "simulated", "face_first", False, 1, alone)
+    box.write(OrderStored(Order("o1", AMOUNT, "Latte", 1e9)))
+    box.write(AttemptMoved("o1", 1, Status.CONFIRMED, request=request))
+    assert box.rows("SELECT status FROM attempts") == [("confirmed",)]
