@@ -27,6 +27,17 @@ def standing(tx: sqlite3.Connection, box: str, order_id: str, attempt: int) -> P
     return of_attempt(of, found) if of is not None and found is not None else None
 
 
+def of_refund(tx: sqlite3.Connection, box: str, key: attempts.Key, refund: sqlite3.Row | None) -> PayAnswerBody:
+    """How the refund that a box asked for stands; None: there was nothing to give back."""
+    said = standing(tx, box, *key) or unknown_order(*key)
+    if refund is None:
+        return said.model_copy(update={"status": "declined", "reason": AnswerReason.NOTHING_TO_REFUND.value})
+    status = {"refunding": "pending", "manual": "pending", "declined": "declined"}.get(refund["status"], "refunded")
+    return said.model_copy(
+        update={"status": status, "reason": refund["reason"], "reference": refund["reference"] or said.reference}
+    )
+
+
 def unknown_order(order_id: str, attempt: int) -> PayAnswerBody:
     return PayAnswerBody(order_id=order_id, attempt=attempt, status="declined", reason=AnswerReason.UNKNOWN_ORDER.value)
 

@@ -19,9 +19,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fleet import accounts, boxes, commands, ledger_check, order_view, till_font
 from fleet.content.routes import ContentRoutes
 from fleet.desk import Desk
-from fleet.errors import AddressRefused, AmountRefused, BoxUnknown, FleetError, NotFound, RequestRefused
+from fleet.errors import (
+    AddressRefused,
+    AmountRefused,
+    BoxUnknown,
+    FleetError,
+    NotFound,
+    RefundRefused,
+    RequestRefused,
+    ResolutionRefused,
+)
 from fleet.gateway import Gateway
 from fleet.money import parse_amount
+from fleet.money_routes import MoneyRoutes
 from fleet.rollout.routes import RolloutRoutes
 from mqtt.schemas import Handle
 
@@ -95,6 +105,7 @@ class Door:
         app.router.add_get("/till-font.otf", _font)
         if self._gateway.content is not None:
             ContentRoutes(self._gateway.content, self._read_for_operator, self._do).add(app)
+        MoneyRoutes(self._gateway.payments, self._read_for_operator, self._do).add(app)
         RolloutRoutes(self._gateway.rollouts, self._gateway.now, self._read_for_operator, self._do).add(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -304,7 +315,7 @@ async def _font(_: web.Request) -> web.Response:
 
 def _status_of(error: FleetError) -> int:
     match error:
-        case AmountRefused() | RequestRefused():
+        case AmountRefused() | RequestRefused() | RefundRefused() | ResolutionRefused():
             return 422
         case BoxUnknown() | NotFound():
             return 404

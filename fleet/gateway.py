@@ -37,6 +37,7 @@ from mqtt.schemas import (
     OrderMadeBody,
     PayAnswerBody,
     PayQueryBody,
+    PayRefundBody,
     PayRequestBody,
     PayReverseBody,
     PlayBody,
@@ -106,7 +107,7 @@ class Gateway:
             case OrderMadeBody():
                 taken = box_orders.take(tx, box, body, now)
                 log.info("event=order_made box=%s order=%s source=%s taken=%s", box, body.order_id, body.source, taken)
-            case PayRequestBody() | PayQueryBody() | PayReverseBody():
+            case PayRequestBody() | PayQueryBody() | PayReverseBody() | PayRefundBody():
                 self.payments.take(tx, box, body)
             case StateBody():
                 if boxes.note_state(tx, box, body, claims.iat, now) and body.online:

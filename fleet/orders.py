@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 
+from fleet.errors import RefundRefused
 from mqtt.schemas import OrderBody
 
 
@@ -75,3 +76,18 @@ def note_cancelled(tx: sqlite3.Connection, order_id: str, box: str, reason: str 
         " AND a.status IN ('submitted', 'reversing', 'manual'))",
         (reason, order_id, box),
     )
+
+
+def cancel(tx: sqlite3.Connection, order_id: str, why: str) -> None:
+    """No payment of it is taken any more. Raises RefundRefused for one that is paid, or is being paid."""
+    row = tx.execute("SELECT status FROM orders WHERE order_id = ?", (order_id,)).fetchone()
+    if row is not None and row[0] == "cancelled":
+        return
+    changed = tx.execute(
+        "UPDATE orders SET status = 'cancelled', closed_reason = ? WHERE order_id = ? AND status = 'open'"
+        " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id"
+        " AND a.status IN ('submitted', 'reversing', 'manual'))",
+        (why, order_id),
+    ).rowcount
+    if not changed:
+        raise RefundRefused(f"order {order_id}", "it is paid, or being paid", "refund it", "not_open")

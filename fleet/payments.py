@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
-from fleet import answers, attempts, outcomes, refunds
+from fleet import answers, attempts, orders, outcomes, refunds, resolutions
 from fleet.channels.adapter import Answer, Channel, Charge
+from fleet.errors import NotFound, RefundRefused
 from fleet.outcomes import Task
 from fleet.settlement import Confirmed, Settlement, unconfirmed
-from mqtt.schemas import PayAnswerBody, PayQueryBody, PayRequestBody, PayReverseBody
+from mqtt.schemas import PayAnswerBody, PayQueryBody, PayRefundBody, PayRequestBody, PayReverseBody
 
 log = logging.getLogger("fleet.payments")
 
-PaymentBody = PayRequestBody | PayQueryBody | PayReverseBody
+PaymentBody = PayRequestBody | PayQueryBody | PayReverseBody | PayRefundBody
 
 
 class Errands(Protocol):
@@ -64,8 +65,38 @@ class Payments:
                 standing = self._settlement.reverse(tx, box, *key, now)
                 if standing is None:
                     self._errands.reverse(key)
+            case PayRefundBody():
+                standing = self._refund_for_box(tx, box, body)
         if standing is not None:
             self._answer(tx, box, standing)
+
+    def _refund_for_box(self, tx: sqlite3.Connection, box: str, wanted: PayRefundBody) -> PayAnswerBody | None:
+        """All of the attempt that is left; None: the answer follows. A box asks only for what it took as approved,
+        which confirms it."""
+        key, now = (wanted.order_id, wanted.attempt), self._now()
+        standing = answers.standing(tx, box, *key)
+        if standing is None:
+            return answers.unknown_order(*key)
+        if standing.status != "approved":
+            return standing
+        self._settlement.confirm(tx, box, *key, now)
+        before = refunds.last(tx, *key)
+        if before is not None and before["status"] == "refunding":
+            return None
+        if refunds.left(tx, *key) == 0:
+            return answers.of_refund(tx, box, key, before)
+        refund_id = f"box-{key[0]}-{key[1]}"
+        try:
+            refund = refunds.ask(
+                tx, refund_id=refund_id, order_id=key[0], amount_minor=None, box=box, now=now,
+                asked_by=f"box:{box}", why=wanted.authority or "late_approval",
+            )  # fmt: skip
+        except RefundRefused as refused:
+            return standing.model_copy(update={"status": "declined", "reason": refused.reason})
+        if refund["status"] != "refunding":
+            return answers.of_refund(tx, box, key, refund)
+        self._errands.refund(refund_id)
+        return None
 
     def note_approved(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: object) -> None:
         """The box's word is what makes an approval final."""
@@ -109,6 +140,9 @@ class Payments:
         if ended is not None:
             level = logging.ERROR if ended["status"] == "manual" else logging.INFO
             log.log(level, "event=refund refund=%s status=%s reason=%s", refund_id, ended["status"], ended["reason"])
+            if ended["box"] is not None:
+                key = (ended["order_id"], ended["attempt"])
+                self._answer(tx, ended["box"], answers.of_refund(tx, ended["box"], key, ended))
 
     def tell(self, tx: sqlite3.Connection, key: attempts.Key) -> None:
         """How the attempt stands now, to the box that asked."""
@@ -116,6 +150,40 @@ class Payments:
         standing = answers.standing(tx, order["box"], *key) if order is not None else None
         if standing is not None:
             self._answer_order(tx, standing)
+
+    # --- for the operator -----------------------------------------------------------------------------------------
+
+    def refund(
+        self, tx: sqlite3.Connection, *, refund_id: str, order_id: str, amount_minor: int | None, who: str, why: str
+    ) -> dict[str, Any]:
+        """Part or all of a paid order goes back; asked again with the same id, how that stands. Raises RefundRefused,
+        NotFound."""
+        row = refunds.ask(
+            tx, refund_id=refund_id, order_id=order_id, amount_minor=amount_minor, asked_by=f"operator:{who}",
+            why=why, now=self._now(),
+        )  # fmt: skip
+        self._errands.refund(refund_id)
+        return refunds.view(row)
+
+    def resolve(
+        self, tx: sqlite3.Connection, key: attempts.Key, decision: resolutions.Decision, who: str, why: str
+    ) -> dict[str, Any]:
+        """A person's decision takes effect, and the box hears how it ended. Raises NotFound, ResolutionRefused."""
+        row = resolutions.resolve(tx, key, decision, who, why, self._now())
+        log.warning("event=resolved order=%s attempt=%d decision=%s", *key, decision)
+        if row["status"] == "reversing":
+            self._errands.reverse(key)
+        elif row["status"] in ("approved", "reversed"):
+            self.tell(tx, key)
+        for refund_id in refunds.under_way(tx, key[0]):
+            self._errands.refund(refund_id)
+        return resolutions.view(tx, key)
+
+    def cancel(self, tx: sqlite3.Connection, order_id: str, who: str) -> None:
+        """An order that nobody has paid, nor is paying, won't be. Raises NotFound, RefundRefused."""
+        if attempts.order(tx, None, order_id) is None:
+            raise NotFound(f"order {order_id[:64]}", "never issued")
+        orders.cancel(tx, order_id, f"operator:{who}"[:64])
 
     # --- on the gateway's own account -----------------------------------------------------------------------------
 

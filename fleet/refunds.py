@@ -43,10 +43,10 @@ def ask(
     if paid["confirmed_at"] is None:
         hint = "`kingfisher-fleet attempt` ends it"
         raise RefundRefused(f"order {order_id}", "its box has not confirmed it yet", hint, "not_confirmed")
-    left = taken["amount_minor"] - refunded(tx, order_id, paid["attempt"])
-    wanted = left if amount_minor is None else amount_minor
-    if not 0 < wanted <= left:
-        shown = format_amount(left, taken["currency"])
+    most = left(tx, order_id, paid["attempt"])
+    wanted = most if amount_minor is None else amount_minor
+    if not 0 < wanted <= most:
+        shown = format_amount(most, taken["currency"])
         raise RefundRefused(f"order {order_id}", f"{shown} of it can be refunded still", "", "more_than_captured")
     return _insert(tx, refund_id, order_id, paid["attempt"], wanted, False, asked_by, why, box, now)
 
@@ -105,6 +105,22 @@ def refunded(tx: sqlite3.Connection, order_id: str, attempt: int) -> int:
         (order_id, attempt),
     ).fetchone()
     return int(row[0])
+
+
+def left(tx: sqlite3.Connection, order_id: str, attempt: int) -> int:
+    """Minor units of a captured attempt that can be refunded still; 0 where nothing was captured."""
+    taken = books.captured(tx, order_id, attempt)
+    return 0 if taken is None else int(taken["amount_minor"]) - refunded(tx, order_id, attempt)
+
+
+def last(tx: sqlite3.Connection, order_id: str, attempt: int) -> sqlite3.Row | None:
+    """The youngest refund that has not been declined."""
+    row = tx.execute(
+        "SELECT * FROM refunds WHERE order_id = ? AND attempt = ? AND status <> 'declined'"
+        " ORDER BY status = 'refunding' DESC, created_at DESC LIMIT 1",
+        (order_id, attempt),
+    ).fetchone()
+    return row if isinstance(row, sqlite3.Row) else None
 
 
 def under_way(tx: sqlite3.Connection, order_id: str | None = None) -> list[str]:

@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fleet import accounts, answers, attempts
-from fleet.channels.adapter import Channel, Charge, provider_key
+from fleet.channels.adapter import Channel, Charge, Credential, provider_key
 from mqtt.schemas import AnswerReason, PayAnswerBody, PayRequestBody
 
 
@@ -58,8 +58,12 @@ class Settlement:
             ),
         )  # fmt: skip
         if refusal is not None:
-            return answers.standing(tx, box, wanted.order_id, wanted.attempt)
-        return attempts.charge(order, attempts.known(tx, wanted.order_id, wanted.attempt))
+            said = answers.standing(tx, box, wanted.order_id, wanted.attempt)
+            if said is None or refusal is not AnswerReason.UNKNOWN_CHANNEL:
+                return said
+            return said.model_copy(update={"channels": sorted(self.channels)})
+        charge = attempts.charge(order, attempts.known(tx, wanted.order_id, wanted.attempt))
+        return replace(charge, credential=_credential(wanted))
 
     def query(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> PayAnswerBody | None:
         """How it stands; None: the provider is to be asked first. What never came is declined, and stays so if it
@@ -160,6 +164,12 @@ class Settlement:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (order_id, attempt, now, status, AnswerReason.NEVER_RECEIVED, now),
         )
+
+
+def _credential(wanted: PayRequestBody) -> Credential | None:
+    if wanted.face_token is not None:
+        return Credential("face_token", wanted.face_token)
+    return Credential("auth_code", wanted.auth_code) if wanted.auth_code is not None else None
 
 
 def unconfirmed(tx: sqlite3.Connection) -> list[tuple[str, PayAnswerBody]]:

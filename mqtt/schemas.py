@@ -88,7 +88,7 @@ class OrderMadeBody(Body):
 
 
 class PayRequestBody(Body):
-    LEFT_OUT = frozenset({"account", "auth_code"})
+    LEFT_OUT = frozenset({"account", "auth_code", "face_token"})
 
     order_id: Id
     attempt: Attempt
@@ -101,6 +101,7 @@ class PayRequestBody(Body):
     flow: Code
     account: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None  # an opaque token, no PAN
     auth_code: Annotated[str, _text("[A-Za-z0-9]{8,64}")] | None = None  # off the payer's own app, good once
+    face_token: Annotated[str, _text("[A-Za-z0-9_-]{8,256}")] | None = None  # of a provider's matcher, good once
 
 
 class PayVoucherBody(Body):
@@ -127,10 +128,14 @@ class PayReverseBody(Body):
 
 
 class PayRefundBody(Body):
-    """The whole of a captured attempt is to be paid back. Repeated until it is answered `refunded` or `declined`."""
+    """The whole of a captured attempt is to be paid back. Repeated until it is answered `refunded` or `declined`.
+    `authority` is whose: clerk or technician; missing where the box itself must pay back what came late."""
+
+    LEFT_OUT = frozenset({"authority"})
 
     order_id: Id
     attempt: Attempt
+    authority: Literal["clerk", "technician"] | None = None
 
 
 class AnswerReason(StrEnum):
@@ -155,11 +160,15 @@ class AnswerReason(StrEnum):
     UNKNOWN_CHANNEL = "unknown_channel"
     CHANNEL_REFUSES_CURRENCY = "channel_refuses_currency"
     RESOLVED_BY_OPERATOR = "resolved_by_operator"
+    NOTHING_TO_REFUND = "nothing_to_refund"
 
 
 class PayAnswerBody(Body):
     """`approved`, `declined` and `reversed` are final; `pending` says ask again. The amount is the issued order's;
-    it is missing only where the gateway knows no such order of this box."""
+    it is missing only where the gateway knows no such order of this box. With `unknown_channel`, `channels` says
+    which there are."""
+
+    LEFT_OUT = frozenset({"channels"})
 
     order_id: Id
     attempt: Attempt
@@ -168,6 +177,7 @@ class PayAnswerBody(Body):
     amount_minor: AmountMinor | None = None
     currency: Currency | None = None
     reference: Id | None = None
+    channels: Annotated[Sequence[Code], Field(max_length=32)] | None = None
 
     @model_validator(mode="after")
     def _approval_names_its_amount(self) -> PayAnswerBody:

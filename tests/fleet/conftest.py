@@ -83,7 +83,12 @@ def listen(
 def build() -> Any:
     """This file's parts, for tests that put a scene together themselves."""
     return SimpleNamespace(
-        free_port=free_port, FleetProcess=FleetProcess, new_broker=new_broker, playing=playing, listen=listen
+        free_port=free_port,
+        FleetProcess=FleetProcess,
+        new_broker=new_broker,
+        new_fleet=new_fleet,
+        playing=playing,
+        listen=listen,
     )
 
 

@@ -163,7 +163,8 @@ def test_twenty_copies_at_once_charge_once(scene: Any, wait_for: Callable[..., A
     assert scene.fleet.entries(order["order_id"]) == ["capture"]
 
 
-def test_a_channel_that_the_gateway_does_not_have_is_refused_by_name(scene: Any) -> None:
+def test_a_channel_that_the_gateway_does_not_have_is_refused_by_name_and_what_it_has_is_said(scene: Any) -> None:
     answer = scene.pay(scene.new_order(), channel="moon-pay")
     assert (answer.status, answer.reason) == ("declined", "unknown_channel")
+    assert list(answer.channels) == ["simulated"]
     assert scene.payer_has() == 10000

@@ -67,6 +67,7 @@ class Bank:
     asks_again: int = 0  # how many times a reversal says: call again
     reversible: bool = True
     refundable: bool = True
+    payers_ask_first: bool = False
     gate: threading.Event = field(default_factory=threading.Event)  # silence ends when it is set
 
     def fail(self, call: str, *faults: Fault) -> None:
@@ -95,7 +96,7 @@ class Bank:
         if code.endswith("-poor"):
             return "no money"
         self.used_codes.add(code)
-        state = State.WAITING if code.endswith("-asks") else State.PAID
+        state = State.WAITING if code.endswith("-asks") or self.payers_ask_first else State.PAID
         number = f"2026{len(self.trades) + 1:024d}"
         trade = self.trades[key] = Trade(key, amount_minor, currency, number, state, time.monotonic())
         return trade

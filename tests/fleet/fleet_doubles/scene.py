@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,11 @@ class Scene:
         box.payer = self.payer
         self.others.append(box)
         return box
+
+    def hurry_looks(self) -> None:
+        """Whether a reversed payment succeeded after all is looked at now."""
+        with contextlib.closing(sqlite3.connect(self.fleet.state / "ledger.db", timeout=10)) as books, books:
+            books.execute("UPDATE attempts SET look_again_at = 1 WHERE look_again_at IS NOT NULL")
 
     def payer_has(self) -> int:
         return self.fleet.balance(f"payer:{self.payer}")

@@ -1,0 +1,192 @@
+"""The gateway killed with -9 around its calls to a provider: it asks what became of them, and never pays twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet_doubles.paying import PayingProvider
+from fleet_doubles.providers import Fault
+
+AMOUNT = 1850
+
+
+@pytest.fixture(params=["alipay-like", "wechat-like"])
+def provider(request: pytest.FixtureRequest) -> Iterator[PayingProvider]:
+    provider = PayingProvider(request.param)
+    yield provider
+    provider.stop()
+
+
+@pytest.fixture
+def scene(provider: PayingProvider, build: Any, tmp_path: Path) -> Iterator[Any]:
+    broker = build.new_broker("rumqttd", tmp_path)
+    fleet = build.new_fleet(tmp_path, broker)
+    (fleet.state / "channels.toml").write_text(provider.settings(fleet.state))
+    fleet.start()
+    with build.playing(broker, fleet, tmp_path) as scene:
+        yield scene
+    assert fleet.cli("ledger", "verify")[1]["ok"]
+    fleet.stop()
+    broker.stop()
+
+
+@pytest.fixture
+def pay(scene: Any, provider: PayingProvider) -> Callable[..., dict[str, Any]]:
+    """Asks for a payment through the provider and gives the order; nobody waits for the answer."""
+
+    def ask(code: str = "282877775259787048", face: bool = False) -> dict[str, Any]:
+        order: dict[str, Any] = scene.new_order()
+        credential = {"face_token": code} if face else {"auth_code": code.replace("-", "")}
+        scene.box.send("pay.request", scene.box.request(order, channel=provider.kind, **credential))
+        return order
+
+    return ask
+
+
+def owed(scene: Any, provider: PayingProvider) -> tuple[int, int]:
+    """What the provider really owes, and what the ledger says that the merchant got."""
+    return provider.bank.kept_minor(), scene.merchant_has()
+
+
+def until(wait_for: Callable[..., Any], look: Callable[[], Any], what: str) -> None:
+    wait_for(look, 30, what)
+
+
+@pytest.mark.parametrize("face", [True, False])
+def test_a_payment_through_a_provider_reaches_the_box_and_the_books(
+    scene: Any, provider: PayingProvider, pay: Any, face: bool
+) -> None:
+    order = pay(face=face)
+    answer = scene.box.answer(order["order_id"])
+    assert (answer.status, answer.reason, answer.amount_minor) == ("approved", "ok", AMOUNT)
+    scene.box.confirm(order["order_id"])
+    assert scene.until(order, "approved")["channel"] == provider.kind
+    assert owed(scene, provider) == (AMOUNT, AMOUNT)
+    assert scene.fleet.balance(f"clearing:{provider.kind}") == -AMOUNT
+    assert scene.payer_has() == 10000
+
+
+@pytest.mark.parametrize("fault", [Fault.SILENT_BEFORE, Fault.SILENT_AFTER])
+def test_killed_while_the_provider_is_silent_it_asks_after_the_restart_and_pays_once(
+    scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any], fault: Fault
+) -> None:
+    provider.bank.fail("pay", fault)
+    order = pay()
+    until(wait_for, lambda: provider.bank.calls["pay"] == 1, "the call")
+    scene.fleet.kill()
+    provider.bank.gate.set()
+    scene.fleet.start()
+    answer = scene.box.answer(order["order_id"], timeout_s=30)
+    taken = fault is Fault.SILENT_AFTER
+    assert answer.status == ("approved" if taken else "reversed")
+    assert provider.bank.calls["pay"] == 1
+    assert owed(scene, provider) == ((AMOUNT, AMOUNT) if taken else (0, 0))
+
+
+def test_killed_between_the_providers_answer_and_the_ledger_it_asks_and_pays_once(
+    scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any]
+) -> None:
+    for number in range(4):
+        order = pay(f"28287777525978{number:04d}")
+        wait_for(lambda debits=number + 1: len(provider.bank.trades) == debits, 30, "the debit")
+        scene.fleet.kill()  # a moment after the debit: before, while or after the answer is written down
+        scene.fleet.start()
+        assert scene.box.answer(order["order_id"], timeout_s=30).status == "approved"
+    assert provider.bank.calls["pay"] == 4
+    assert owed(scene, provider) == (4 * AMOUNT, 4 * AMOUNT)
+
+
+def test_killed_while_reversing_it_goes_on_until_the_provider_has_given_back(
+    scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any]
+) -> None:
+    provider.bank.fail("reverse", Fault.ERROR_BEFORE, Fault.ERROR_AFTER)
+    order = pay()
+    assert scene.box.answer(order["order_id"]).status == "approved"
+    scene.box.send("pay.reverse", {"order_id": order["order_id"], "attempt": 1})
+    until(wait_for, lambda: provider.bank.calls["reverse"] >= 1, "the first try")
+    scene.fleet.kill()
+    assert scene.box.answers(order["order_id"])[-1].status != "reversed"
+    scene.fleet.start()
+    assert wait_for(lambda: scene.box.answers(order["order_id"])[-1].status == "reversed", 30, "reversed")
+    assert owed(scene, provider) == (0, 0)
+    assert scene.fleet.entries(order["order_id"]) == ["capture", "reversal"]
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.ERROR_AFTER, Fault.FORGED, Fault.UNKNOWN])
+def test_an_answer_that_can_not_be_used_is_followed_by_queries(
+    scene: Any, provider: PayingProvider, pay: Any, fault: Fault
+) -> None:
+    provider.bank.fail("pay", fault)
+    order = pay()
+    taken = fault in (Fault.ERROR_AFTER, Fault.FORGED)
+    assert scene.box.answer(order["order_id"], timeout_s=30).status == ("approved" if taken else "reversed")
+    assert provider.bank.calls["pay"] == 1
+    assert owed(scene, provider) == ((AMOUNT, AMOUNT) if taken else (0, 0))
+
+
+def test_a_payer_who_takes_his_time_is_waited_for(
+    scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any]
+) -> None:
+    provider.bank.payers_ask_first = True
+    order = pay()
+    until(wait_for, lambda: provider.bank.calls["query"] >= 3, "queries")
+    assert scene.box.answers(order["order_id"]) == []
+    scene.box.send("pay.query", {"order_id": order["order_id"], "attempt": 1})
+    assert scene.box.answer(order["order_id"]).status == "pending"
+    provider.bank.payer_agrees()
+    assert scene.box.answer(order["order_id"], 2).status == "approved"
+
+
+def test_a_payer_who_never_agrees_is_closed_out_and_can_not_agree_any_more(
+    scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any]
+) -> None:
+    provider.bank.payers_ask_first = True
+    order = pay()
+    until(wait_for, lambda: provider.bank.calls["query"] >= 1, "a query")
+    scene.box.send("pay.reverse", {"order_id": order["order_id"], "attempt": 1})
+    assert scene.box.answer(order["order_id"]).status == "reversed"
+    provider.bank.payer_agrees()
+    assert owed(scene, provider) == (0, 0)
+
+
+def test_where_the_provider_takes_no_reversal_the_money_is_refunded(
+    scene: Any, provider: PayingProvider, pay: Any
+) -> None:
+    provider.bank.reversible = False
+    order = pay()
+    assert scene.box.answer(order["order_id"]).status == "approved"
+    assert scene.box.reverse(order["order_id"]).status == "reversed"
+    assert provider.bank.calls["refund"] >= 1
+    assert owed(scene, provider) == (0, 0)
+
+
+def test_a_success_that_comes_after_the_reversal_is_booked_and_refunded(
+    scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any]
+) -> None:
+    provider.bank.late_s = 3.0
+    provider.bank.fail("pay", Fault.LATE)
+    order = pay()
+    answer = scene.box.answer(order["order_id"], timeout_s=30)
+    assert (answer.status, answer.reason) == ("reversed", "never_received")
+    until(wait_for, lambda: provider.bank.kept_minor() == AMOUNT, "the late debit")
+    scene.fleet.kill()  # and it is not forgotten over a restart
+    scene.hurry_looks()
+    scene.fleet.start()
+    until(wait_for, lambda: provider.bank.kept_minor() == 0, "the refund")
+    until(wait_for, lambda: scene.fleet.entries(order["order_id"]) == ["late_capture", "refund"], "the books")
+    assert scene.merchant_has() == 0
+    assert scene.fleet.balance("suspense:late") == 0
+    assert [a.status for a in scene.box.answers(order["order_id"])] == ["reversed"]
+
+
+def test_no_credential_is_left_in_the_state_folder(scene: Any, provider: PayingProvider, pay: Any) -> None:
+    code = "SECRETCODE0123456789"
+    order = pay(code)
+    scene.box.answer(order["order_id"])
+    scene.fleet.stop()
+    files = [f for f in scene.fleet.state.rglob("*") if f.is_file()]
+    assert len(files) > 4
+    assert [f.name for f in files if code.encode() in f.read_bytes()] == []
