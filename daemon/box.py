@@ -34,6 +34,7 @@ from daemon.event_queue import EventQueue
 from daemon.evidence.record import Grounds
 from daemon.face_watch import CameraFound, CameraLost, FaceWatch, ForEnrolment, ForPayment, Seen, Wanted
 from daemon.fleet_link import FleetLink, LinkState, Message, TimeDoubted
+from daemon.health.disk_space import DiskSpace
 from daemon.health.suggestions import NOT_FOR_PAYERS
 from daemon.inbound import Inbound, TimeHeard
 from daemon.live_settings import LiveSettings
@@ -99,6 +100,7 @@ class Box:
     def __init__(self, parts: Parts) -> None:
         self._p = parts
         self._conditions: dict[str, str] = {}
+        self._space = DiskSpace(parts.db.path.parent)
         self._front = Storefront(
             painter=parts.painter, lamp=parts.lamp, voice=parts.voice, clock=parts.clock, shop=parts.shop,
             box_id=parts.link.box_id, locale=parts.locale,
@@ -391,6 +393,9 @@ class Box:
         now = time.monotonic()
         self._time.work(now)
         self._follow_config()
+        full = self._space.work(now)
+        if full is not None:
+            self._condition(views.Condition.DISK_FULL, full or None)
         self._checkpoints.work(now, self._reader, self._p.link.flush)
         self._retention.work(now, self._reader, self._p.link.flush)
         if self._store_watch.moved() and self._p.link.connected:

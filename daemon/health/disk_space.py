@@ -16,14 +16,17 @@ class DiskSpace:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._due_s = 0.0
+        self._full = False
 
-    def work(self, now: float) -> tuple[bool, str] | None:
-        """Whether it is full, and why; None when it is not time to look. `now`: monotonic seconds."""
+    def work(self, now: float) -> str | None:
+        """Why it is full, once it has become so; "" when that is over; else None. `now`: monotonic seconds."""
         if now < self._due_s:
             return None
         self._due_s = now + LOOK_EVERY_S
+        was, self._full = self._full, False
         try:
             free = shutil.disk_usage(self._folder).free
+            self._full, why = free < FULL_BYTES, f"only {free // 1024} KiB are free at {self._folder}"
         except OSError as error:
-            return True, f"{self._folder}: {error.strerror}"
-        return free < FULL_BYTES, f"only {free // 1024} KiB are free at {self._folder}"
+            self._full, why = True, f"{self._folder}: {error.strerror}"
+        return None if was == self._full else why if self._full else ""

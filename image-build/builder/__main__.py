@@ -140,7 +140,7 @@ def build(*, board: disk.Board, cache: Path, models: Path, keyring: Path | None,
                                "files": digest_of([HERE / "boards/boot.cmd", HERE / "boards/genimage.cfg",
                                                    board.folder])}, assemble)  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    for name, source in (("disk.img", card), ("u-boot.bin", card), ("sbom.json", tree)):
+    for name, source in (("disk.img", card), ("u-boot.bin", card), ("boot.cmd", card), ("sbom.json", tree)):
         run("cp", "--sparse=always", "--reflink=auto", source / name, out / name)
     root_bytes = (tree / "root.squashfs").stat().st_size
     if root_bytes > LARGEST_ROOT:

@@ -73,8 +73,8 @@ def base(tar: Path, third_party: Path, into: Path) -> None:
 
 
 def assemble(
-    *, base_root: Path, own: Path, linux: Path, models: Sequence[Path], repo: Path, board: str, keyring: Path, version: str,
-    into: Path,
+    *, base_root: Path, own: Path, linux: Path, models: Sequence[Path], repo: Path, board: str, keyring: Path,
+    version: str, into: Path,
 ) -> None:  # fmt: skip
     """`into/root/`: the whole tree of one board."""
     root = into / "root"

@@ -10,100 +10,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import card
-import rig
 import technician
-from counter import PIN, Counter, books_agree, is_black, kingfisher
+from bad_input import bad_input
+from counter import PIN, Counter, books_agree, kingfisher
 from fleet_town import FleetTown, wait_until
 from machine import Machine
 from preprovision import only_pictures, preprovision
 from qmp import EmulatorFault
+from run import BOOT_S, CONNECTED, GROW_MB, PICTURE, READY, SETTLE_S, Run
 
-BOOT_S = 420.0
-SETTLE_S = 420.0
-READY, CONNECTED = "event=ready", "event=connected"
-PICTURE = "grace_hopper"
-GROW_MB = 128
-
-
-@dataclass
-class Run:
-    """One test of one image; everything it leaves lies in `folder`."""
-
-    image: Path
-    folder: Path
-    pictures: Path
-    chance: random.Random
-    preprovisioned: bool = False
-    passed: list[str] = field(default_factory=list)
-    figures: dict[str, object] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.disk = self.folder / "card.img"
-        rig_socket = self.folder / "box" / "rig.sock"
-        self.machine = Machine(self.folder / "box", self.disk, self.image / "u-boot.bin", rig.qemu_options(rig_socket))
-        self._rig_socket = rig_socket
-        self._rig: rig.Rig | None = None
-
-    @property
-    def rig(self) -> rig.Rig:
-        if self._rig is None:
-            self._rig = rig.Rig(self._rig_socket)
-        return self._rig
-
-    def boot(self, ready: str = "") -> float:
-        """Power on until the box is ready and its link is up, tried twice. Seconds. Raises EmulatorFault."""
-        for attempt in (1, 2):
-            began_s = time.monotonic()
-            since = self.machine.cursor()
-            self._power_on()
-            try:
-                self.machine.wait(ready or READY, BOOT_S, since)
-                if not ready:
-                    self.machine.wait(CONNECTED, BOOT_S, since)
-                    wait_until(self._something_drawn, BOOT_S, "something is on the display")
-                return time.monotonic() - began_s
-            except EmulatorFault as fault:
-                self.power_off()
-                print(f"  the box did not come up (start {attempt}): {fault}", file=sys.stderr)
-                print(self.machine.serial_log()[-6000:], file=sys.stderr)
-                for line in self.machine.lines[-60:]:
-                    print("  journal:", line.text, file=sys.stderr)
-                if attempt == 2:
-                    raise
-        raise AssertionError("not reached")
-
-    def _something_drawn(self) -> bool:
-        return not is_black(self.machine.qmp.screenshot(self.folder / "box" / "now.png"))
-
-    def _power_on(self) -> None:
-        self._rig_socket.unlink(missing_ok=True)
-        self.machine.start()
-
-    def be_on(self) -> None:
-        """Power on where it is off. Raises EmulatorFault."""
-        if not self.machine.is_on:
-            self.boot()
-
-    def power_off(self) -> None:
-        """The plug is pulled."""
-        if self._rig is not None:
-            self._rig.close()
-            self._rig = None
-        self.machine.kill()
-
-    def tell(self, sentence: str, act: Callable[[], None]) -> None:
-        """Runs one part of the test and prints it with its time. Raises EmulatorFault."""
-        began_s = time.monotonic()
-        print(f"          {sentence} ...", file=sys.stderr, flush=True)
-        act()
-        print(f"{time.monotonic() - began_s:7.1f} s  {sentence}", flush=True)
-        self.passed.append(sentence)
+IDLE_MINUTES = 10.0
 
 
 def short(run: Run, town: FleetTown, counter: Counter) -> None:
@@ -121,7 +41,7 @@ def short(run: Run, town: FleetTown, counter: Counter) -> None:
         signed = technician.provision(run.machine.console, town, run.folder)
         run.machine.wait(READY, BOOT_S, since)
         run.machine.wait(CONNECTED, BOOT_S, since)
-        page = technician.status(run.machine.console, signed["pin"])
+        page = technician.logged_in(run.machine.console, signed["pin"], "status")
         (run.folder / "console-status.txt").write_text(page.replace("\r", ""))
         counter.shoot("idle")
 
@@ -176,31 +96,25 @@ def full(run: Run, town: FleetTown, counter: Counter) -> None:
         run.machine.wait(READY, BOOT_S, since)
         run.figures["back_after_init_crash_s"] = round(time.monotonic() - began_s, 1)
 
-    def idles() -> None:
-        run.be_on()
-        time.sleep(60)  # what a start writes late has been written
-        before, began_s = int(run.rig.ask("written")), time.monotonic()
-        time.sleep(240)
-        sectors = int(run.rig.ask("written")) - before
-        run.figures["idle_writes_kb_per_h"] = round(sectors / 2 * 3600 / (time.monotonic() - began_s), 1)
-
     run.tell("kill -9 of the daemon in a payment: back in seconds, the order settled", killed)
     run.tell("a frozen daemon: its watchdog kills it, systemd starts it again", frozen)
     run.tell("PID 1 crashes: the hardware watchdog resets the box, it comes back", crashed)
     for number in range(5):
         run.tell(f"plug pulled again ({number + 1} of 5): books agree", lambda: pull(run, town, counter))
-    run.tell("idle for four minutes: what it writes is counted", idles)
-    run.tell("the data partition is noise: the box stays up, and its console says so", lambda: worn_out(run))
+    run.tell("idle: what it writes is counted", lambda: idle(run, IDLE_MINUTES))
 
 
-def worn_out(run: Run) -> None:
-    """The data partition is noise: the box is up, and its console says what is wrong. Raises EmulatorFault."""
-    run.power_off()
-    card.ruin(run.disk, "data", run.chance)
-    since = run.machine.cursor()
-    run.boot(ready="event=no_data_partition")
-    run.machine.wait("event=not_provisioned", BOOT_S, since)
-    technician.is_refused(run.machine.console, "data partition")
+def idle(run: Run, minutes: float) -> None:
+    """A still screen and no payments: what the block layer writes meanwhile, as KB in an hour."""
+    run.be_on()
+    time.sleep(90)  # what a start writes late has been written
+    before, began_s, by = int(run.rig.ask("written")), time.monotonic(), run.rig.ask("writers")
+    time.sleep(minutes * 60)
+    sectors, by_then = int(run.rig.ask("written")) - before, run.rig.ask("writers")
+    run.figures["idle_writes_kb_per_h"] = round(sectors / 2 * 3600 / (time.monotonic() - began_s), 1)
+    print(f"          {sectors / 2:.0f} KB in {minutes:g} minutes", file=sys.stderr)
+    for wrote in sorted(set(by_then.split()) - set(by.split())):
+        print(f"          wrote to files so far: {wrote}", file=sys.stderr)
 
 
 def _pay(run: Run, counter: Counter) -> None:
@@ -260,6 +174,8 @@ def main() -> int:
     parser.add_argument(
         "--full", action="store_true", help="kills, both watchdogs, idle writes, five more pulled plugs"
     )
+    parser.add_argument("--bad-input", action="store_true", help="only that: each fault is named, and the box stays up")
+    parser.add_argument("--idle", type=float, metavar="MINUTES", help="only that: what a box at rest writes")
     parser.add_argument("--preprovisioned", action="store_true", help="identity put on the card, not by the console")
     parser.add_argument("--image", type=Path, default=state / "image/qemu", help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=state / "image/test", help="logs, screenshots, cards")
@@ -278,9 +194,16 @@ def main() -> int:
         with FleetTown(folder / "town") as town, run.machine:
             counter = Counter(run.machine, town, folder / "screens")
             card.copy(options.image / "disk.img", run.disk, GROW_MB)
-            short(run, town, counter)
-            if options.full:
-                full(run, town, counter)
+            if options.idle:
+                preprovision(town, run.disk, run.pictures, PICTURE)
+                run.tell("idle: what it writes is counted", lambda: idle(run, options.idle))
+            elif options.bad_input:
+                bad_input(run, town)
+            else:
+                short(run, town, counter)
+                if options.full:
+                    full(run, town, counter)
+                    bad_input(run, town)
             run.power_off()
     except EmulatorFault as fault:
         failed = 1

@@ -47,7 +47,7 @@ def fill_data(disk: Path, tree: Path) -> None:
         with fresh.open("wb") as file:
             file.truncate(size)
         lazy_nothing = "lazy_itable_init=0,lazy_journal_init=0"
-        _run("mke2fs", "-q", "-t", "ext4", "-L", "data", "-E", lazy_nothing, "-d", str(tree), str(fresh))
+        _run("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-L", "data", "-E", lazy_nothing, "-d", str(tree), str(fresh))
         _run("dd", f"if={fresh}", f"of={disk}", "bs=1M", f"seek={offset}", "oflag=seek_bytes", "conv=notrunc,sparse")
 
 

@@ -15,6 +15,11 @@ from qmp import EmulatorFault, Qmp, connect
 
 SCREEN = (800, 480)
 CORES, MEMORY_MB = 2, 1024
+PLUGGED_IN = {
+    "display": ("-device", f"virtio-gpu-pci,xres={SCREEN[0]},yres={SCREEN[1]}"),
+    "keypad": ("-device", "virtio-keyboard-pci"),
+    "network": ("-netdev", "user,id=cable", "-device", "virtio-net-pci,netdev=cable,romfile="),
+}
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,18 @@ class Line:
 
 @dataclass
 class Machine:
-    """`folder` keeps disk, logs and sockets. The disk outlives the machine: pulling the plug is `kill`."""
+    """`folder` keeps disk, logs and sockets. The disk outlives the machine: pulling the plug is `kill`.
+
+    `lacks` names what is not plugged in: display, keypad, network. It and `options`
+    (QEMU's, beside `extra`) may change between two starts.
+    """
 
     folder: Path
     disk: Path
     uboot: Path
     extra: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    lacks: frozenset[str] = frozenset()
     starts: int = 0
     lines: list[Line] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
@@ -71,20 +82,18 @@ class Machine:
         sockets = {name: self.folder / f"{name}.sock" for name in ("qmp", "serial", "journal")}
         for path in sockets.values():
             path.unlink(missing_ok=True)
-        width, height = SCREEN
         command = [
             "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-smp", str(CORES), "-m", str(MEMORY_MB),
             "-accel", "tcg,thread=multi", "-bios", str(self.uboot), "-display", "none", "-nodefaults",
             "-drive", f"if=none,id=card,format=raw,file={self.disk}", "-device", "virtio-blk-pci,drive=card",
-            "-device", f"virtio-gpu-pci,xres={width},yres={height}", "-device", "virtio-keyboard-pci",
             "-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset",
-            "-netdev", "user,id=cable", "-device", "virtio-net-pci,netdev=cable,romfile=",
+            *(word for name, words in PLUGGED_IN.items() if name not in self.lacks for word in words),
             "-chardev", f"socket,id=serial,path={sockets['serial']},server=on,wait=off,"
                         f"logfile={self.folder}/serial.log,logappend=on", "-serial", "chardev:serial",
             "-chardev", f"socket,id=journal,path={sockets['journal']},server=on,wait=off,"
                         f"logfile={self.folder}/journal.log,logappend=on",
             "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=journal",
-            "-qmp", f"unix:{sockets['qmp']},server=on,wait=off", *self.extra,
+            "-qmp", f"unix:{sockets['qmp']},server=on,wait=off", *self.extra, *self.options,
         ]  # fmt: skip
         with (self.folder / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -150,6 +159,10 @@ class Console:
             time.sleep(0.02)
         self._link.sendall(b"\r")
 
+    def noise(self, data: bytes) -> None:
+        """What a loose plug puts on the line."""
+        self._link.sendall(data)
+
     def expect(self, pattern: str, timeout_s: float) -> re.Match[str]:
         """Waits for it and forgets everything up to its end. Raises EmulatorFault."""
         found: list[re.Match[str]] = []
@@ -165,6 +178,11 @@ class Console:
                 raise EmulatorFault(f"nothing like {pattern!r} on the serial line; heard: {self._heard[-400:]!r}")
             self._heard = self._heard[found[-1].end() :]
         return found[-1]
+
+    def forget(self) -> None:
+        """What was heard so far counts no more."""
+        with self._changed:
+            self._heard = ""
 
     def close(self) -> None:
         self._link.close()

@@ -14,6 +14,7 @@ from fleet.authority import Authority
 from fleet.state import StateFolder
 from hal.virtual.camera import VirtualCamera
 from mqtt.identity import box_id_from_key, load_or_create_private_key, public_pem, write_file
+from mqtt.provisioning import hash_pin
 
 DAEMON_UID = 840  # systemd/sysusers.d
 HOME = "/var/lib/kingfisher"
@@ -31,7 +32,11 @@ port = {port}
 ca = "{home}/keys/ca.pem"
 certificate = "{home}/keys/box.pem"
 key = "{home}/box.key"
+
+[console]
+pin = "{home}/keys/console-pin"
 """
+OFFLINE_PIN = "73519482"
 
 
 def only_pictures(disk: Path, pictures: Path, payer_picture: str) -> None:
@@ -45,8 +50,12 @@ def only_pictures(disk: Path, pictures: Path, payer_picture: str) -> None:
         fill_data(disk, var)
 
 
-def preprovision(town: FleetTown, disk: Path, pictures: Path, payer_picture: str) -> str:
-    """The same, and keys, certificate and settings; makes the fleet trust the box. The box's id."""
+def preprovision(
+    town: FleetTown, disk: Path, pictures: Path, payer_picture: str, broker_port: int | None = None
+) -> str:
+    """The same, and keys, certificate and settings; makes the fleet trust the box. The box's id. Without a picture its
+    camera shows nothing; `broker_port` sends it to another broker than the town's.
+    """
     with tempfile.TemporaryDirectory(dir=disk.parent) as folder:
         var = Path(folder)
         home = var / "lib/kingfisher"
@@ -60,9 +69,11 @@ def preprovision(town: FleetTown, disk: Path, pictures: Path, payer_picture: str
         }
         for name, content in files.items():
             write_file(home / "keys" / name, content, mode=0o644)
-        settings = PROVISIONED.format(home=HOME, host=GUEST_SEES_HOST, port=town.broker_port)
+        settings = PROVISIONED.format(home=HOME, host=GUEST_SEES_HOST, port=broker_port or town.broker_port)
+        write_file(home / "keys/console-pin", hash_pin(OFFLINE_PIN).encode(), mode=0o600)
         write_file(home / "provisioned.toml", settings.encode(), mode=0o600)
-        film(pictures, payer_picture, home / "replay")
+        if payer_picture:
+            film(pictures, payer_picture, home / "replay")
         public = disk.parent / "box_public.pem"
         write_file(public, public_pem(key.public_key()), mode=0o644)
         _hand_over(var, home)

@@ -11,6 +11,7 @@ from qmp import EmulatorFault
 
 PATIENCE_S = 180.0
 PROMPT = r"kf [a-z0-9]+> "
+LOG_IN = "log in with a ticket or the PIN: "
 
 
 def provision(console: Console, town: FleetTown, folder: Path) -> dict[str, Any]:
@@ -39,26 +40,42 @@ def provision(console: Console, town: FleetTown, folder: Path) -> dict[str, Any]
     return signed
 
 
-def status(console: Console, pin: str) -> str:
-    """Logs in with the offline PIN, asks `status`, logs out. Raises EmulatorFault."""
+def wake(console: Console) -> str:
+    """Enter is pressed; the banner up to the prompt, whichever it is. Raises EmulatorFault."""
+    console.forget()
     console.send("")
-    console.expect("log in with a ticket or the PIN: ", PATIENCE_S)
+    return console.expect(rf"(?s)(.*?)(?:{PROMPT}|{LOG_IN})", PATIENCE_S)[1]
+
+
+def ask(console: Console, command: str) -> str:
+    """The answer, on a console that nobody needs to log in to, or somebody has. Raises EmulatorFault."""
+    console.send(command)
+    return console.expect(rf"(?s){command}\r?\n(.*?){PROMPT}", PATIENCE_S)[1]
+
+
+def logged_in(console: Console, pin: str, command: str) -> str:
+    """Logs in with the offline PIN, asks, logs out. Raises EmulatorFault."""
+    wake(console)
     console.send(pin)
     console.expect("Welcome", PATIENCE_S)
     console.expect(PROMPT, PATIENCE_S)
-    console.send("status")
-    said = console.expect(rf"(?s)status(.*?){PROMPT}", PATIENCE_S)[1]
+    said = ask(console, command)
     console.send("exit")
     console.expect("Logged out", PATIENCE_S)
+    console.expect(LOG_IN, PATIENCE_S)
     return said
 
 
-def is_refused(console: Console, why: str) -> None:
-    """A box that can't be provisioned says why when it is tried. Raises EmulatorFault."""
-    console.expect(PROMPT, PATIENCE_S)
+NO_TICKET = """-----BEGIN KINGFISHER TICKET-----
+eyJhbGciOiJFZERTQSJ9.e30.AAAA
+-----END KINGFISHER TICKET-----"""
+
+
+def is_refused(console: Console, why: str, ticket: str = NO_TICKET) -> None:
+    """A ticket that is no good, or a box that can't take one: why is said. Raises EmulatorFault."""
+    wake(console)
     console.send("provision")
     console.expect("ticket: ", PATIENCE_S)
-    console.send("-----BEGIN KINGFISHER TICKET-----")
-    console.send("eyJhbGciOiJFZERTQSJ9.e30.AAAA")
-    console.send("-----END KINGFISHER TICKET-----")
+    for line in ticket.splitlines():
+        console.send(line)
     console.expect(why, PATIENCE_S)

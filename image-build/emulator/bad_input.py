@@ -1,0 +1,168 @@
+"""A box with everything wrong that can be wrong: each fault must be named, and the box must stay up. A few starts, and
+in each several faults that have nothing to do with one another.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+
+import card
+import technician
+from fleet_town import BOX_NAME, FleetTown
+from preprovision import OFFLINE_PIN, only_pictures, preprovision
+from qmp import EmulatorFault
+from run import BOOT_S, PICTURE, READY, Run
+from tpm import Tpm
+
+NOISE_EVERY_S = 0.4
+
+
+def bad_input(run: Run, town: FleetTown) -> None:
+    """Raises EmulatorFault."""
+    has_tpm = shutil.which("swtpm") is not None
+    run.tell("a new box, no network, noise on its serial line: a wrong ticket is refused", lambda: new(run, town))
+    run.tell("no display, keypad, camera or broker, and the year 1970: each is named", lambda: bare(run, town))
+    run.tell("the data partition is full: screen and console say so, and it recovers", lambda: full(run, town, has_tpm))
+    if has_tpm:
+        run.tell("its card in another box: the key does not open, and that is said", lambda: another_box(run))
+    run.tell("the data partition is noise: the box stays up, and says so", lambda: worn_out(run))
+
+
+def new(run: Run, town: FleetTown) -> None:
+    run.machine.lacks, run.machine.options = frozenset({"network"}), ()
+    only_pictures(run.disk, run.pictures, PICTURE)
+    with Noise(run):
+        run.boot(ready="event=not_provisioned")
+        run.shoot("bad-new")
+    console = run.machine.console
+    technician.wake(console)
+    _is_named(technician.ask(console, "net"), "none: no way out of this network|none but the loopback")
+    _is_named(technician.ask(console, "doctor"), "this box is not provisioned")
+    ticket = run.folder / "wrong.ticket"
+    town.fleet("ticket", "--box", BOX_NAME, "--broker", "10.0.2.2:1", "--out", str(ticket))
+    text = ticket.read_text()
+    middle = len(text) // 2
+    spoiled = text[:middle] + ("A" if text[middle] != "A" else "B") + text[middle + 1 :]
+    technician.is_refused(console, "signature is wrong|damaged|changed", spoiled)
+    run.power_off()
+
+
+def bare(run: Run, town: FleetTown) -> None:
+    run.machine.lacks = frozenset({"display", "keypad"})
+    run.machine.options = ("-rtc", "base=1970-01-01T00:00:00")
+    preprovision(town, run.disk, run.pictures, "", broker_port=1)
+    with Noise(run):
+        run.boot(ready=READY)
+    said = _asked(run, "doctor")
+    _is_named(said, r"ILL +camera", r"ILL +keypad", r"ILL +display", r"ILL +broker", "no_clock")
+    _is_named(_asked(run, "status"), "condition +no_camera", "condition +no_keypad", "condition +no_display",
+              "NOT TRUSTED", "NOT connected")  # fmt: skip
+    run.power_off()
+
+
+def full(run: Run, town: FleetTown, has_tpm: bool) -> None:
+    """With a TPM it keeps the key, and V4L2 brings the picture; `another_box` uses the card afterwards."""
+    run.machine.lacks, run.machine.options = frozenset(), ()
+    preprovision(town, run.disk, run.pictures, PICTURE)
+    if has_tpm:
+        with Tpm(run.folder / "tpm-a") as tpm:
+            run.machine.options = tpm.qemu_options
+            _fill(run, with_tpm=True)
+    else:
+        _fill(run, with_tpm=False)
+
+
+def _fill(run: Run, *, with_tpm: bool) -> None:
+    run.boot()
+    if with_tpm:
+        if run.rig.ask("tpm") != "yes":
+            raise EmulatorFault("the box sees no TPM")
+        since = run.machine.cursor()
+        run.rig.ask("use-vivid")
+        run.machine.wait(READY, BOOT_S, since)
+        _is_named(_asked(run, "doctor"), r"well +camera +v4l2: works", r"well +store")
+        _is_named(_asked(run, "camera"), r"\+-{20,}\+", "640 x 480")
+    since = run.machine.cursor()
+    run.rig.ask("fill-data")
+    run.machine.wait("event=condition name=disk_full", 180, since)
+    run.shoot("bad-disk-full")
+    _is_named(_asked(run, "status"), "condition +disk_full")
+    since = run.machine.cursor()
+    run.rig.ask("restart-daemon")
+    run.machine.wait("event=condition name=disk_full|event=start_refused condition=disk_full", BOOT_S, since)
+    time.sleep(5)
+    run.shoot("bad-disk-full-at-the-start")
+    _is_named(technician.wake(run.machine.console), "disk_full")
+    since = run.machine.cursor()
+    run.rig.ask("free-data")
+    run.machine.wait("condition_over name=disk_full|event=ready", BOOT_S, since)
+    run.power_off()
+
+
+def another_box(run: Run) -> None:
+    """The card of `full`, whose key only that box's TPM opens."""
+    with Tpm(run.folder / "tpm-b") as tpm:
+        run.machine.options = tpm.qemu_options
+        since = run.machine.cursor()
+        run.boot(ready=READY)
+        run.machine.wait("event=key_refused", 1, since)
+        run.shoot("bad-key-refused")
+        _is_named(_asked(run, "status"), "condition +key_refused: the box's key can't be opened", "-> was the card")
+        run.power_off()
+
+
+def worn_out(run: Run) -> None:
+    """The data partition is noise: the box is up, and screen and console say what is wrong."""
+    run.machine.lacks, run.machine.options = frozenset(), ()
+    run.power_off()
+    card.ruin(run.disk, "data", run.chance)
+    since = run.machine.cursor()
+    run.boot(ready="event=no_data_partition")
+    run.machine.wait("event=condition name=no_data", BOOT_S, since)
+    run.shoot("bad-no-data")
+    console = run.machine.console
+    technician.wake(console)
+    _is_named(technician.ask(console, "doctor"), "ILL +no_data", "-> put in a new card")
+    technician.is_refused(console, "data partition")
+    run.power_off()
+
+
+def _asked(run: Run, command: str) -> str:
+    """The console's answer after a log-in with the offline PIN."""
+    return technician.logged_in(run.machine.console, OFFLINE_PIN, command)
+
+
+def _is_named(said: str, *patterns: str) -> None:
+    missing = [pattern for pattern in patterns if not re.search(pattern, said)]
+    if missing:
+        raise EmulatorFault(f"not said: {missing}; said: {said[-1500:]!r}")
+
+
+class Noise:
+    """Somebody plays with the plug of the serial line while it is entered."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._make, name="noise", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *why: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._run.machine.is_on:
+            self._run.machine.console.noise(b"\r\x03\r")
+            time.sleep(2)
+
+    def _make(self) -> None:
+        while not self._stop.wait(NOISE_EVERY_S):
+            if self._run.machine.is_on:
+                try:
+                    self._run.machine.console.noise(self._run.chance.randbytes(7))
+                except (OSError, AssertionError):
+                    continue  # it is being switched off or on

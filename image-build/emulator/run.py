@@ -1,0 +1,101 @@
+"""One test of one image: the emulated box, switched on and off, and what it leaves behind."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rig
+from counter import is_black
+from fleet_town import wait_until
+from machine import Machine
+from qmp import EmulatorFault
+
+BOOT_S = 420.0
+SETTLE_S = 420.0
+READY, CONNECTED = "event=ready", "event=connected"
+PICTURE = "grace_hopper"
+GROW_MB = 128
+
+
+@dataclass
+class Run:
+    """One test of one image; everything it leaves lies in `folder`."""
+
+    image: Path
+    folder: Path
+    pictures: Path
+    chance: random.Random
+    preprovisioned: bool = False
+    passed: list[str] = field(default_factory=list)
+    figures: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.disk = self.folder / "card.img"
+        rig_socket = self.folder / "box" / "rig.sock"
+        self.machine = Machine(self.folder / "box", self.disk, self.image / "u-boot.bin", rig.qemu_options(rig_socket))
+        self._rig_socket = rig_socket
+        self._rig: rig.Rig | None = None
+
+    @property
+    def rig(self) -> rig.Rig:
+        if self._rig is None:
+            self._rig = rig.Rig(self._rig_socket)
+        return self._rig
+
+    def boot(self, ready: str = "") -> float:
+        """Power on until the box is ready and its link is up, tried twice. Seconds. Raises EmulatorFault."""
+        for attempt in (1, 2):
+            began_s = time.monotonic()
+            since = self.machine.cursor()
+            self._power_on()
+            try:
+                self.machine.wait(ready or READY, BOOT_S, since)
+                if not ready:
+                    self.machine.wait(CONNECTED, BOOT_S, since)
+                    wait_until(self._something_drawn, BOOT_S, "something is on the display")
+                return time.monotonic() - began_s
+            except EmulatorFault as fault:
+                self.power_off()
+                print(f"  the box did not come up (start {attempt}): {fault}", file=sys.stderr)
+                print(self.machine.serial_log()[-6000:], file=sys.stderr)
+                for line in self.machine.lines[-60:]:
+                    print("  journal:", line.text, file=sys.stderr)
+                if attempt == 2:
+                    raise
+        raise AssertionError("not reached")
+
+    def _something_drawn(self) -> bool:
+        return not is_black(self.machine.qmp.screenshot(self.folder / "box" / "now.png"))
+
+    def _power_on(self) -> None:
+        self._rig_socket.unlink(missing_ok=True)
+        self.machine.start()
+
+    def be_on(self) -> None:
+        """Power on where it is off. Raises EmulatorFault."""
+        if not self.machine.is_on:
+            self.boot()
+
+    def power_off(self) -> None:
+        """The plug is pulled."""
+        if self._rig is not None:
+            self._rig.close()
+            self._rig = None
+        self.machine.kill()
+
+    def shoot(self, name: str) -> Path:
+        """The display as it is now."""
+        return self.machine.qmp.screenshot(self.folder / "screens" / f"{name}.png")
+
+    def tell(self, sentence: str, act: Callable[[], None]) -> None:
+        """Runs one part of the test and prints it with its time. Raises EmulatorFault."""
+        began_s = time.monotonic()
+        print(f"          {sentence} ...", file=sys.stderr, flush=True)
+        act()
+        print(f"{time.monotonic() - began_s:7.1f} s  {sentence}", flush=True)
+        self.passed.append(sentence)
