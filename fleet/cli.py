@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fleet import catalogue, money_cli, operator_cli
+from fleet import catalogue, money_cli, operator_cli, roster_cli
 from fleet.content import grammar as content_grammar
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
 from fleet.fail_mode import FailMode
@@ -242,6 +242,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     show.set_defaults(act=_of("actions", "ledger_show"))
 
     operator_cli.add(command, _of)
+    roster_cli.add(command, _of)
     content_grammar.add(command, _of)
     money_cli.add(command, _of)
     catalogue.add(command)

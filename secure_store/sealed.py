@@ -4,8 +4,11 @@ fleet may use it.
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -124,3 +127,33 @@ def open_sealed_to(private: bytes, sealed: bytes, purpose: str) -> bytes:
 def shared_key(private: bytes, public: bytes) -> bytes:
     """What only these two boxes can compute (X25519)."""
     return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
+
+
+# -- people on their way to one box, from another box of the tenant or from the fleet
+
+PEOPLE_MAGIC = b"kingfisher-people/1\n"
+
+
+def sealed_people(
+    private: bytes, for_box: bytes, tenant: str, head: Mapping[str, object], people: Iterable[Mapping[str, object]]
+) -> Iterator[bytes]:
+    """The pieces of a file that the one box with the public key `for_box` opens, and only as coming from `private`.
+
+    `head` has `people` (how many), and `tenant_key` with `epoch` where the box is to take them over. Each person has a
+    `handle` and either `profile` and `sets` as a store keeps them, or `new`: what an enrolment would be given.
+    """
+    secret = new_key()
+    key = people_key(secret, shared_key(private, for_box))
+    yield PEOPLE_MAGIC + public_key(private) + _chunk(seal_to(for_box, secret, "people"))
+    for number, part in enumerate(chain((head,), people)):
+        label = Label(tenant, "export", counter=number)
+        yield _chunk(seal(key, json.dumps(part).encode(), label))
+
+
+def people_key(secret: bytes, shared: bytes) -> bytes:
+    """Under which the parts of such a file lie: it takes both, the secret sealed to the box and the sender's key."""
+    return derive(secret + shared, "export")
+
+
+def _chunk(raw: bytes) -> bytes:
+    return len(raw).to_bytes(4, "big") + raw

@@ -1,5 +1,5 @@
-"""People on their way to another box of the tenant: sealed so that this one box can open them, and can tell which
-box sent them.
+"""People on their way to a box of the tenant: sealed so that this one box can open them, and can tell which box, or
+that the fleet, sent them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from secure_store import keyring, layout, sealed
+from secure_store import keyring, layout, roster, sealed
 from secure_store.durable import fsync_folder
+from secure_store.enrolment import record_of
 from secure_store.errors import StoreDamaged, StoreFull, StoreUnwritable, TenantMismatch, TransferRefused
 from secure_store.records import Records
 
 Progress = Callable[[int, int, str], None]
-MAGIC = b"kingfisher-people/1\n"
 MAX_CHUNK_BYTES = 8 * 1024 * 1024
 BATCH = 256
 
@@ -50,20 +50,18 @@ def export_people(
         chosen = everyone if handles is None else sorted(set(handles))
         private = _private(records)
         tenant_key = keyring.open_held(records.db, records.newest, records.tenant, keyring.TENANT_KEY)
-        secret = sealed.new_key()
-        key = _payload_key(secret, sealed.shared_key(private, for_box))
-        with _written(path) as file:
-            file.write(MAGIC)
-            file.write(sealed.public_key(private))
-            _put(file, sealed.seal_to(for_box, secret, "people"))
-            head = {"tenant_key": _text(tenant_key), "epoch": records.census.epoch, "people": len(chosen)}
-            _put(file, _seal(key, records.tenant, 0, json.dumps(head).encode()))
+        head = {"tenant_key": _text(tenant_key), "epoch": records.census.epoch, "people": len(chosen)}
+
+        def people() -> Iterator[dict[str, object]]:
             for number, handle in enumerate(chosen, start=1):
                 row = records.row(handle)
                 sets = {model: _text(layout.pack_set(one)) for model, one in records.read_sets(row).items()}
-                one = {"handle": handle, "profile": records.read_profile(row), "sets": sets}
-                _put(file, _seal(key, records.tenant, number, json.dumps(one).encode()))
+                yield {"handle": handle, "profile": records.read_profile(row), "sets": sets}
                 progress(number, len(chosen), "people")
+
+        with _written(path) as file:
+            for piece in sealed.sealed_people(private, for_box, records.tenant, head, people()):
+                file.write(piece)
     return len(chosen)
 
 
@@ -71,9 +69,9 @@ def import_people(records: Records, path: Path, sender: bytes, progress: Progres
     """Takes in what the box with the public key `sender` sealed to this one.
 
     Who is here already stays as is, and who was erased here stays erased. A box without people takes over the tenant
-    key of the
-    sender; one that has people of another tenant key refuses. Raises TransferRefused, TenantMismatch,
-    ProfileRefused, StoreFull.
+    key in it, if there is one; a box that has people under another tenant key refuses.
+
+    Raises TransferRefused, TenantMismatch, ProfileRefused, StoreFull.
     """
     with records.reading():
         private = _private(records)
@@ -81,7 +79,8 @@ def import_people(records: Records, path: Path, sender: bytes, progress: Progres
     with path.open("rb") as file:
         key, head = _check_whole(file, private, sender, records.tenant)
         total = int(str(head["people"]))
-        _take_over(records, base64.b64decode(str(head["tenant_key"])), int(str(head["epoch"])))
+        if "tenant_key" in head:
+            _take_over(records, base64.b64decode(str(head["tenant_key"])), int(str(head["epoch"])))
         for start in range(1, total + 1, BATCH):
             with records.writing():
                 for number in range(start, min(start + BATCH, total + 1)):
@@ -104,7 +103,9 @@ def _check_whole(file: BinaryIO, private: bytes, sender: bytes, tenant: str) -> 
     head = _json(_open(key, tenant, 0, _get(file)))
     first = file.tell()
     for number in range(1, int(str(head["people"])) + 1):
-        _open(key, tenant, number, _get(file))
+        one = _json(_open(key, tenant, number, _get(file)))
+        if "new" in one:
+            roster.checked(roster.person_of(one))
     if file.read(1):
         raise TransferRefused("the file", "there is more in it than was sealed")
     file.seek(first)
@@ -112,6 +113,9 @@ def _check_whole(file: BinaryIO, private: bytes, sender: bytes, tenant: str) -> 
 
 
 def _insert(records: Records, handle: str, one: dict[str, object]) -> None:
+    if "new" in one:
+        records.insert(handle, *record_of(roster.person_of(one), records))
+        return
     profile, packed = one["profile"], one["sets"]
     assert isinstance(profile, dict)
     assert isinstance(packed, dict)
@@ -138,7 +142,7 @@ def _take_over(records: Records, tenant_key: bytes, epoch: int) -> None:
 
 
 def _open_header(file: BinaryIO, private: bytes, sender: bytes) -> bytes:
-    if file.read(len(MAGIC)) != MAGIC:
+    if file.read(len(sealed.PEOPLE_MAGIC)) != sealed.PEOPLE_MAGIC:
         raise TransferRefused("the file", "it is no export of people")
     if file.read(sealed.KEY_BYTES) != sender:
         raise TransferRefused("the file", "another box than the one named sent it")
@@ -146,15 +150,7 @@ def _open_header(file: BinaryIO, private: bytes, sender: bytes) -> bytes:
         secret = sealed.open_sealed_to(private, _get(file), "people")
     except StoreDamaged as error:
         raise TransferRefused("the file", error.why) from None
-    return _payload_key(secret, sealed.shared_key(private, sender))
-
-
-def _payload_key(secret: bytes, shared: bytes) -> bytes:
-    return sealed.derive(secret + shared, "export")
-
-
-def _seal(key: bytes, tenant: str, number: int, plain: bytes) -> bytes:
-    return sealed.seal(key, plain, sealed.Label(tenant, "export", counter=number))
+    return sealed.people_key(secret, sealed.shared_key(private, sender))
 
 
 def _open(key: bytes, tenant: str, number: int, blob: bytes) -> bytes:
@@ -162,10 +158,6 @@ def _open(key: bytes, tenant: str, number: int, blob: bytes) -> bytes:
         return sealed.open_sealed(key, blob, sealed.Label(tenant, "export", counter=number))
     except StoreDamaged:
         raise TransferRefused(f"part {number}", "it is damaged, out of order, or of another tenant or sender") from None
-
-
-def _put(file: BinaryIO, chunk: bytes) -> None:
-    file.write(len(chunk).to_bytes(4, "big") + chunk)
 
 
 def _get(file: BinaryIO) -> bytes:
