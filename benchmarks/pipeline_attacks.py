@@ -16,7 +16,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -28,7 +27,6 @@ from pipeline.engine import FaceEngine
 from pipeline.eval import pad
 from pipeline.eval.attacks import ATTACKS
 from pipeline.eval.datasets import Labelled, identity_of, pictures_in
-from pipeline.liveness import Liveness
 from pipeline.models.manifest import load_set
 from pipeline.picture import Pixels
 from pipeline.thresholds import CALIBRATED, load_thresholds
@@ -86,7 +84,7 @@ def stage(engine: FaceEngine, faces: dict[str, Pixels], frames: int, tell: Calla
         for kind, draw in {**ATTACKS, "live": filling}.items():
             for step in range(frames):
                 labels.append(Labelled(f"{step:03d}", kind != "live", kind, f"{kind} {name}"))
-                cues.append(look(engine, draw(portrait, number, step)))
+                cues.append(pad.cues_of(engine, draw(portrait, number, step)))
         tell(number + 1, len(faces), "attacking")
     return pad.Cues(labels, cues)
 
@@ -96,13 +94,6 @@ def filling(portrait: Pixels, seed: int, step: int) -> Pixels:
     side = min(portrait.shape[0], portrait.shape[1])
     box = (0, step % 3, side, step % 3 + side * 0.75)
     return np.asarray(Image.fromarray(portrait).resize((640, 480), Image.Resampling.LANCZOS, box=box))
-
-
-def look(engine: FaceEngine, frame: Pixels) -> Liveness | None:
-    found: Any = engine.detect(frame)
-    if not found:
-        return None
-    return Liveness(model=engine.live(frame, found[0]), screen_edge=engine.screen_edge(frame, found[0]))
 
 
 def spread(interval: tuple[float, float]) -> str:

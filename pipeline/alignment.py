@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,16 +18,12 @@ SIDE = 112
 
 def five_points(landmarks: Points) -> NDArray[np.float64]:
     """Eye centres, nose tip, mouth corners (5, 2) from the 68 points; the means are those of the models' upstream."""
-    p = landmarks.astype(np.float64)
-    return np.stack(
-        [
-            (p[37] + p[38] + p[40] + p[41]) / 4,
-            (p[43] + p[44] + p[46] + p[47]) / 4,
-            p[30],
-            (p[48] + p[60]) / 2,
-            (p[54] + p[64]) / 2,
-        ]
-    )
+    p = landmarks.tolist()
+
+    def mean(*indices: int) -> tuple[float, float]:
+        return sum(p[i][0] for i in indices) / len(indices), sum(p[i][1] for i in indices) / len(indices)
+
+    return np.array([mean(37, 38, 40, 41), mean(43, 44, 46, 47), p[30], mean(48, 60), mean(54, 64)])
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -34,14 +32,19 @@ def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
     Umeyama 1991 in two dimensions, where it has a closed form without a decomposition; never a reflection.
     Points that all coincide give a matrix of NaN.
     """
-    mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
-    s, t = source - mean_s, target - mean_t
-    spread = float((s * s).sum())
-    with np.errstate(divide="ignore", invalid="ignore"):
-        a = np.float64((s * t).sum()) / spread if spread else np.float64(np.nan)
-        b = np.float64((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum()) / spread if spread else np.float64(np.nan)
-    linear = np.array([[a, -b], [b, a]])
-    return np.column_stack([linear, mean_t - linear @ mean_s])
+    # Plain numbers: five points cost numpy more to call than to work out.
+    points, wanted = source.tolist(), target.tolist()
+    count = len(points)
+    sx, sy = sum(x for x, _ in points) / count, sum(y for _, y in points) / count
+    tx, ty = sum(x for x, _ in wanted) / count, sum(y for _, y in wanted) / count
+    spread = along = across = 0.0
+    for (x, y), (u, v) in zip(points, wanted, strict=True):
+        x, y, u, v = x - sx, y - sy, u - tx, v - ty
+        spread += x * x + y * y
+        along += x * u + y * v
+        across += x * v - y * u
+    a, b = (along / spread, across / spread) if spread else (math.nan, math.nan)
+    return np.array([[a, -b, tx - a * sx + b * sy], [b, a, ty - b * sx - a * sy]])
 
 
 def back_to_frame(forward: NDArray[np.float64]) -> tuple[float, ...]:

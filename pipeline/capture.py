@@ -10,11 +10,13 @@ import numpy as np
 from pipeline.decision import Decision, Guidance, Hint, Reason
 from pipeline.engine import FaceEngine, Stopwatch
 from pipeline.errors import SessionFinished
-from pipeline.liveness import Verdict, judge
+from pipeline.evidence import look_for_life
+from pipeline.liveness import Cue, Liveness, Verdict, against, judge
 from pipeline.match import NOTHING, Embedding, is_unit
 from pipeline.picture import Pixels
+from pipeline.relief import Depth
 from pipeline.thresholds import Thresholds
-from pipeline.track import Track, look_for_life
+from pipeline.track import Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class EnrolmentSession:
         self._track = Track(engine, thresholds, max_gap_s)
         self._number = self._track.number
         self._frames: list[CapturedTemplate] = []
-        self._spoofs: list[float] = []
+        self._spoofs: list[Liveness] = []
         self._watch = Stopwatch()
         self._finished = False
 
@@ -58,7 +60,9 @@ class EnrolmentSession:
         """0..1: good frames so far."""
         return len(self._frames) / self._limits.capture.frames
 
-    def observe(self, image: Pixels, sequence: int, now_s: float) -> Guidance | Capture | Decision:
+    def observe(
+        self, image: Pixels, sequence: int, now_s: float, depth: Depth | None = None
+    ) -> Guidance | Capture | Decision:
         """Look at one frame, as FaceSession.observe does. The Decision is a SPOOF.
 
         Raises FrameRefused, and SessionFinished after a Capture or a Decision.
@@ -71,11 +75,11 @@ class EnrolmentSession:
         if isinstance(seen, Guidance):
             return seen
         hold = Guidance(Hint.HOLD_STILL, seen.face_box)
-        liveness = look_for_life(self._engine, seen, self._limits.liveness, self._watch)
+        liveness = look_for_life(self._engine, seen.picture, seen.view, self._limits.liveness, self._watch, depth)
         verdict = judge(liveness, self._limits.liveness)
         if verdict is Verdict.ATTACK:
             self._frames = []
-            self._spoofs.append(liveness.score)
+            self._spoofs.append(liveness)
             return self._spoof() if len(self._spoofs) >= self._limits.track.frames_to_refuse else hold
         self._spoofs = []
         if verdict is Verdict.UNSURE:
@@ -87,8 +91,14 @@ class EnrolmentSession:
             return hold
         if any(not float(np.dot(embedding, f.embedding)) >= self._limits.match.same_person for f in self._frames):
             self._break()
+            return hold
         self._frames.append(CapturedTemplate(embedding, seen.view.quality.score, liveness.score))
-        return self._capture() if len(self._frames) >= self._limits.capture.frames else hold
+        if len(self._frames) < self._limits.capture.frames:
+            return hold
+        if not self._track.confirmed(seen.picture, self._watch):
+            self._break()
+            return hold
+        return self._capture()
 
     def _capture(self) -> Capture:
         self._finished = True
@@ -116,12 +126,17 @@ class EnrolmentSession:
             score=NOTHING,
             runner_up=NOTHING,
             margin=0.0,
-            liveness=min(self._spoofs),
+            liveness=min(spoof.score for spoof in self._spoofs),
             frames=len(self._spoofs),
             timings_ms=self._watch.total(),
             model_hash=self._engine.model_hash,
             thresholds_id=self._limits.id,
+            because=self._because(),
         )
+
+    def _because(self) -> tuple[str, ...]:
+        found: list[Cue] = [cue for spoof in self._spoofs for cue in against(spoof, self._limits.liveness)]
+        return tuple(dict.fromkeys(cue.value for cue in found))
 
     def _break(self) -> None:
         self._track.start_over()

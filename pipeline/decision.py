@@ -20,6 +20,8 @@ class Hint(StrEnum):
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
     BLURRED = "blurred"
+    UNCOVER_FACE = "uncover_face"
+    OPEN_EYES = "open_eyes"
 
 
 class Reason(StrEnum):
@@ -34,6 +36,14 @@ class Reason(StrEnum):
     GALLERY_EMPTY = "gallery_empty"
 
 
+class Act(StrEnum):
+    """What a payer is asked to do, to be told from a picture. Left and right are the payer's own."""
+
+    TURN_LEFT = "turn_left"
+    TURN_RIGHT = "turn_right"
+    BLINK = "blink"
+
+
 RelativeBox = tuple[float, float, float, float]  # x0, y0, x1, y1, each 0..1 of the frame
 
 
@@ -46,9 +56,27 @@ class Guidance:
 
 
 @dataclass(frozen=True, slots=True)
+class Challenge:
+    """Not decided yet: the payer must do this by `until_s` (monotonic), or the answer is SPOOF.
+
+    `done` of `steps` acts have been seen so far.
+    """
+
+    act: Act
+    until_s: float
+    done: int
+    steps: int
+    face_box: RelativeBox | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """`handle` is set for MATCHED, and for AMBIGUOUS as the better of two, with `rival` the other: something else than
-    the face must single one out. Scores are the weakest of the agreeing frames: cosine -1..1, liveness 0..1.
+    the face must single one out. Scores are of the fused frames: cosine -1..1, liveness 0..1.
+
+    `score` is the mean of the frames' cosines, so a threshold read on single frames holds for it; the runner-up is
+    fused in the same way. `because` names the cues that spoke against a live person (`liveness.Cue`), for SPOOF, and
+    `challenged` says that the payer was asked to act.
 
     `timings_ms` sums each stage over all frames of the session ("total" is their sum); `frames` are those that agreed.
     """
@@ -64,6 +92,8 @@ class Decision:
     model_hash: str
     thresholds_id: str
     rival: str | None = None
+    because: tuple[str, ...] = ()
+    challenged: bool = False
 
 
-Observation = Guidance | Decision
+Observation = Guidance | Challenge | Decision

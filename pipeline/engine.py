@@ -17,9 +17,11 @@ from pipeline.liveness import Liveness
 from pipeline.match import Embedding
 from pipeline.models.manifest import LIVENESS_ROLES, Manifest, Role, load_manifest
 from pipeline.models.verify import read_verified
+from pipeline.moire import moire
 from pipeline.picture import Box, Picture, Pixels
 from pipeline.quality import Quality, measure
 from pipeline.runtime import BoundModel
+from pipeline.sampling import Crop, Overview
 from pipeline.screen_edge import screen_edge
 
 OVERLAP = 0.4  # two boxes that overlap more (IoU) are one face
@@ -83,6 +85,8 @@ class FaceEngine:
         self.models = models
         self.model_hash = manifest.model("embedding").sha256
         self.liveness_roles = tuple(role for role in LIVENESS_ROLES if role in models)
+        self._overview = Overview(models["detect"])
+        self._crops = {role: Crop(models[role]) for role in ("landmarks", *self.liveness_roles)}
 
     @classmethod
     def load(cls, folder: Path, manifest: Manifest | None = None, *, threads: int = 1) -> FaceEngine:
@@ -100,11 +104,14 @@ class FaceEngine:
         model = self.models["detect"]
         _, _, height, width = model.declared.input_shape
         if model.declared.decoder == "yunet":
-            pixels, scale = picture.fitted_to(width, height)
-            model.run(pixels)
+            scale = min(width / picture.width, height / picture.height)
+            columns, rows = (max(1, round(side * scale)) for side in (picture.width, picture.height))
+            self._overview.fill(picture, min(columns, width), min(rows, height))
+            model.run()
             boxes, scores = yunet_boxes(model.outputs, width, scale)
         else:
-            model.run(picture.shrunk_to(width, height))
+            self._overview.fill(picture, width, height)
+            model.run()
             boxes, scores = rfb_boxes(model.outputs, picture.width, picture.height)
         if not scores.size:
             return []
@@ -117,9 +124,11 @@ class FaceEngine:
     def look(self, image: Pixels | Picture, face: Face) -> FaceView:
         """Landmarks, alignment and quality of one face. Raises FrameRefused."""
         picture = Picture.of(image)
-        landmarks = self._landmarks(picture, face)
-        with np.errstate(all="ignore"):
-            aligned = picture.warp(back_to_frame(similarity(five_points(landmarks), TEMPLATE)), SIDE)
+        return self.view(picture, face, self.landmarks(picture, face))
+
+    def view(self, picture: Picture, face: Face, landmarks: Points) -> FaceView:
+        """Alignment and quality of a face whose landmarks are known."""
+        aligned = picture.warp(back_to_frame(similarity(five_points(landmarks), TEMPLATE)), SIDE)
         return FaceView(face, landmarks, aligned, measure(picture, face.box, face.score, landmarks, aligned))
 
     def screen_edge(self, image: Pixels | Picture, face: Face) -> float:
@@ -129,7 +138,11 @@ class FaceEngine:
         across, down = width / picture.width, height / picture.height
         x0, y0, x1, y1 = face.box
         box = (x0 * across, y0 * down, x1 * across, y1 * down)
-        return screen_edge(picture.shrunk_to(width, height), box, across / down)
+        return screen_edge(self._overview.gray(picture, width, height), box, across / down)
+
+    def moire(self, image: Pixels | Picture, face: Face) -> float:
+        """How surely the face carries the pattern of a print or a screen, 0..1: needs no model. Raises FrameRefused."""
+        return moire(Picture.of(image).pixels, face.box)
 
     def live(self, image: Pixels | Picture, face: Face) -> float:
         """The probability that this is a live face, 0..1: the mean over the set's liveness models. Raises FrameRefused.
@@ -147,15 +160,17 @@ class FaceEngine:
             model = self.models[role]
             sees = model.declared.sees
             box = square(face.box, picture.width, picture.height) if sees.square else face.box
-            x, y, width, height = grown(box, sees.scale, picture.width, picture.height)
-            logits = model.run(picture.crop(x, y, width, height, model.declared.input_shape[2]))[0].astype(np.float64)
+            self._crops[role].fill(picture.pixels, *grown(box, sees.scale, picture.width, picture.height))
+            logits = model.run()[0].astype(np.float64)
             weights = np.exp(logits - logits.max())
             parts[role] = float(weights[sees.live_class] / weights.sum())
         return parts if all(live == live for live in parts.values()) else dict.fromkeys(parts, 0.0)
 
     def embed(self, view: FaceView) -> Embedding:
         """(512,) float32, L2-normalised; all NaN where the model gave nothing that has a direction."""
-        raw = self.models["embedding"].run(view.aligned)[0]
+        model = self.models["embedding"]
+        model.fill(view.aligned)
+        raw = model.run()[0]
         length = float(np.sqrt(np.dot(raw, raw)))
         if not 1e-6 < length < float("inf"):
             return np.full(raw.shape, np.nan, np.float32)
@@ -168,16 +183,16 @@ class FaceEngine:
         with watch.stage("look"):
             view = self.look(picture, face)
         with watch.stage("liveness"):
-            liveness = Liveness(model=self.live(picture, face), screen_edge=self.screen_edge(picture, face))
+            liveness = Liveness(self.live(picture, face), self.screen_edge(picture, face), self.moire(picture, face))
         with watch.stage("embed"):
             embedding = self.embed(view)
         return FaceAnalysis(face, view.landmarks, view.quality, liveness, embedding, watch.total())
 
-    def _landmarks(self, picture: Picture, face: Face) -> Points:
-        model = self.models["landmarks"]
+    def landmarks(self, picture: Picture, face: Face) -> Points:
+        """The 68 points of a face, (68, 2) in pixels of the frame."""
         # Upstream truncates the box to whole pixels and puts the points back with the same truncated box.
         x, y, width, height = grown(square(face.box, picture.width, picture.height), 1.0, picture.width, picture.height)
-        points = model.run(picture.crop(x, y, width, height, model.declared.input_shape[2], gray=True))[0]
-        landmarks: Points = points.reshape(68, 2) * np.array([width, height], np.float32)
-        landmarks += np.array([x, y], np.float32)
-        return landmarks
+        self._crops["landmarks"].fill(picture.pixels, x, y, width, height)
+        points: Points = self.models["landmarks"].run()[0].reshape(68, 2) * np.array([width, height], np.float32)
+        points += np.array([x, y], np.float32)
+        return points

@@ -1,24 +1,38 @@
-"""Is a live person before the camera? What each cue says, and what follows from all of them. Fails closed."""
+"""Is a live person before the camera? What each cue says, and what follows from all of them over a track's frames.
+
+Fails closed: any cue can condemn a frame, all must agree to acquit it, and what is no number condemns. A run of frames
+is acquitted by the mean of its models, and by each frame on its own where identity is read from it (`judge`).
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.thresholds import LivenessThresholds
 
+UNSURE_MOIRE = 0.5  # of the limit: from here on a pattern is suspected
+
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """model: the network says it lives, 0..1; screen_edge: it lies inside something held up, 0..1."""
+    """What the cues say of one frame.
+
+    model: the networks say it lives, 0..1; screen_edge: it lies inside something held up, 0..1; moire: it carries the
+    pattern of a print or a screen, 0..1; relief_mm: how far the face stands out of a surface (NaN where the camera
+    should have seen it and did not), None for a camera without depth.
+    """
 
     model: float
     screen_edge: float
+    moire: float = 0.0
+    relief_mm: float | None = None
 
     @property
     def score(self) -> float:
         """One number for risk policy: no better than the worst cue."""
-        return min(self.model, 1.0 - self.screen_edge)
+        return min(self.model, 1.0 - self.screen_edge, 1.0 - self.moire)
 
 
 class Verdict(StrEnum):
@@ -27,8 +41,90 @@ class Verdict(StrEnum):
     ATTACK = "attack"
 
 
+class Cue(StrEnum):
+    """What spoke against a live person."""
+
+    MODEL = "model"
+    SCREEN_EDGE = "screen_edge"
+    MOIRE = "moire"
+    FLAT = "flat"
+    NO_DEPTH = "no_depth"
+    CHALLENGE = "challenge"
+
+
 def judge(liveness: Liveness, limits: LivenessThresholds) -> Verdict:
-    """Any cue can condemn; all must agree to acquit. What is no number condemns."""
-    if not (liveness.screen_edge < limits.screen_edge and liveness.model >= limits.attack):
+    """One frame."""
+    if any(cue is not Cue.NO_DEPTH for cue in against(liveness, limits)):
         return Verdict.ATTACK
-    return Verdict.LIVE if liveness.model >= limits.live else Verdict.UNSURE
+    doubtful = liveness.moire >= UNSURE_MOIRE * limits.moire or liveness.relief_mm != liveness.relief_mm
+    return Verdict.LIVE if liveness.model >= limits.live and not doubtful else Verdict.UNSURE
+
+
+def against(liveness: Liveness, limits: LivenessThresholds) -> tuple[Cue, ...]:
+    """Which cues speak against a live person in this frame, so clearly that each alone would do."""
+    relief = liveness.relief_mm
+    found = (
+        (Cue.MODEL, not liveness.model >= limits.attack),
+        (Cue.SCREEN_EDGE, not liveness.screen_edge < limits.screen_edge),
+        (Cue.MOIRE, not liveness.moire < limits.moire),
+        (Cue.FLAT, relief is not None and relief < limits.relief_mm),
+        (Cue.NO_DEPTH, relief is not None and relief != relief),
+    )
+    return tuple(cue for cue, speaks in found if speaks)
+
+
+class LifeSoFar:
+    """What the last frames of one track say together. Forgotten with the track."""
+
+    def __init__(self, limits: LivenessThresholds) -> None:
+        self._limits = limits
+        self._frames: deque[Liveness] = deque(maxlen=limits.frames_most)
+        self._attacks: list[Liveness] = []
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def attacks(self) -> int:
+        """Frames in a row that were judged an attack."""
+        return len(self._attacks)
+
+    @property
+    def because(self) -> tuple[Cue, ...]:
+        """What spoke against these, each once."""
+        return tuple(dict.fromkeys(cue for frame in self._attacks for cue in against(frame, self._limits)))
+
+    @property
+    def score(self) -> float:
+        """The mean score of the frames that count, or of the attacks where there are any; 0 without a frame."""
+        frames = self._attacks or list(self._frames)
+        return sum(frame.score for frame in frames) / len(frames) if frames else 0.0
+
+    def add(self, liveness: Liveness) -> Verdict:
+        """The verdict over all frames so far: ATTACK for one frame that is, which also voids what was before it."""
+        verdict = judge(liveness, self._limits)
+        if verdict is Verdict.ATTACK:
+            self._frames.clear()
+            self._attacks.append(liveness)
+            return verdict
+        self._attacks = []
+        self._frames.append(liveness)
+        return self.verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        """LIVE or UNSURE: attacks are told by `attacks`."""
+        if len(self._frames) < self._limits.frames:
+            return Verdict.UNSURE
+        mean = sum(frame.model for frame in self._frames) / len(self._frames)
+        clear = sum(judge(frame, self._limits) is Verdict.LIVE for frame in self._frames)
+        return Verdict.LIVE if mean >= self._limits.live and clear * 2 > len(self._frames) else Verdict.UNSURE
+
+    @property
+    def doubtful(self) -> bool:
+        """As many frames as are ever looked at, and still unsure: time to ask the payer to do something."""
+        return len(self._frames) == self._frames.maxlen and self.verdict is Verdict.UNSURE
+
+    def forget(self) -> None:
+        self._frames.clear()
+        self._attacks = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,13 +20,11 @@ MAX_WIDTH, MAX_HEIGHT = 4096, 3072
 class Picture:
     """A frame whose pixels are known to be usable. Build it with `Picture.of`."""
 
-    __slots__ = ("_image", "_shrunk", "height", "pixels", "width")
+    __slots__ = ("height", "pixels", "width")
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
         self.height, self.width = int(pixels.shape[0]), int(pixels.shape[1])
-        self._image = Image.fromarray(pixels)
-        self._shrunk: Pixels | None = None
 
     @classmethod
     def of(cls, frame: Pixels | Picture) -> Picture:
@@ -47,35 +47,37 @@ class Picture:
             raise FrameRefused(
                 "frame", f"{width}x{height} is larger than {MAX_WIDTH}x{MAX_HEIGHT}", "640x480 to 1920x1080 is right"
             )
-        return cls(frame)
+        return cls(np.ascontiguousarray(frame))
 
     def shrunk_to(self, width: int, height: int) -> Pixels:
-        """The whole frame stretched to width x height, area-averaged where it gets smaller. The last one is kept."""
-        if self._shrunk is not None and self._shrunk.shape[:2] == (height, width):
-            return self._shrunk
+        """The whole frame stretched to width x height, area-averaged where it gets smaller."""
         factor = max(1, min(self.width // width, self.height // height))
-        image = self._image.reduce(factor) if factor > 1 else self._image
+        image = Image.fromarray(self.pixels)
+        image = image.reduce(factor) if factor > 1 else image
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        self._shrunk = np.asarray(image)
-        return self._shrunk
+        return np.asarray(image)
 
-    def fitted_to(self, width: int, height: int) -> tuple[Pixels, float]:
-        """The whole frame as large as it fits, in the upper left of width x height, the rest black; and its scale."""
-        scale = min(width / self.width, height / self.height)
-        columns, rows = max(1, min(width, round(self.width * scale))), max(1, min(height, round(self.height * scale)))
-        canvas = np.zeros((height, width, 3), np.uint8)
-        canvas[:rows, :columns] = self.shrunk_to(columns, rows)
-        return canvas, scale
-
-    def crop(self, x: int, y: int, width: int, height: int, side: int, *, gray: bool = False) -> Pixels:
-        """A rectangle inside the frame, resized bilinearly (no anti-aliasing) to side x side: (side, side[, 3])."""
-        return self.warp((width / side, 0.0, x, 0.0, height / side, y), side, gray=gray)
-
-    def warp(self, back: tuple[float, ...], side: int, *, gray: bool = False) -> Pixels:
+    def warp(self, back: tuple[float, ...], side: int) -> Pixels:
         """Sample side x side bilinearly; `back` = (a, b, c, d, e, f): x = a*u + b*v + c, y = d*u + e*v + f.
 
-        The outside of the frame is black. Pixel centres lie at +0.5 on both sides.
+        The outside of the frame is black, and all of it where `back` is no number. Pixel centres lie at +0.5 on both
+        sides. Only the part of the frame that is sampled is touched.
         """
-        image = self._image.transform((side, side), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
-        return np.asarray(image.convert("L") if gray else image)
+        a, b, c, d, e, f = back
+        xs, ys = (c, c + a * side, c + b * side), (f, f + d * side, f + e * side)
+        if not all(map(math.isfinite, back)):
+            return np.zeros((side, side, 3), np.uint8)
+        left, right = max(0, int(min(*xs, xs[1] + xs[2] - c)) - 2), int(max(*xs, xs[1] + xs[2] - c)) + 3
+        top, bottom = max(0, int(min(*ys, ys[1] + ys[2] - f)) - 2), int(max(*ys, ys[1] + ys[2] - f)) + 3
+        size = (min(right, self.width) - left, min(bottom, self.height) - top)
+        if min(size) <= 0:
+            return np.zeros((side, side, 3), np.uint8)
+        stride = 3 * self.width
+        memory = self.pixels.reshape(-1)[top * stride + 3 * left :]
+        image = Image.frombuffer("RGB", size, memory, "raw", "RGB", stride, 1)
+        return np.asarray(
+            image.transform(
+                (side, side), Image.Transform.AFFINE, (a, b, c - left, d, e, f - top), Image.Resampling.BILINEAR
+            )
+        )

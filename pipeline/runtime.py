@@ -8,9 +8,22 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ModelRefused
 from pipeline.models.manifest import ModelFile
+from pipeline.models.rewrite import expand_prelu
 from pipeline.models.verify import PULL_AGAIN
 
 Floats = NDArray[np.float32]
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """One model at a time, in so many threads, none of which spins while it waits."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 class BoundModel:
@@ -18,17 +31,11 @@ class BoundModel:
 
     def __init__(self, content: bytes, declared: ModelFile, *, threads: int) -> None:
         """Raises ModelRefused when onnxruntime can't load the file or its input is not the declared one."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(threads)
         for axis, size in declared.free_axes.items():
             options.add_free_dimension_override_by_name(axis, size)
         try:
-            self.session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self.session = ort.InferenceSession(expand_prelu(content), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelRefused(
                 ((declared.file, declared.sha256, f"a file that can't be loaded: {error}"),), PULL_AGAIN
@@ -50,18 +57,18 @@ class BoundModel:
             self._binding.bind_output(output.name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
         self.first_output = next(iter(self.outputs.values()))
 
-    def run(self, pixels: NDArray[np.uint8]) -> Floats:
-        """Run on RGB (H, W, 3) or gray (H, W) pixels of the declared size; the next run overwrites what is returned."""
+    def run(self) -> Floats:
+        """Run on what `input` holds; the next run overwrites what is returned."""
+        self.session.run_with_iobinding(self._binding)
+        return self.first_output
+
+    def fill(self, pixels: NDArray[np.uint8]) -> None:
+        """Put RGB pixels (H, W, 3) of the declared size into `input`, in the declared order and scale."""
         plane = self.input[0]
-        if pixels.ndim == 3:
-            if self.declared.colour == "BGR":
-                pixels = pixels[:, :, ::-1]
-            np.copyto(plane, pixels.transpose(2, 0, 1))
-        else:
-            np.copyto(plane[0], pixels)
+        if self.declared.colour == "BGR":
+            pixels = pixels[:, :, ::-1]
+        np.copyto(plane, pixels.transpose(2, 0, 1))
         if self.declared.subtract:
             np.subtract(plane, np.float32(self.declared.subtract), out=plane)
         if self.declared.multiply != 1.0:
             np.multiply(plane, np.float32(self.declared.multiply), out=plane)
-        self.session.run_with_iobinding(self._binding)
-        return self.first_output

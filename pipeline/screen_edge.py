@@ -8,12 +8,15 @@ would. One side must be unbroken, the other may be broken by fingers.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.picture import Box, Pixels
+from pipeline.picture import Box
 
 Numbers = NDArray[np.float64]
+Gray = NDArray[np.uint8]
 
 STEP = 12  # gray levels across two pixels: what counts as an edge
 STEEPEST = 0.24
@@ -29,13 +32,13 @@ MIN_SIDE = 20  # pixels to look at, at least
 PADDING = 20  # columns beside the frame, for lines that leave it
 
 
-def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
+def screen_edge(gray: Gray, box: Box, aspect: float) -> float:
     """How complete the less complete side is, 0..1, where the other is unbroken; 0 where none is.
 
-    small: (h, w, 3) RGB, the whole frame; box: the face in its pixels; aspect: how many of its columns are as wide as
+    gray: (h, w) uint8, the whole frame; box: the face in its pixels; aspect: how many of its columns are as wide as
     one of its rows is high (the frame may be stretched).
     """
-    rows, columns = small.shape[:2]
+    rows, columns = gray.shape
     height = box[3] - box[1]
     centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     unit = height * aspect  # a face height in columns
@@ -45,23 +48,29 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
         return 0.0
     starts = [box[1] - ABOVE_NEAR * height, box[1] + 0.5 * height]
     ends = [box[3] + below * height for below in (0.0, BELOW_NEAR, BELOW_FAR)]
-    marks = [top, *starts, *ends, bottom]
-    bounds = np.clip(marks, top, bottom).astype(np.intp)
-    pairs = np.maximum(np.diff(bounds) / 2, 1)  # rows are taken in pairs, counted from the top
+    bounds = [top, *(min(max(int(mark), top), bottom) for mark in (*starts, *ends)), bottom]
+    # Rows are taken in pairs, counted from the top.
+    pairs = [max((last - first) / 2, 1.0) for first, last in itertools.pairwise(bounds)]
+    lines = len(SLOPES)
 
     def votes(part: int) -> NDArray[np.signedinteger]:
         """(slopes, columns + 2 * PADDING): how many of a part's edges lie on each line."""
-        first, last = (top + (int(bound) - top + 1) // 2 * 2 for bound in bounds[part : part + 2])
-        ys, xs = _edges(small[first : min(last, bottom), left:right, 1])
+        first, last = (top + (bound - top + 1) // 2 * 2 for bound in bounds[part : part + 2])
+        ys, xs = _edges(gray[first : min(last, bottom), left:right])
         lean = STEEPEST * aspect * max(abs(first - centre_y), abs(last - centre_y))
-        beside = np.abs(xs + (left - centre_x)) > NEAR * unit - lean - 3  # what lies within the face is on no side
-        ys, xs = ys[beside], xs[beside]
-        shift = np.rint(SLOPES[:, None] * np.float32(aspect) * (ys + np.float32(first - centre_y))).astype(np.intp)
-        width = columns + 2 * PADDING
-        where = np.clip(xs + left + PADDING - shift, 0, width - 1)
-        where += np.arange(len(SLOPES))[:, None] * width
-        count = np.bincount(where.ravel(), minlength=len(SLOPES) * width).reshape(len(SLOPES), width)
-        count[:, 1:-1] = count[:, :-2] + count[:, 1:-1] + count[:, 2:]
+        # What lies within the face is on no side.
+        inner = NEAR * unit - lean - 3
+        beside = (xs < centre_x - left - inner) | (xs > centre_x - left + inner)
+        spare = int(lean) + 2  # columns for lines that leave the picture further than PADDING, cut off again
+        width = columns + 2 * (PADDING + spare)
+        shift = SLOPES[:, None] * np.float32(aspect) * (np.arange(first, last, 2, dtype=np.float32) - centre_y)
+        table = np.rint(shift).astype(np.intp)
+        table -= np.arange(lines)[:, None] * width + (left + PADDING + spare)
+        where = np.subtract(xs[beside], table.take(ys[beside], axis=1))
+        count = np.bincount(where.ravel(), minlength=lines * width).reshape(lines, width)[:, spare : width - spare]
+        near = count[:, :-2] + count[:, 1:-1]
+        near += count[:, 2:]
+        count[:, 1:-1] = near
         return count
 
     def sides(lines: Numbers, reach: float) -> float:
@@ -86,15 +95,17 @@ def screen_edge(small: Pixels, box: Box, aspect: float) -> float:
     return max(sides(near, MIDDLE), sides(far, FAR), sides(longer, FAR))
 
 
-def _edges(gray: Pixels) -> tuple[NDArray[np.intp], ...]:
-    """Rows and columns of the pixels where brightness changes most along a row; rows are taken in pairs."""
+def _edges(gray: Gray) -> tuple[NDArray[np.intp], ...]:
+    """Pairs of rows, and columns, of the pixels where brightness changes most along a row."""
     rows = len(gray) // 2 * 2
     luma = np.add(gray[:rows:2], gray[1:rows:2], dtype=np.int16)
     change = np.abs(luma[:, 2:] - luma[:, :-2])
     middle = change[:, 1:-1]
-    found = (middle > 2 * STEP) & (middle >= change[:, :-2]) & (middle > change[:, 2:])
+    found = middle > 2 * STEP
+    found &= middle >= change[:, :-2]
+    found &= middle > change[:, 2:]
     ys, xs = np.nonzero(found)
-    return ys * 2, xs + 2
+    return ys, xs + 2
 
 
 def _best(sides: Numbers, start: float, end: float) -> Numbers:

@@ -70,12 +70,20 @@ class LivenessThresholds(_Part):
     live: float = Field(gt=0, lt=1, description="the model's probability from which on a frame may count as live")
     attack: float = Field(gt=0, lt=1, description="below this a frame is an attack; between the two nothing counts")
     screen_edge: float = Field(gt=0, le=1, description="from here on the face lies inside a held-up picture")
+    moire: float = Field(default=0.5, gt=0, le=1, description="from here on the face is a print or a screen")
+    relief_mm: float = Field(default=1.5, gt=0, description="a face that stands out less is flat; for depth cameras")
+    frames: int = Field(default=2, ge=1, le=30, description="of one track, before any is taken for live")
+    frames_most: int = Field(default=5, ge=1, le=30, description="looked back at; unsure after so many: a challenge")
+    challenge_s: float = Field(default=10.0, gt=0, description="for all of a challenge; after that it has failed")
+    turn_deg: float = Field(default=18.0, gt=0, lt=60, description="a head turned so far has answered")
     source: str
 
     @model_validator(mode="after")
     def _ordered(self) -> LivenessThresholds:
         if self.attack > self.live:
             raise ValueError("attack must not be above live")
+        if self.frames > self.frames_most:
+            raise ValueError("frames must not be above frames_most")
         return self
 
 
@@ -84,6 +92,9 @@ class TrackThresholds(_Part):
     frames_to_refuse: int = Field(ge=1, le=30)
     overlap: float = Field(gt=0, lt=1, description="IoU of the face between two frames")
     max_gap_s: float = Field(gt=0)
+    detect_every: int = Field(default=3, ge=1, le=30, description="frames; between them the face is followed")
+    same_look: float = Field(default=0.85, gt=0, lt=1, description="correlation with the last frame; below: detect")
+    same_shape: float = Field(default=0.05, gt=0, lt=1, description="landmarks may move so far, in face heights")
     comparable_face: float = Field(
         gt=0, le=1, description="a second face with at least this share of the subject's area"
     )
@@ -102,6 +113,8 @@ class QualityThresholds(_Part):
     yaw_deg: float = Field(gt=0, lt=90)
     pitch_deg: float = Field(gt=0, lt=90)
     roll_deg: float = Field(gt=0, lt=90)
+    features: float = Field(default=0.65, ge=0, description="structure at eyes and mouth, 1 is the face's mean")
+    eyes: float = Field(default=0.7, ge=0, lt=1, description="of this payer's own open eyes; below, they are closed")
     source: str
 
 

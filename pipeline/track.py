@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.boxes import area, iou
 from pipeline.decision import Guidance, Hint, RelativeBox
 from pipeline.engine import Face, FaceEngine, FaceView, Stopwatch
-from pipeline.liveness import Liveness
+from pipeline.follow import Look, follow, look_of
 from pipeline.picture import Box, Picture, Pixels
 from pipeline.quality import advise
-from pipeline.thresholds import LivenessThresholds, Thresholds
+from pipeline.thresholds import Thresholds
 
 MOVED = 0.12  # of the face's height between two frames: what is blurred then is blurred by motion
+SPARSE = (8, 4)  # every so many rows and columns are compared to tell a frame from its repetition
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +30,32 @@ class Subject:
 
 
 class Track:
-    """Follows the largest face. `number` grows whenever it starts over: evidence of an older number is void."""
+    """Follows the largest face. `number` grows whenever it starts over: evidence of an older number is void.
+
+    Every `detect_every`-th frame is searched for faces, and every one in which following is unsure: a second face, a
+    jump, somebody else in the same place. `confirmed` does so for the frame that a decision would rest on.
+    """
 
     def __init__(self, engine: FaceEngine, thresholds: Thresholds, max_gap_s: float | None) -> None:
         self.number = 0
         self._engine = engine
         self._limits = thresholds
         self._max_gap_s = max_gap_s or thresholds.track.max_gap_s
-        self._box: Box | None = None
+        self._view: FaceView | None = None
+        self._look: Look | None = None
         self._seen_s = -math.inf
+        self._since_detection = 0
+        self._alone = False
+        self._widest_eyes = 0.0
         self._sequence: int | None = None
+        self._sample: NDArray[np.uint8] | None = None
         self._last = Guidance(Hint.NO_FACE)
 
-    def advance(self, image: Pixels, sequence: int, now_s: float, watch: Stopwatch) -> Subject | Guidance:
-        """Look at one frame. A sequence that is not newer than the last one is not looked at: the last hint again.
+    def advance(
+        self, image: Pixels, sequence: int, now_s: float, watch: Stopwatch, *, turning: bool = False
+    ) -> Subject | Guidance:
+        """Look at one frame. One that is not newer than the last, by its sequence or by its pixels, says the same
+        again and counts for nothing: a sensor's noise never repeats. `turning`: the payer was asked to turn.
 
         Raises FrameRefused.
         """
@@ -47,54 +63,96 @@ class Track:
             return self._last
         with watch.stage("frame"):
             picture = Picture.of(image)
+            repeated = self._repeats(picture)
         self._sequence = sequence
-        with watch.stage("detect"):
-            faces = self._engine.detect(picture)
-        outcome = self._follow(picture, faces, now_s, watch)
+        if repeated:
+            return self._last
+        if self._view is not None and not now_s - self._seen_s <= self._max_gap_s:
+            self.start_over()
+        outcome = self._follow(picture, watch, turning) or self._detect(picture, watch, turning)
+        if self._view is not None:
+            self._seen_s = now_s
         self._last = outcome if isinstance(outcome, Guidance) else Guidance(Hint.HOLD_STILL, outcome.face_box)
         return outcome
+
+    def confirmed(self, picture: Picture, watch: Stopwatch) -> bool:
+        """Whether a detection of this, the last frame, finds the subject where it was followed to, and alone."""
+        if self._view is None:
+            return False
+        if self._since_detection == 0:
+            return self._alone
+        with watch.stage("detect"):
+            faces = self._engine.detect(picture)
+        box = self._view.face.box
+        face = max(faces, key=lambda candidate: iou(candidate.box, box), default=None)
+        self._since_detection = 0
+        stayed = face is not None and iou(face.box, box) >= self._limits.track.overlap
+        self._alone = face is not None and stayed and self._is_alone(face, faces)
+        return self._alone
 
     def start_over(self) -> None:
         """Forget the subject; the next face is a new one."""
         self.number += 1
-        self._box = None
+        self._view = None
+        self._look = None
+        self._widest_eyes = 0.0
 
-    def _follow(self, picture: Picture, faces: list[Face], now_s: float, watch: Stopwatch) -> Subject | Guidance:
-        if self._box is not None and not now_s - self._seen_s <= self._max_gap_s:
-            self.start_over()
+    def _repeats(self, picture: Picture) -> bool:
+        rows, columns = SPARSE
+        sample = picture.pixels[::rows, ::columns].copy()
+        before, self._sample = self._sample, sample
+        return before is not None and np.array_equal(before, sample)
+
+    def _follow(self, picture: Picture, watch: Stopwatch, turning: bool) -> Subject | Guidance | None:
+        """None where a detection is due: it is the frame for one, nobody is followed yet, or following is unsure."""
+        due = self._since_detection + 1 >= self._limits.track.detect_every
+        if due or self._view is None or self._look is None or not self._alone:
+            return None
+        with watch.stage("follow"):
+            followed = follow(self._engine, picture, self._view, self._look, self._limits.track)
+        if followed is None:
+            return None
+        before, self._view, self._look = self._view, *followed
+        self._since_detection += 1
+        return self._gate(picture, before, self._view, turning)
+
+    def _detect(self, picture: Picture, watch: Stopwatch, turning: bool) -> Subject | Guidance:
+        with watch.stage("detect"):
+            faces = self._engine.detect(picture)
+        self._since_detection = 0
         if not faces:
             self.start_over()
             return Guidance(Hint.TOO_DARK if _is_dark(picture, self._limits.quality.dark) else Hint.NO_FACE)
         face = faces[0]
-        if self._box is not None:
-            before = self._box
-            face = max(faces, key=lambda candidate: iou(candidate.box, before))
-            if iou(face.box, before) < self._limits.track.overlap:
+        if self._view is not None:
+            box = self._view.face.box
+            face = max(faces, key=lambda candidate: iou(candidate.box, box))
+            if iou(face.box, box) < self._limits.track.overlap:
                 self.start_over()
                 face = faces[0]
-        moved = _moved(self._box, face.box)
-        self._box, self._seen_s = face.box, now_s
-        where = _relative(face.box, picture)
-        comparable = area(face.box) * self._limits.track.comparable_face
-        if any(other is not face and area(other.box) >= comparable for other in faces):
+        before = self._view
+        self._alone = self._is_alone(face, faces)
+        if not self._alone:
             self.start_over()
-            return Guidance(Hint.ONE_PERSON, where)
+            return Guidance(Hint.ONE_PERSON, _relative(face.box, picture))
         with watch.stage("look"):
-            view = self._engine.look(picture, face)
-        hint = advise(view.quality, self._limits.quality)
-        if hint is Hint.BLURRED and moved:
+            self._view = self._engine.look(picture, face)
+            self._look = look_of(self._view.aligned)
+        return self._gate(picture, before, self._view, turning)
+
+    def _is_alone(self, face: Face, faces: list[Face]) -> bool:
+        comparable = area(face.box) * self._limits.track.comparable_face
+        return not any(other is not face and area(other.box) >= comparable for other in faces)
+
+    def _gate(self, picture: Picture, before: FaceView | None, view: FaceView, turning: bool) -> Subject | Guidance:
+        where = _relative(view.face.box, picture)
+        hint = advise(view.quality, self._limits.quality, turning=turning)
+        if hint is Hint.BLURRED and _moved(before.face.box if before else None, view.face.box):
             hint = Hint.HOLD_STILL
+        self._widest_eyes = max(self._widest_eyes, view.quality.eyes)
+        if hint is None and not turning and view.quality.eyes < self._limits.quality.eyes * self._widest_eyes:
+            hint = Hint.OPEN_EYES
         return Guidance(hint, where) if hint else Subject(picture, view, where)
-
-
-def look_for_life(engine: FaceEngine, subject: Subject, limits: LivenessThresholds, watch: Stopwatch) -> Liveness:
-    """The cheap cue first; the model is not run on what that one has condemned (its probability is 0 then)."""
-    with watch.stage("screen_edge"):
-        edge = engine.screen_edge(subject.picture, subject.view.face)
-    if not edge < limits.screen_edge:
-        return Liveness(model=0.0, screen_edge=edge)
-    with watch.stage("liveness"):
-        return Liveness(model=engine.live(subject.picture, subject.view.face), screen_edge=edge)
 
 
 def _is_dark(picture: Picture, limit: float) -> bool:

@@ -22,12 +22,15 @@ from pipeline.picture import Picture, Pixels
 
 FACE_ROLES: tuple[Role, ...] = ("detect", "landmarks", "embedding")
 # What a feature depends on besides the models: a change in any of these files makes the remembered ones stale.
-SOURCES = ("alignment", "boxes", "detectors", "engine", "picture", "runtime", "screen_edge", "eval/features")
+SOURCES = (
+    *("alignment", "boxes", "detectors", "engine", "moire", "picture", "runtime", "sampling", "screen_edge"),
+    *("models/rewrite", "eval/features"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """vectors: (N, 512) L2-normalised, a row of NaN where no face was found."""
+    """vectors: (N, D) L2-normalised, a row of NaN where no face was found."""
 
     images: tuple[str, ...]
     vectors: NDArray[np.float32]
@@ -48,7 +51,7 @@ def embed_all(engine: FaceEngine, memory: Memory, folder: Path, images: Sequence
     def see(pixels: Pixels) -> NDArray[np.float32]:
         face = central_face(engine, pixels)
         if face is None:
-            return np.full(512, np.nan, np.float32)
+            return np.full(engine.models["embedding"].first_output.size, np.nan, np.float32)
         return engine.embed(engine.look(pixels, face))
 
     asked = question("face", engine, FACE_ROLES)

@@ -17,7 +17,7 @@ from pipeline.eval.features import question
 from pipeline.eval.intervals import Interval, grouped_proportion, proportion
 from pipeline.eval.memory import Memory, Tell
 from pipeline.eval.metrics import auc
-from pipeline.liveness import Liveness, Verdict, judge
+from pipeline.liveness import LifeSoFar, Liveness, Verdict, judge
 from pipeline.picture import Picture, Pixels
 from pipeline.thresholds import Thresholds
 
@@ -65,17 +65,23 @@ def look_at(engine: FaceEngine, memory: Memory, folder: Path, frames: Sequence[L
     """Cues of the largest face, as the box itself takes it."""
 
     def see(pixels: Pixels) -> NDArray[np.float32]:
-        try:
-            picture = Picture.of(pixels)
-        except FrameRefused:
-            return np.full(2, np.nan, np.float32)
-        faces = engine.detect(picture)
-        if not faces:
-            return np.full(2, np.nan, np.float32)
-        return np.array([engine.live(picture, faces[0]), engine.screen_edge(picture, faces[0])], np.float32)
+        cues = cues_of(engine, pixels)
+        return np.array([cues.model, cues.screen_edge, cues.moire] if cues else [np.nan] * 3, np.float32)
 
     rows = memory.look(question("cues", engine), folder, [f.image for f in frames], see, tell, "looking for life")
-    return Cues(frames, [Liveness(float(m), float(e)) if np.isfinite([m, e]).all() else None for m, e in rows])
+    return Cues(frames, [Liveness(*map(float, row)) if np.isfinite(row).all() else None for row in rows])
+
+
+def cues_of(engine: FaceEngine, pixels: Pixels) -> Liveness | None:
+    """Every cue of the largest face; None where there is none, or no picture."""
+    try:
+        picture = Picture.of(pixels)
+    except FrameRefused:
+        return None
+    face = next(iter(engine.detect(picture)), None)
+    if face is None:
+        return None
+    return Liveness(engine.live(picture, face), engine.screen_edge(picture, face), engine.moire(picture, face))
 
 
 def measure(cues: Cues, thresholds: Thresholds) -> PadResult:
@@ -146,13 +152,21 @@ def decide(cues: Cues, thresholds: Thresholds) -> list[tuple[Labelled, Verdict]]
 
 
 def _decide(run: Sequence[tuple[Labelled, Liveness | None]], thresholds: Thresholds) -> Verdict:
-    needed = {Verdict.LIVE: thresholds.track.frames_to_match, Verdict.ATTACK: thresholds.track.frames_to_refuse}
-    last, agreeing = Verdict.UNSURE, 0
+    """As a session does, without challenges: LIVE where so many frames pass in one unbroken run as identity needs."""
+    life, passed = LifeSoFar(thresholds.liveness), 0
     for _, cue in run:
-        verdict = Verdict.UNSURE if cue is None else judge(cue, thresholds.liveness)
-        agreeing = agreeing + 1 if verdict is last else 1
-        last = verdict
-        if verdict is not Verdict.UNSURE and agreeing >= needed[verdict]:
+        if cue is None:
+            life.forget()
+            passed = 0
+            continue
+        verdict = life.add(cue)
+        if verdict is Verdict.ATTACK:
+            passed = 0
+            if life.attacks >= thresholds.track.frames_to_refuse:
+                return verdict
+            continue
+        passed += judge(cue, thresholds.liveness) is Verdict.LIVE
+        if verdict is Verdict.LIVE and passed >= thresholds.track.frames_to_match:
             return verdict
     return Verdict.UNSURE
 

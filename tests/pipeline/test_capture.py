@@ -27,7 +27,8 @@ def enrolment(engine: FaceEngine, thresholds: Thresholds) -> EnrolmentSession:
 def watch(session: EnrolmentSession, frames: Iterable[Frame], first: int = 1) -> Guidance | Capture | Decision:
     outcome: Guidance | Capture | Decision = Guidance(Hint.NO_FACE)
     for number, frame in enumerate(frames, first):
-        outcome = session.observe(frame, number, number * 0.1)
+        noise = np.random.default_rng(number).integers(-1, 2, frame.shape, dtype=np.int16)
+        outcome = session.observe(np.clip(frame + noise, 0, 255).astype(np.uint8), number, number * 0.1)
         if not isinstance(outcome, Guidance):
             break
     return outcome

@@ -1,0 +1,228 @@
+"""The payer who is in doubt is asked to turn and to blink; nothing but the right answer, in time, is one."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.alignment import Points
+from pipeline.challenge import STEPS, TRIES, ActiveChallenge, Answer
+from pipeline.decision import Act, Challenge, Decision, Guidance, Reason
+from pipeline.engine import Face, FaceEngine, FaceView
+from pipeline.match import BruteForceMatcher
+from pipeline.picture import Picture
+from pipeline.quality import Pose, Quality
+from pipeline.session import FaceSession
+from pipeline.thresholds import Thresholds
+
+Frame = NDArray[np.uint8]
+Seen = Callable[..., Frame]
+STRAIGHT = Quality(
+    height=0.5, pixels=240, margin=0.2, luma=120, sharpness=10, pose=Pose(0, 0, 0), detector_score=0.99, eyes=0.3
+)
+TURNED = {Act.TURN_LEFT: 30.0, Act.TURN_RIGHT: -30.0}
+
+
+def turned(yaw: float) -> Quality:
+    return replace(STRAIGHT, pose=Pose(yaw, 0, 0))
+
+
+def act_out(challenge: ActiveChallenge, act: Act, now_s: float) -> Answer:
+    """Straight, then what is asked for."""
+    shown = [STRAIGHT, replace(STRAIGHT, eyes=0.15), STRAIGHT] if act is Act.BLINK else [STRAIGHT, turned(TURNED[act])]
+    answer = Answer.PENDING
+    for quality in shown:
+        answer = challenge.look(quality, now_s)
+    return answer
+
+
+@pytest.fixture
+def challenge(thresholds: Thresholds) -> ActiveChallenge:
+    return ActiveChallenge(lambda: random.Random(3), thresholds.liveness, 100.0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_who_does_what_is_asked_passes(thresholds: Thresholds, seed: int) -> None:
+    challenge = ActiveChallenge(lambda: random.Random(seed), thresholds.liveness, 0.0)
+    answers = [act_out(challenge, challenge.pending.act, 1.0) for _ in range(STEPS)]
+    assert answers == [Answer.PENDING] * (STEPS - 1) + [Answer.PASSED]
+
+
+def test_the_order_is_drawn_from_the_given_source_and_every_act_comes(thresholds: Thresholds) -> None:
+    def order(seed: int) -> list[Act]:
+        return ActiveChallenge(lambda: random.Random(seed), thresholds.liveness, 0.0)._acts
+
+    assert order(5) == order(5)
+    orders = {tuple(order(seed)) for seed in range(200)}
+    assert len(orders) == 12
+    assert all(first is not second for acts in orders for first, second in itertools.pairwise(acts))
+
+
+def test_the_other_way_is_wrong_and_wrong_twice_has_failed(challenge: ActiveChallenge) -> None:
+    for number in range(TRIES):
+        wrong = 30.0 if challenge.pending.act is Act.TURN_RIGHT else -30.0
+        if challenge.pending.act is Act.TURN_LEFT:
+            wrong = -30.0
+        challenge.look(STRAIGHT, 101.0)
+        answer = challenge.look(turned(wrong), 101.0)
+        assert answer is (Answer.FAILED if number == TRIES - 1 else Answer.PENDING)
+        assert challenge.pending.done == 0
+
+
+def test_a_head_that_was_turned_already_has_answered_nothing(challenge: ActiveChallenge) -> None:
+    for act in (Act.TURN_LEFT, Act.TURN_RIGHT):
+        for _ in range(20):
+            assert challenge.look(turned(TURNED[act]), 101.0) is Answer.PENDING
+    assert challenge.pending.done == 0
+
+
+def test_who_is_late_has_failed(challenge: ActiveChallenge) -> None:
+    assert challenge.look(STRAIGHT, challenge.until_s + 0.01) is Answer.FAILED
+    assert challenge.interrupted(challenge.until_s + 0.01) is Answer.FAILED
+
+
+def test_nothing_done_is_no_answer_and_a_pose_that_is_no_number_neither(challenge: ActiveChallenge) -> None:
+    for quality in (STRAIGHT, turned(float("nan"))):
+        assert {challenge.look(quality, 101.0) for _ in range(30)} == {Answer.PENDING}
+    assert challenge.pending.done == 0
+
+
+def test_a_lost_face_starts_the_challenge_over(thresholds: Thresholds) -> None:
+    challenge = ActiveChallenge(lambda: random.Random(1), thresholds.liveness, 0.0)
+    act_out(challenge, challenge.pending.act, 1.0)
+    assert challenge.pending.done == 1
+    assert challenge.interrupted(1.5) is Answer.PENDING
+    assert challenge.pending.done == 0
+    assert challenge.interrupted(1.6) is Answer.FAILED
+
+
+class Doubting(FaceEngine):
+    """An engine whose liveness models can't tell."""
+
+    def live(self, image: object, face: object) -> float:
+        return 0.35
+
+
+@pytest.fixture
+def doubting(engine: FaceEngine) -> Doubting:
+    return Doubting(engine.models, engine.manifest)
+
+
+def test_who_stays_in_doubt_is_asked_to_act_and_a_still_that_does_nothing_is_refused(
+    doubting: Doubting, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    session = FaceSession(doubting, gallery("grace_hopper"), thresholds, draw=lambda: random.Random(4))
+    observations = []
+    for number in range(200):
+        observations.append(session.observe(seen("grace_hopper", number % 7), number, number * 0.1))
+        if isinstance(observations[-1], Decision):
+            break
+    last = observations[-1]
+    assert [type(o) for o in observations[:5]] == [Guidance] * 4 + [Challenge]
+    asked = observations[4]
+    assert isinstance(asked, Challenge)
+    assert (asked.done, asked.steps, asked.until_s) == (0, STEPS, pytest.approx(0.4 + thresholds.liveness.challenge_s))
+    assert isinstance(last, Decision)
+    assert (last.reason, last.handle, last.because, last.challenged) == (Reason.SPOOF, None, ("challenge",), True)
+
+
+def test_without_a_source_of_chance_who_is_in_doubt_stays_undecided(
+    doubting: Doubting, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    session = FaceSession(doubting, gallery("grace_hopper"), thresholds)
+    for number in range(20):
+        assert isinstance(session.observe(seen("grace_hopper", number % 7), number, number * 0.1), Guidance)
+
+
+class Acting(Doubting):
+    """A doubtful payer who does what is in `shown`."""
+
+    shown = STRAIGHT
+
+    def view(self, picture: Picture, face: Face, landmarks: Points) -> FaceView:
+        view = super().view(picture, face, landmarks)
+        return replace(view, quality=replace(view.quality, pose=self.shown.pose, eyes=self.shown.eyes))
+
+
+def test_who_passed_is_recognised_and_the_decision_says_that_there_was_a_challenge(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    acting = Acting(engine.models, engine.manifest)
+    session = FaceSession(acting, gallery("grace_hopper"), thresholds, draw=lambda: random.Random(4))
+    to_show: list[Quality] = []
+    asked: list[Act] = []
+    observed: object = None
+    for number in range(60):
+        acting.shown = to_show.pop(0) if to_show else STRAIGHT
+        observed = session.observe(seen("grace_hopper", number % 7), number, number * 0.1)
+        if isinstance(observed, Decision):
+            break
+        if isinstance(observed, Challenge) and observed.done == len(asked):
+            asked.append(observed.act)
+            blink = [replace(STRAIGHT, eyes=0.15), STRAIGHT]
+            to_show = [STRAIGHT, *(blink if observed.act is Act.BLINK else [turned(TURNED[observed.act]), STRAIGHT])]
+    assert len(asked) == STEPS
+    assert isinstance(observed, Decision)
+    assert (observed.reason, observed.handle, observed.challenged) == (Reason.MATCHED, "grace_hopper", True)
+    assert observed.liveness < 0.5, "the risk policy hears that it was in doubt"
+
+
+def test_somebody_else_after_the_challenge_is_not_who_passed_it(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    acting = Acting(engine.models, engine.manifest)
+    session = FaceSession(acting, gallery("grace_hopper", "eileen_collins"), thresholds, draw=lambda: random.Random(4))
+    to_show: list[Quality] = []
+    asked: list[Act] = []
+    name, number = "grace_hopper", 0
+    while number < 40:
+        acting.shown = to_show.pop(0) if to_show else STRAIGHT
+        observed = session.observe(seen(name, number % 7), number, number * 0.1)
+        number += 1
+        if isinstance(observed, Challenge) and observed.done == len(asked) and name == "grace_hopper":
+            asked.append(observed.act)
+            blink = [replace(STRAIGHT, eyes=0.15), STRAIGHT]
+            to_show = [STRAIGHT, *(blink if observed.act is Act.BLINK else [turned(TURNED[observed.act]), STRAIGHT])]
+        if session._passed:
+            name = "eileen_collins"
+        assert not isinstance(observed, Decision) or observed.reason is not Reason.MATCHED
+    assert name == "eileen_collins"
+
+
+def test_a_flat_picture_that_is_turned_has_not_turned_its_head(
+    engine: FaceEngine, thresholds: Thresholds, seen: Seen
+) -> None:
+    """Parallax: the nose does not leave the line between the eyes. Seen through real perspective, up to 40 degrees."""
+    frame = seen("grace_hopper")
+    yaws = []
+    for degrees in (-40, -25, 25, 40):
+        tilted = np.asarray(turned_sheet(frame, degrees))
+        faces = engine.detect(tilted)
+        if faces:
+            yaws.append(engine.look(tilted, faces[0]).quality.pose.yaw)
+    straight = engine.look(frame, engine.detect(frame)[0]).quality.pose.yaw
+    assert len(yaws) >= 2
+    assert all(abs(yaw - straight) < thresholds.liveness.turn_deg for yaw in yaws), (straight, yaws)
+
+
+def turned_sheet(frame: Frame, degrees: float) -> Image.Image:
+    """A print of the frame, turned about its upright middle line, as a camera three widths away sees it."""
+    angle, distance = np.radians(degrees), 3.0 * 640
+    corners = []
+    for x, y in ((-320, -240), (320, -240), (320, 240), (-320, 240)):
+        depth = distance + x * np.sin(angle)
+        corners.append((320 + x * np.cos(angle) * distance / depth, 240 + y * distance / depth))
+    source = [(0, 0), (640, 0), (640, 480), (0, 480)]
+    rows, values = [], []
+    for (u, v), (x, y) in zip(corners, source, strict=True):
+        rows += [[u, v, 1, 0, 0, 0, -u * x, -v * x], [0, 0, 0, u, v, 1, -u * y, -v * y]]
+        values += [x, y]
+    back = np.linalg.solve(np.array(rows), np.array(values))
+    return Image.fromarray(frame).transform((640, 480), Image.Transform.PERSPECTIVE, back, Image.Resampling.BILINEAR)

@@ -1,0 +1,101 @@
+"""What a model sees of a frame: rectangles, the whole made small, and the same numbers from the rewritten network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.engine import FaceEngine
+from pipeline.models.manifest import Manifest
+from pipeline.models.rewrite import expand_prelu
+from pipeline.picture import Picture
+from pipeline.runtime import session_options
+from pipeline.sampling import Crop, Overview
+
+Frame = NDArray[np.uint8]
+NOISE = np.random.default_rng(5).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+
+
+@given(st.integers(0, 500), st.integers(0, 400), st.integers(20, 400), st.integers(20, 400))
+@settings(deadline=None, max_examples=30)
+def test_a_rectangle_is_resized_as_pillow_would(engine: FaceEngine, x: int, y: int, width: int, height: int) -> None:
+    width, height = min(width, 640 - x), min(height, 480 - y)
+    model = engine.models["liveness"]
+    Crop(model).fill(NOISE, x, y, width, height)
+    # A border as cv2.resize has it, which the models were trained on: the rectangle's own last pixels.
+    part = np.pad(NOISE[y : y + height, x : x + width], ((1, 1), (1, 1), (0, 0)), mode="edge")
+    back = (width / 128, 0, 1, 0, height / 128, 1)
+    image = Image.fromarray(part).transform((128, 128), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
+    wanted = np.asarray(image)[:, :, ::-1].transpose(2, 0, 1)
+    assert np.abs(model.input[0] - wanted).max() <= 1
+
+
+def test_landmarks_see_gray(engine: FaceEngine, seen: Callable[..., Frame]) -> None:
+    frame = np.ascontiguousarray(seen("grace_hopper")[::2, ::2])
+    Crop(engine.models["landmarks"]).fill(frame, 100, 50, 64, 64)
+    gray = np.asarray(Image.fromarray(frame[50:114, 100:164]).convert("L"), np.float32)
+    assert np.abs(engine.models["landmarks"].input[0, 0] * 256 - gray).max() < 1
+
+
+@pytest.mark.parametrize("size", [(640, 480), (320, 240), (1280, 720), (960, 544), (544, 960)])
+def test_the_detector_sees_the_mean_of_what_each_pixel_stands_for(engine: FaceEngine, size: tuple[int, int]) -> None:
+    rows = np.linspace(0, 200, size[1])[:, None, None] + np.array([0, 20, 55])
+    frame = np.ascontiguousarray(np.broadcast_to(rows, (size[1], size[0], 3)).astype(np.uint8))
+    overview = Overview(engine.models["detect"])
+    overview.fill(Picture.of(frame), 320, 240)
+    planes = engine.models["detect"].input[0] * 128 + 127
+    wanted = np.linspace(0, 200, 240)[None, :, None] + np.array([0, 20, 55])[:, None, None]
+    assert np.abs(planes - wanted)[:, 2:-2].max() < 1.5
+    assert np.abs(overview.gray(Picture.of(frame), 320, 240) - wanted[1])[2:-2].max() < 1.5
+
+
+def test_what_a_smaller_picture_leaves_free_is_black_again(engine: FaceEngine) -> None:
+    overview = Overview(engine.models["detect"])
+    overview.fill(Picture.of(np.full((480, 640, 3), 255, np.uint8)), 320, 240)
+    overview.fill(Picture.of(np.full((960, 544, 3), 255, np.uint8)), 136, 240)
+    planes = engine.models["detect"].input[0]
+    assert (planes[:, :, :136] == 1).all()
+    assert planes[:, :, 136:] == pytest.approx(-127 / 128)
+
+
+def test_a_camera_that_writes_into_the_same_memory_is_seen_anew(engine: FaceEngine, seen: Callable[..., Frame]) -> None:
+    memory = seen("grace_hopper").copy()
+    first = engine.analyse(memory, engine.detect(memory)[0]).embedding
+    memory[:] = seen("eileen_collins")
+    second = engine.analyse(memory, engine.detect(memory)[0]).embedding
+    assert float(first @ second) < 0.3
+
+
+def test_the_faster_network_gives_the_same_numbers(
+    engine: FaceEngine, models_folder: Path, manifest: Manifest, seen: Callable[..., Frame]
+) -> None:
+    published = (models_folder / manifest.model("embedding").file).read_bytes()
+    faster = expand_prelu(published)
+    assert faster.count(b"PRelu") == 0 < published.count(b"PRelu")
+    frame = seen("eileen_collins")
+    engine.embed(engine.look(frame, engine.detect(frame)[0]))
+    before, after = (
+        ort.InferenceSession(content, session_options(1)).run(None, {"input": engine.models["embedding"].input})[0]
+        for content in (published, faster)
+    )
+    assert np.abs(before - after).max() < 1e-6 * np.abs(before).max()
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_model_are_left_to_onnxruntime_to_refuse(content: bytes) -> None:
+    expand_prelu(content)
+
+
+@given(cut=st.integers(0, 4_000_000))
+@settings(deadline=None, max_examples=10)
+def test_a_file_that_was_cut_off_is_not_mended(models_folder: Path, manifest: Manifest, cut: int) -> None:
+    part = (models_folder / manifest.model("embedding").file).read_bytes()[:cut]
+    assert expand_prelu(part) == part
