@@ -32,7 +32,17 @@ from daemon.enrolment_runner import EnrolmentRunner
 from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PayerAnswer
 from daemon.event_queue import EventQueue
 from daemon.evidence.record import Grounds
-from daemon.face_watch import CameraFound, CameraLost, FaceWatch, ForEnrolment, ForPayment, Seen, Wanted
+from daemon.face_watch import (
+    CameraFound,
+    CameraLost,
+    FacesRefused,
+    FacesUsable,
+    FaceWatch,
+    ForEnrolment,
+    ForPayment,
+    Seen,
+    Wanted,
+)
 from daemon.fleet_link import FleetLink, LinkState, Message, TimeDoubted
 from daemon.health.disk_space import DiskSpace
 from daemon.health.suggestions import NOT_FOR_PAYERS
@@ -188,6 +198,11 @@ class Box:
                 self._condition(views.Condition.NO_CAMERA, None)
             case Message():
                 return self._message(event)
+            case FacesRefused(wanted, why):
+                self._condition(views.Condition.FACES_REFUSED, why)
+                return self._without_camera(wanted, "faces_refused")
+            case FacesUsable():
+                self._condition(views.Condition.FACES_REFUSED, None)
             case LinkState(up, why):
                 return self._link_changed(up, why)
             case TimeDoubted():

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from daemon.config.applier import ConfigNews
 from daemon.console.lending import Borrow, GiveBack
 from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
-from daemon.face_watch import CameraFound, CameraLost, Seen
+from daemon.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, Seen
 from daemon.fleet_link import LinkState, Message, TimeDoubted
 from daemon.scribe import Written
 from daemon.till.words import Request
-from pipeline.decision import Guidance
+from pipeline.decision import Challenge, Guidance
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ class Stop:
 
 
 BoxEvent = (
-    KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | Message | LinkState | TimeDoubted | Written
-    | PayerAnswer | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | Borrow | GiveBack | Stop
+    KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable | Message | LinkState
+    | TimeDoubted | Written | PayerAnswer | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | Borrow
+    | GiveBack | Stop
 )  # fmt: skip
 
 
@@ -59,4 +60,4 @@ def newest_only(event: BoxEvent) -> object | None:
     """Of guidance, and of doubts about the time, only the last counts."""
     if isinstance(event, TimeDoubted):
         return TimeDoubted
-    return event.wanted if isinstance(event, Seen) and isinstance(event.observation, Guidance) else None
+    return event.wanted if isinstance(event, Seen) and isinstance(event.observation, Guidance | Challenge) else None

@@ -20,7 +20,7 @@ from daemon.payment.effects import Noted
 from daemon.scribe import Scribe
 from mqtt.schemas import EventBody
 from pipeline.capture import Capture
-from pipeline.decision import Decision, Guidance
+from pipeline.decision import Challenge, Decision, Guidance
 
 log = logging.getLogger("daemon.enrolment")
 
@@ -80,10 +80,12 @@ class EnrolmentRunner:
         due = self.next_deadline()
         return self.step(enrolment.Tick()) if due is not None and due <= now else False
 
-    def seen(self, wanted: ForEnrolment, observation: Guidance | Decision | Capture, progress: float) -> bool:
+    def seen(
+        self, wanted: ForEnrolment, observation: Guidance | Challenge | Decision | Capture, progress: float
+    ) -> bool:
         match observation:
-            case Guidance(hint=hint):
-                return self.step(enrolment.CaptureHint(wanted.command_id, hint.value, progress))
+            case Guidance(hint=said) | Challenge(act=said):
+                return self.step(enrolment.CaptureHint(wanted.command_id, said.value, progress))
             case Capture() as capture:
                 self._capture = capture
                 return self.step(enrolment.Captured(wanted.command_id))

@@ -7,6 +7,7 @@ with back-off; whoever waits for a face is told at once that there is none to be
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from daemon.logs import note
 from hal.camera import Camera, Frame
 from hal.errors import DeadlineExceeded, HalError
 from pipeline.capture import Capture, EnrolmentSession
-from pipeline.decision import Decision, Guidance
+from pipeline.decision import Challenge, Decision, Guidance
 from pipeline.engine import FaceEngine
 from pipeline.errors import PipelineError
 from pipeline.match import Matcher
@@ -54,7 +55,7 @@ class Seen:
     """What the pipeline said of one frame, for whom. `progress` (0..1) is of an enrolment."""
 
     wanted: Wanted
-    observation: Guidance | Decision | Capture
+    observation: Guidance | Challenge | Decision | Capture
     progress: float = 0.0
 
 
@@ -71,17 +72,33 @@ class CameraFound:
     """The camera gives pictures (again)."""
 
 
+@dataclass(frozen=True, slots=True)
+class FacesRefused:
+    """There are pictures, but nobody may be recognised from them: the gallery, the models and the thresholds do not go
+    together. `wanted` is who waits, if anybody."""
+
+    wanted: Wanted | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FacesUsable:
+    """Gallery, models and thresholds go together (again)."""
+
+
 @dataclass(frozen=True)
 class Faces:
     """What is needed to recognise anybody; `matcher(payer)` is of everybody, or of one payer, as the gallery is now.
 
-    `max_gap_s` replaces the thresholds' own on a machine that needs longer for one frame.
+    `max_gap_s` replaces the thresholds' own on a machine that needs longer for one frame. `draw` gives the chance that
+    a challenge's order hangs on.
     """
 
     engine: FaceEngine
     thresholds: Thresholds
     matcher: Callable[[str | None], Matcher]
     max_gap_s: float | None = None
+    draw: Callable[[], random.Random] = random.SystemRandom
 
 
 class FaceWatch:
@@ -93,7 +110,7 @@ class FaceWatch:
         faces: Faces,
         *,
         frame_timeout_s: float,
-        report: Callable[[Seen | CameraLost | CameraFound], None],
+        report: Callable[[Seen | CameraLost | CameraFound | FacesRefused | FacesUsable], None],
         preview: Callable[[NDArray[np.uint8]], None],
     ) -> None:
         self._camera, self._faces = camera, faces
@@ -104,6 +121,7 @@ class FaceWatch:
         self._peeks: list[Callable[[NDArray[np.uint8] | None, str], None]] = []
         self._stopping = False
         self._open = False
+        self._refused = False
         self._thread = threading.Thread(target=self._run, name="face-watch", daemon=True)
 
     def start(self) -> None:
@@ -156,9 +174,13 @@ class FaceWatch:
             session = self._session(wanted)
         except PipelineError as error:
             note(log, "face_session_refused", logging.ERROR, why=str(error))
-            self._give_up(wanted, "models")
+            self._refused = True
+            self._give_up(FacesRefused(wanted, str(error)), wanted)
             return
-        said: Guidance | None = None
+        if self._refused:
+            self._refused = False
+            self._report(FacesUsable())
+        said: Guidance | Challenge | None = None
         late = 0
         while self._is_wanted(wanted):
             try:
@@ -177,8 +199,8 @@ class FaceWatch:
             observation = self._observe(session, frame)
             if observation is None:
                 continue
-            if isinstance(observation, Guidance):
-                if said is None or said.hint != observation.hint or isinstance(session, EnrolmentSession):
+            if isinstance(observation, Guidance | Challenge):
+                if said is None or _words(said) != _words(observation) or isinstance(session, EnrolmentSession):
                     said = observation
                     self._report(Seen(wanted, observation, _progress(session)))
                 continue
@@ -202,7 +224,9 @@ class FaceWatch:
             wanted = self._wanted
         answer(None, "order_open") if wanted is not None else answer(image, "")
 
-    def _observe(self, session: FaceSession | EnrolmentSession, frame: Frame) -> Guidance | Decision | Capture | None:
+    def _observe(
+        self, session: FaceSession | EnrolmentSession, frame: Frame
+    ) -> Guidance | Challenge | Decision | Capture | None:
         try:
             return session.observe(frame.image, frame.sequence, time.monotonic())
         except PipelineError as error:
@@ -212,7 +236,8 @@ class FaceWatch:
     def _session(self, wanted: Wanted) -> FaceSession | EnrolmentSession:
         faces = self._faces
         if isinstance(wanted, ForPayment):
-            return FaceSession(faces.engine, faces.matcher(wanted.payer), faces.thresholds, max_gap_s=faces.max_gap_s)
+            matcher = faces.matcher(wanted.payer)
+            return FaceSession(faces.engine, matcher, faces.thresholds, max_gap_s=faces.max_gap_s, draw=faces.draw)
         return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
 
     def _settle(self, wanted: Wanted, observation: Decision | Capture) -> None:
@@ -220,6 +245,7 @@ class FaceWatch:
             note(
                 log, "face_decided", reason=observation.reason.value, frames=observation.frames,
                 score=observation.score, margin=observation.margin, liveness=observation.liveness,
+                because=",".join(observation.because), challenged=observation.challenged,
                 compute_ms=observation.timings_ms.get("total", 0.0),
             )  # fmt: skip
         with self._changed:
@@ -227,17 +253,17 @@ class FaceWatch:
                 self._wanted = None
         self._report(Seen(wanted, observation))
 
-    def _give_up(self, wanted: Wanted, why: str) -> None:
+    def _give_up(self, news: CameraLost | FacesRefused, wanted: Wanted) -> None:
         with self._changed:
             if self._wanted == wanted:
                 self._wanted = None
-        self._report(CameraLost(wanted, why))
+        self._report(news)
 
     def _lost(self, wanted: Wanted, error: HalError) -> None:
         note(log, "camera_lost", logging.ERROR, why=error.why, hint=error.hint)
         self._camera.close()
         self._open = False
-        self._give_up(wanted, error.why)
+        self._give_up(CameraLost(wanted, error.why), wanted)
 
     def _ensure_open(self, wanted: Wanted | None) -> bool:
         """One try, then back-off that ends early when there is nobody left who waits."""
@@ -266,6 +292,11 @@ class FaceWatch:
     def _is_wanted(self, wanted: Wanted) -> bool:
         with self._changed:
             return self._wanted == wanted and not self._stopping
+
+
+def _words(said: Guidance | Challenge) -> tuple[str, int]:
+    """What the payer reads; a challenge may ask for the same again."""
+    return (said.hint.value, 0) if isinstance(said, Guidance) else (said.act.value, said.done + 1)
 
 
 def _progress(session: FaceSession | EnrolmentSession) -> float:

@@ -29,7 +29,7 @@ from daemon.payment.flows import Step
 from daemon.payment.order import Circumstances, Identified
 from daemon.payment.state import AskFactor, AskPayer, Idle, Rules, ScanCode, State
 from daemon.scribe import Scribe
-from pipeline.decision import Decision, Guidance
+from pipeline.decision import Challenge, Decision, Guidance
 
 log = logging.getLogger("daemon.payment")
 
@@ -84,11 +84,11 @@ class PaymentRunner:
         found = payments.unfinished(self._reader, time.monotonic(), self._clock.now())
         return self.step(ev.OrdersFound(found.orders)) if found.orders else None
 
-    def seen(self, wanted: ForPayment, observation: Guidance | Decision) -> Stop | None:
+    def seen(self, wanted: ForPayment, observation: Guidance | Challenge | Decision) -> Stop | None:
         """What the face side says, as the core's event."""
         match observation:
-            case Guidance(hint=hint):
-                return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, hint.value))
+            case Guidance(hint=said) | Challenge(act=said):
+                return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, said.value))
             case Decision() as decision:
                 who = identified(decision)
                 decided = ev.FaceDecided(

@@ -27,6 +27,11 @@ class Hint(StrEnum):
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
     BLURRED = "blurred"
+    UNCOVER_FACE = "uncover_face"
+    OPEN_EYES = "open_eyes"
+    TURN_LEFT = "turn_left"
+    TURN_RIGHT = "turn_right"
+    BLINK = "blink"
 
 
 class DeclineReason(StrEnum):
@@ -58,6 +63,7 @@ class Condition(StrEnum):
     NO_GALLERY = "no_gallery"
     NO_MODELS = "no_models"
     NO_PAYERS = "no_payers"
+    FACES_REFUSED = "faces_refused"
     NO_KEYPAD = "no_keypad"
     NO_CLOCK = "no_clock"
     STORE_LOCKED = "store_locked"

@@ -17,7 +17,7 @@ from daemon.screen.errors import FontMissing, FontRefused, LocaleMissing
 from daemon.screen.render import Renderer
 from daemon.screen.scene import scene
 from daemon.screen.text import locales, wording
-from pipeline.decision import Hint
+from pipeline.decision import Act, Hint
 
 Renderers = Callable[[tuple[int, int]], Renderer]
 
@@ -55,8 +55,8 @@ def test_every_key_that_a_view_names_has_a_sentence_of_its_own(locale: str) -> N
         assert own <= set(sentences), own - set(sentences)
 
 
-def test_every_hint_of_the_face_pipeline_has_its_sentence() -> None:
-    assert {hint.value for hint in Hint} == {hint.value for hint in views.Hint}
+def test_every_hint_and_every_challenge_of_the_face_pipeline_has_its_sentence() -> None:
+    assert {said.value for said in (*Hint, *Act)} == {hint.value for hint in views.Hint}
 
 
 def test_a_key_nobody_has_heard_of_still_gives_a_kind_sentence() -> None:
