@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon import box_store, checkpoints, clock, commands, journal, leaving, own_orders, payments, pin_tries
+from daemon.ads import killed, plays
 from daemon.box import Box, Parts
 from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent as Event
@@ -65,6 +66,7 @@ from pipeline.thresholds import CALIBRATED, load_thresholds
 from secure_store.hardening import harden_process
 
 if TYPE_CHECKING:
+    from daemon.ads.advertising import Advertising
     from hal.virtual.box import VirtualBox
 
 log = logging.getLogger("daemon.app")
@@ -74,6 +76,7 @@ RESTART = 75  # exit status of `run` when the box was asked to begin anew (EX_TE
 SCHEMA = (
     payments.create_schema, own_orders.create_schema, journal.create_schema, pin_tries.create_schema,
     commands.create_schema, clock.create_schema, leaving.create_schema, checkpoints.create_schema, shelf.create_schema,
+    plays.create_schema, killed.create_schema,
     Outbox().create_tables, Inbox().create_tables,
 )  # fmt: skip
 
@@ -174,6 +177,10 @@ def run(loaded: Loaded, path: Path) -> int:
             queue.put(ConditionChanged(name, True, why))
         if not trusted.trusted:
             queue.put(ConditionChanged(Condition.NO_CLOCK, True, "the system clock is behind the last trusted time"))
+        with start.part("content"):
+            advertising = _advertising(config, db, link, trusted, painter, queue)
+            if advertising is not None:
+                parts.callback(advertising.stop)
         applier = ConfigApplier(
             path, loaded, db=db, link=link, clock=trusted, tell=queue.put,
             restart=lambda: _begin_anew(again, queue),
@@ -198,7 +205,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 applier=applier,
                 settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
                 floor=floor,
-                authority=authority_of(config), keeping=keeping_of(config),
+                authority=authority_of(config), keeping=keeping_of(config), advertising=advertising,
             )
         )  # fmt: skip
         with start.part("health"):
@@ -218,6 +225,8 @@ def run(loaded: Loaded, path: Path) -> int:
         link.start()
         control.start()
         monitor.start()
+        if advertising is not None:
+            advertising.start()
         _stop_on_signals(queue)
         threading.excepthook = lambda died: queue.put_urgent(Stop(_obituary(died)))
         total = sum(start.took_ms.values())
@@ -253,6 +262,19 @@ def _virtual_box(config: Config, parts: ExitStack) -> VirtualBox | None:
     parts.callback(logging.getLogger().removeHandler, handler)
     note(log, "virtual_box", url=box.url)
     return box
+
+
+def _advertising(
+    config: Config, db: BoxDb, link: FleetLink, clock: TrustedClock, painter: Painter, queue: EventQueue[Event]
+) -> Advertising | None:
+    if config.content.root is None:
+        return None
+    from daemon.ads.opening import open_advertising  # the update client takes its time, and most boxes begin without
+
+    return open_advertising(
+        config, db, link, clock, painter,
+        lambda name, why: queue.put(ConditionChanged(name, why is not None, why or "")),
+    )  # fmt: skip
 
 
 def _display_size(config: Config) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from daemon import box_store, commands, payments
 from daemon.bookkeeping import Bookkeeping
@@ -24,7 +24,7 @@ from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
 from daemon.config.model import Config
 from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
-from daemon.contract import EraseRequest, IdentityCheck
+from daemon.contract import EraseRequest, IdentityCheck, KillAds
 from daemon.counter_view import view_of
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, Authority
@@ -55,8 +55,8 @@ from daemon.painter import Painter
 from daemon.payment import events as ev
 from daemon.payment.state import Rules
 from daemon.payment_runner import PaymentRunner
-from daemon.screen import views
 from daemon.retention import Keeping, Retention
+from daemon.screen import views
 from daemon.scribe import Scribe, Written
 from daemon.shop_floor import Floor, ShopFloor
 from daemon.store_watch import StoreWatch
@@ -65,8 +65,11 @@ from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
 from hal.voice import Voice
 from mqtt.envelope import new_jti
-from mqtt.schemas import ConfigBody, StateBody
+from mqtt.schemas import ConfigBody, ContentChunkBody, ContentNoticeBody, PlayAckBody, StateBody
 from pipeline.capture import Capture
+
+if TYPE_CHECKING:
+    from daemon.ads.advertising import Advertising  # brings the update client along
 
 log = logging.getLogger("daemon.box")
 
@@ -101,7 +104,8 @@ class Parts:
     settings_of: Callable[[Config], LiveSettings]
     authority: Authority = NOBODY
     floor: Floor = field(default_factory=Floor)
-    keeping: Keeping = Keeping()
+    keeping: Keeping = field(default_factory=Keeping)
+    advertising: Advertising | None = None
 
 
 class Box:
@@ -194,15 +198,15 @@ class Box:
             case CameraLost(wanted, why):
                 self._condition(views.Condition.NO_CAMERA, why)
                 return self._without_camera(wanted, why)
-            case CameraFound():
-                self._condition(views.Condition.NO_CAMERA, None)
-            case Message():
-                return self._message(event)
             case FacesRefused(wanted, why):
                 self._condition(views.Condition.FACES_REFUSED, why)
                 return self._without_camera(wanted, "faces_refused")
             case FacesUsable():
                 self._condition(views.Condition.FACES_REFUSED, None)
+            case CameraFound():
+                self._condition(views.Condition.NO_CAMERA, None)
+            case Message():
+                return self._message(event)
             case LinkState(up, why):
                 return self._link_changed(up, why)
             case TimeDoubted():
@@ -295,6 +299,8 @@ class Box:
                 self._errands.erase(request)
             case ConfigBody() as body:
                 self._p.applier.arrived(message, body, self._moment())
+            case KillAds() | PlayAckBody() | ContentNoticeBody() | ContentChunkBody() as said:
+                self._about_content(said)
             case TimeHeard(corrected, reached):
                 self._condition(views.Condition.NO_CLOCK, None)
                 behind = self._store_watch.heard(reached)
@@ -308,6 +314,22 @@ class Box:
             case None:
                 pass
         return None
+
+    def _about_content(self, said: KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody) -> None:
+        ads = self._p.advertising
+        match said:
+            case KillAds(command_id, campaigns):
+                if ads is not None:
+                    ads.kill(campaigns)
+                self._enrolment.report(command_id, "", "ads.done", "done")
+            case PlayAckBody() if ads is not None:
+                ads.acknowledged(said)
+            case ContentNoticeBody() if ads is not None:
+                ads.announced()
+            case ContentChunkBody() if ads is not None:
+                ads.arrived(said)
+            case _:
+                pass
 
     def _link_changed(self, up: bool, why: str) -> Stop | None:
         if not up:
@@ -324,7 +346,12 @@ class Box:
             {
                 "online": True,
                 "instance": self._instance,
-                "versions": {"software": self._p.software, **self._p.applier.versions, **self._p.members.versions},
+                "versions": {
+                    "software": self._p.software,
+                    **self._p.applier.versions,
+                    **self._p.members.versions,
+                    **(self._p.advertising.versions if self._p.advertising else {}),
+                },
                 "unsettled": [{"order_id": o, "attempt": a} for o, a in self._payment.state.settling][:STATE_LIST],
                 "open_orders": payments.open_order_ids(self._reader)[:STATE_LIST],
                 "open_commands": self._enrolment.open_commands()[-STATE_LIST:],
@@ -380,6 +407,8 @@ class Box:
         self._floor.shown(state.stage)
         clerks = self._floor.view() if self._payment.idle else None
         self._front.show(lambda idle: clerks or view_of(state, self._enrolment.state, idle, time.monotonic()), shown)
+        if self._p.advertising is not None:
+            self._p.advertising.shown(self._front.view)
         self._p.notify.status(", ".join(sorted(self._conditions)) or "all is well")
 
     def _condition(self, name: str, why: str | None) -> None:
@@ -413,7 +442,11 @@ class Box:
             self._condition(views.Condition.DISK_FULL, full or None)
         self._checkpoints.work(now, self._reader, self._p.link.flush)
         self._retention.work(now, self._reader, self._p.link.flush)
-        if self._store_watch.moved() and self._p.link.connected:
+        ads = self._p.advertising
+        if ads is not None:
+            ads.work(now)
+        moved = self._store_watch.moved() | (ads is not None and ads.moved())
+        if moved and self._p.link.connected:
             self._say_state()
         if now < self._prune_due_s:
             return

@@ -20,6 +20,7 @@ from mqtt.schemas import (
     EnrolArgs,
     EraseArgs,
     EventBody,
+    KillArgs,
     OrderBody,
     PayAnswerBody,
     PayQueryBody,
@@ -44,6 +45,15 @@ class CommandRefused(DaemonError):
 class EraseRequest:
     command_id: str
     handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillAds:
+    """These campaigns and no others are switched off."""
+
+    command_id: str
+    campaigns: tuple[str, ...]
+    handle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ def answer_of(body: PayAnswerBody, asked: Amount | None) -> Answer | None:
     return Answer(body.order_id, body.attempt, AnswerStatus(body.status), body.reason, amount, body.reference)
 
 
-def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | EraseRequest | IdentityCheck:
+def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | EraseRequest | IdentityCheck | KillAds:
     """Raises CommandRefused."""
     try:
         match body.command:
@@ -91,6 +101,8 @@ def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | 
                 )  # fmt: skip
             case "erase":
                 return EraseRequest(body.command_id, EraseArgs.model_validate(body.args).handle)
+            case "ads.kill":
+                return KillAds(body.command_id, tuple(KillArgs.model_validate(body.args, strict=False).campaigns))
             case "verify":
                 wanted = VerifyArgs.model_validate(body.args)
                 order = Order(body.command_id, None, wanted.title, now + wanted.expires_at - wall, wanted.flow)

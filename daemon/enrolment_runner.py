@@ -99,7 +99,9 @@ class EnrolmentRunner:
             for effect in effects:
                 self._carry_out(effect)
         if isinstance(event, enrolment.Stored | enrolment.StoreFailed) and event.command_id in self._storing:
-            self._carry_out(enrolment.outcome(self._storing[event.command_id], event))  # nobody is on the screen any more
+            self._carry_out(
+                enrolment.outcome(self._storing[event.command_id], event)
+            )  # nobody is on the screen any more
         if not isinstance(self.state, enrolment.Over):
             return False
         self.state = None
@@ -109,7 +111,7 @@ class EnrolmentRunner:
         """How a command ended, for the fleet, the journal and a repetition of the command."""
         wall = self._clock.now()
         note(log, "command_done", outcome=name, id=command_id, reason=reason)
-        event = EventBody(event=name, at=wall, command_id=command_id, handle=handle, reason=reason)
+        event = EventBody(event=name, at=wall, command_id=command_id, handle=handle or None, reason=reason)
         self._scribe.write(
             (Noted(name.replace(".", "_"), {"id": command_id, "reason": reason}),), None, report=(event,),
             also=lambda tx: commands.end(tx, command_id, name, reason, wall),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from daemon import commands, contract, payments
 from daemon.clock import Heard, TrustedClock
-from daemon.contract import EraseRequest, IdentityCheck, order_approved
+from daemon.contract import EraseRequest, IdentityCheck, KillAds, order_approved
 from daemon.enrolment import machine as enrolment
 from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
@@ -21,7 +21,17 @@ from daemon.payment.settling import Settling
 from daemon.payment.state import Key
 from daemon.payment.status import Status
 from daemon.scribe import Scribe
-from mqtt.schemas import CommandBody, ConfigBody, EventBody, OrderBody, PayAnswerBody, TimeBody
+from mqtt.schemas import (
+    CommandBody,
+    ConfigBody,
+    ContentChunkBody,
+    ContentNoticeBody,
+    EventBody,
+    OrderBody,
+    PayAnswerBody,
+    PlayAckBody,
+    TimeBody,
+)
 
 log = logging.getLogger("daemon.inbound")
 
@@ -36,7 +46,8 @@ class TimeHeard:
 
 
 Meaning = (
-    ev.OrderArrived | ev.Answer | ev.ApprovedLate | IdentityCheck | enrolment.Request | EraseRequest | TimeHeard | ConfigBody
+    ev.OrderArrived | ev.Answer | ev.ApprovedLate | IdentityCheck | enrolment.Request | EraseRequest | TimeHeard
+    | ConfigBody | KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody
 )  # fmt: skip
 
 
@@ -68,6 +79,9 @@ class Inbound:
                 return self._command(body, message)
             case ConfigBody() as config:
                 return config
+            case PlayAckBody() | ContentNoticeBody() | ContentChunkBody() as content:
+                message.done()  # said twice or lost, it does no harm: nothing of it is worth a write
+                return content
             case TimeBody(nonce=nonce, now=now, store=store):
                 heard = self._clock.answered(nonce, now)
                 noted = (Noted("clock_corrected", {"now": now}),) if heard is Heard.CORRECTED else ()
@@ -141,7 +155,7 @@ class Inbound:
 
     def _command(
         self, body: CommandBody, message: Message
-    ) -> enrolment.Request | EraseRequest | IdentityCheck | None:  # fmt: skip
+    ) -> enrolment.Request | EraseRequest | IdentityCheck | KillAds | None:  # fmt: skip
         wall = self._clock.now()
         before = commands.outcome(self._reader, body.command_id)
         if before is None and body.command_id in self._commands_seen:

@@ -21,6 +21,7 @@ from hal.errors import HalError
 log = logging.getLogger("daemon.painter")
 
 Pixels = NDArray[np.uint8]
+Advert = tuple[type[View], Pixels, tuple[int, int]]  # over which views, what, and where its left upper corner is
 REOPEN_S = 2.0
 ANIMATION_S = 0.1
 
@@ -38,7 +39,7 @@ class Painter:
         self._view: View | None = None
         self._preview: Pixels | None = None
         self._held: Pixels | None = None
-        self._advert: tuple[type[View], Pixels] | None = None
+        self._advert: Advert | None = None
         self._dirty = False
         self._painting_since_s: float | None = None
         self._stopping = False
@@ -80,11 +81,16 @@ class Painter:
             self._held, self._dirty = pixels, self._view is not None
             self._changed.notify()
 
-    def advertise(self, view: type[View], pixels: Pixels | None) -> None:
-        """Shows `pixels` (H, W, 3) RGB in place of any view of this kind, until another kind of view or None comes.
-        Whoever walks up to the box changes the view: so nothing else is needed to make an advertisement give way."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """The display's (width, height); zeros while it has never been there."""
+        return self._display.size
+
+    def advertise(self, view: type[View], advert: tuple[Pixels, tuple[int, int]] | None) -> None:
+        """Lays a picture, (H, W, 3) RGB, with its left upper corner at (x, y), over any view of this kind, until None
+        comes. Whoever walks up to the box changes the view: nothing else is needed to make it give way."""
         with self._changed:
-            self._advert = (view, pixels) if pixels is not None else None
+            self._advert = (view, *advert) if advert is not None else None
             self._dirty = self._dirty or isinstance(self._view, view)
             self._changed.notify()
 
@@ -109,12 +115,11 @@ class Painter:
                 if self._stopping and not self._dirty:
                     return
                 view, preview, held, self._dirty = self._view, self._preview, self._held, False
-                if held is None and self._advert is not None and isinstance(view, self._advert[0]):
-                    held = self._advert[1]
+                advert = self._advert if self._advert is not None and isinstance(view, self._advert[0]) else None
             assert view is not None
             try:
                 self._painting_since_s = time.monotonic()
-                animated = self._paint(view, preview, held)
+                animated = self._paint(view, preview, held, advert)
                 self._painting_since_s = None
                 if not working:
                     working = True
@@ -127,7 +132,7 @@ class Painter:
                     self._on_state(False, error.why)
                 self._reopen()
 
-    def _paint(self, view: View, preview: Pixels | None, held: Pixels | None) -> bool:
+    def _paint(self, view: View, preview: Pixels | None, held: Pixels | None, advert: Advert | None) -> bool:
         """Whether the view moves by itself. Raises HalError."""
         if not all(self._display.size):  # it has never been there
             self._display.open()
@@ -135,7 +140,17 @@ class Painter:
         if self._renderer is None or self._renderer.size != size:
             self._renderer = Renderer(size)  # it came late, or another one was plugged in
         drawn = scene(view, self._locale, self._theme, size, time.monotonic())
-        self._display.show(held if held is not None else self._renderer.render(drawn, preview))
+        if held is None and advert is not None and advert[1].shape[:2] == (size[1], size[0]):
+            held = advert[1]
+        if held is not None:
+            self._display.show(held)
+            return False
+        pixels = self._renderer.render(drawn, preview)
+        if advert is not None:
+            pixels = pixels.copy()
+            (x, y), (height, width, _) = advert[2], advert[1].shape
+            pixels[y : y + height, x : x + width] = advert[1]
+        self._display.show(pixels)
         return drawn.animated
 
     def _reopen(self) -> None:

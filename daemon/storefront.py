@@ -37,6 +37,11 @@ class Storefront:
         """Whether the view shows seconds that pass."""
         return isinstance(self._view, views.Look | views.EnterPin)
 
+    @property
+    def view(self) -> views.View | None:
+        """What stands there now."""
+        return self._view
+
     def show(self, view_of: Callable[[views.Idle], views.View], conditions: tuple[str, ...]) -> None:
         """`view_of(idle)` says what is to be seen; `conditions` are what the idle screen mentions."""
         view = view_of(views.Idle(self._shop, self._clock_text(), self._box_id[-6:], conditions))

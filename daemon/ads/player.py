@@ -33,7 +33,7 @@ class Stage:
     """What the player works with. `paint(None)` gives the display back; `noted` gets each complete showing."""
 
     store: ContentStore
-    decoder: Decoder
+    decoder: Callable[[], Decoder]  # made when it is first needed: the display may come late
     paint: Callable[[Slot, Pixels | None], None]
     noted: Callable[[Play], None]
     now: Callable[[], int | None]  # unix seconds, None while no clock can be trusted
@@ -57,6 +57,7 @@ class Player:
         self._wanted = _Wanted()
         self._standing = Standing()
         self._bad: dict[str, str] = {}
+        self._decoder: Decoder | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="ads", daemon=True)
 
@@ -76,7 +77,8 @@ class Player:
             self._wake.notify_all()
         if self._thread.is_alive():
             self._thread.join(15)
-        self._stage.decoder.close()
+        if self._decoder is not None:
+            self._decoder.close()
 
     def open(self, slot: Slot) -> None:
         """This slot is in view now."""
@@ -150,15 +152,16 @@ class Player:
     def _perform(self, slot: Slot, item: Item) -> bool:
         """Whether it was shown for all of its time. A video shorter than that begins again."""
         path = self._stage.store.path(item.sha256)
-        pixels = self._stage.decoder.open(path, item.kind)
+        decoder = self._decoder = self._decoder or self._stage.decoder()
+        pixels = decoder.open(path, item.kind)
         began_s = time.monotonic()
         ends_s = began_s + item.seconds
         self._stage.paint(slot, pixels)
         while item.kind is Kind.VIDEO and time.monotonic() < ends_s:
-            frame = self._stage.decoder.next()
+            frame = decoder.next()
             if frame is None:
                 began_s = time.monotonic()
-                frame = (0.0, self._stage.decoder.open(path, item.kind))
+                frame = (0.0, decoder.open(path, item.kind))
             due_s = min(began_s + frame[0], ends_s)
             if self._interrupted(due_s - time.monotonic()):
                 return False

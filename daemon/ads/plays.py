@@ -59,19 +59,25 @@ class Pending:
         finally:
             os.close(handle)
 
-    def read(self) -> list[Play]:
-        """What a torn last line said is lost: its showing was not complete."""
-        try:
-            lines = self.path.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return []
-        return list(_plays(lines))
+    def take(self) -> list[Play]:
+        """The notes so far, put aside: what is noted from now on is not among them. Until `kept` is called, the same
+        ones are given again."""
+        if self.path.exists() and not self._aside.exists():
+            self.path.rename(self._aside)
+        return list(_plays(self._aside))
 
-    def clear(self) -> None:
-        self.path.unlink(missing_ok=True)
+    def kept(self) -> None:
+        """What was taken is on disk."""
+        self._aside.unlink(missing_ok=True)
+
+    @property
+    def _aside(self) -> Path:
+        return self.path.with_name(self.path.name + ".taken")
 
 
-def _plays(lines: list[bytes]) -> Iterator[Play]:
+def _plays(path: Path) -> Iterator[Play]:
+    """A torn last line is left out: its showing was not complete."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     for line in lines:
         try:
             yield Play(**json.loads(line))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from daemon.config.content import AdsSection, ContentSection
 from daemon.config.section import Section
 from daemon.config.shop_floor import CounterSection, ReceiptsSection, TillSection
 from daemon.payment.flows import FLOWS
@@ -152,6 +153,11 @@ class EnrolmentSection(Section):
     authority: Literal["fleet", "clerk"] = "fleet"
     clerk_pin: Path | None = None
     sweep_hours: float = Field(default=24.0, gt=0, le=168, description="so often whoever's consent has ended is erased")
+    update_templates: bool = Field(default=False, description="approved payments with PIN may refresh a template")
+    update_score: float = Field(default=0.75, ge=0.5, le=1, description="to the gallery, and to the enrolment itself")
+    update_margin: float = Field(default=0.35, ge=0.1, le=2)
+    update_days: int = Field(default=30, ge=1, le=3650, description="one a person in so many days")
+    updates_kept: int = Field(default=2, ge=1, le=8, description="beside the enrolment's own; the oldest gives way")
     template_days: int | None = Field(
         default=None, ge=1, le=3650, description="whose templates are all older is erased too"
     )
@@ -226,6 +232,8 @@ class Config(Section):
     till: TillSection = TillSection()
     receipts: ReceiptsSection = ReceiptsSection()
     health: HealthSection = HealthSection()
+    content: ContentSection = ContentSection()
+    ads: AdsSection = AdsSection()
 
     @model_validator(mode="after")
     def _virtual_devices_have_their_box(self) -> Config:

@@ -52,7 +52,7 @@ def store(tmp_path):
 @pytest.fixture
 def player(wall, store):
     clock = {"now": 1_790_000_000}
-    made = Player(Stage(store, Decoder(SIZE, frame_s=3.0), wall.paint, wall.plays.append, lambda: clock["now"]))
+    made = Player(Stage(store, lambda: Decoder(SIZE, frame_s=3.0), wall.paint, wall.plays.append, lambda: clock["now"]))
     made.clock = clock
     made.start()
     yield made
@@ -131,7 +131,7 @@ def test_a_decoder_that_is_killed_in_the_middle_stops_no_advertisement(player, w
     player.adopt(campaigns(put(store, (255, 0, 0)), put(store, (0, 255, 0))))
     player.open(Slot.IDLE)
     wall.until(lambda: wall.plays)
-    os.kill(player._stage.decoder.pid, signal.SIGKILL)
+    os.kill(player._decoder.pid, signal.SIGKILL)
     count = len(wall.plays)
     wall.until(lambda: len(wall.plays) >= count + 2)
 
@@ -175,7 +175,20 @@ def test_notes_survive_and_a_torn_line_is_left_out(tmp_path):
     whole = pending.path.read_bytes()
     for cut in range(len(whole)):
         pending.path.write_bytes(whole[:cut])
-        assert pending.read() == three[: whole[:cut].count(b"\n")]
+        assert pending.take() == three[: whole[:cut].count(b"\n")]
+        pending.kept()
+
+
+def test_what_is_noted_while_others_are_kept_waits_for_the_next_time(tmp_path):
+    pending = Pending(tmp_path / "plays")
+    first, second, third = some(3)
+    pending.note(first)
+    assert pending.take() == [first]
+    pending.note(second)
+    assert pending.take() == [first], "not kept: a full disk, a kill"
+    pending.kept()
+    pending.note(third)
+    assert pending.take() == [second, third]
 
 
 def test_notes_that_outlived_their_commit_are_not_counted_twice(book):

@@ -1,0 +1,79 @@
+"""Builds what fetches, shows and proves advertisements from the box's config; a box without a content root has none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from tuf.ngclient import FetcherInterface
+
+from daemon.ads.advertising import Advertising, Means, take_over
+from daemon.box_db import BoxDb
+from daemon.clock import TrustedClock
+from daemon.config.model import Config
+from daemon.content.errors import ContentRefused, Why
+from daemon.content.fetching import HttpFetcher, MqttFetcher, Pacer
+from daemon.content.over_mqtt import Pieces
+from daemon.content.store import ContentStore
+from daemon.content.updating import Source
+from daemon.content.worker import ContentWorker, Errand
+from daemon.fleet_link import FleetLink
+from daemon.logs import note
+from daemon.painter import Painter
+from mqtt.campaigns import Campaigns
+
+log = logging.getLogger("daemon.ads")
+
+MQTT_URL = "kf:///"
+
+
+def open_advertising(
+    config: Config, db: BoxDb, link: FleetLink, clock: TrustedClock, painter: Painter,
+    tell: Callable[[str, str | None], None],
+) -> Advertising | None:  # fmt: skip
+    """None where nothing is to be fetched. `tell` gets (condition, why or None), from any thread.
+
+    Raises:
+        ContentRefused: NO_ROOT, when the file that `content.root` names can't be read.
+    """
+    content = config.content
+    if content.root is None or not config.ads.enabled:
+        return None
+    try:
+        root = content.root.read_bytes()
+    except OSError as error:
+        raise ContentRefused(Why.NO_ROOT, str(content.root), error.strerror or "can't be read") from error
+    folder = config.box.state / "content"
+    notes = _notes(config) / "plays"
+    taken = take_over(db, notes)
+    if taken:
+        note(log, "plays_taken_over", count=taken)
+    stopping = threading.Event()
+    store = ContentStore(folder / "files", content.quota_mib * 2**20)
+    pacer = Pacer(content.kib_per_s * 1024, stopping)
+    pieces = Pieces(link.say, stopping) if content.url is None else None
+    url = content.url or MQTT_URL
+    fetcher: FetcherInterface
+    if pieces is not None:
+        fetcher = MqttFetcher(folder / "partial", pacer, pieces.ask)
+    else:
+        fetcher = HttpFetcher(folder / "partial", pacer, content.ca)
+
+    def worker_of(adopt: Callable[[Campaigns | None], None]) -> ContentWorker:
+        source = Source(f"{url}metadata/", f"{url}targets/", fetcher)
+        errand = Errand(folder, root, source, store, content.look_every_s, adopt, tell, lambda: clock.trusted)
+        return ContentWorker(errand, stopping)
+
+    return Advertising(
+        Means(db, link, clock, painter, store, notes, frozenset(config.ads.places), stopping, pieces, worker_of)
+    )
+
+
+def _notes(config: Config) -> Path:
+    """Memory where there is some: systemd names the service's folder on /run."""
+    folder = config.ads.notes or Path(os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or config.box.state)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

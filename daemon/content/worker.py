@@ -1,0 +1,99 @@
+"""Fetches on a thread of its own: when the fleet announces something, now and then, and again soon after a failure."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.content.errors import ContentRefused
+from daemon.content.store import ContentStore
+from daemon.content.updating import Round, Source, last_good, refresh
+from daemon.logs import note
+from mqtt.campaigns import Campaigns
+
+log = logging.getLogger("daemon.content")
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 900.0
+BETWEEN_ROUNDS_S = 2.0  # however often it is announced
+
+STALE, INCOMPLETE = "content_stale", "content_incomplete"
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What the worker works with. Called on its thread: `adopt` with the campaigns that count from now on, `tell` with
+    (condition, why it holds, or None when it is over)."""
+
+    folder: Path
+    root: bytes
+    source: Source
+    store: ContentStore
+    look_every_s: float
+    adopt: Callable[[Campaigns | None], None]
+    tell: Callable[[str, str | None], None]
+    trusted: Callable[[], bool]  # without a clock, nothing that expires can be believed
+
+
+class ContentWorker:
+    """`look` may be called from any thread and returns at once."""
+
+    def __init__(self, errand: Errand, stopping: threading.Event) -> None:
+        self._errand, self._stopping = errand, stopping
+        self._wanted = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="content", daemon=True)
+        self.version: int | None = None
+
+    def start(self) -> None:
+        """What the last round brought is shown at once, network or not."""
+        self._errand.adopt(last_good(self._errand.folder))
+        self._thread.start()
+
+    def look(self) -> None:
+        """There may be something new."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """Ends within a chunk. May be called twice."""
+        self._stopping.set()
+        self._wanted.set()
+        if self._thread.is_alive():
+            self._thread.join(30)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            self._wanted.clear()
+            failures = 0 if self._round() else failures + 1
+            retry_s = min(FIRST_RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S)
+            pause_s = retry_s if failures else self._errand.look_every_s
+            self._wanted.wait(random.uniform(0.5, 1.0) * pause_s)  # not all boxes of a fleet at once
+            self._stopping.wait(BETWEEN_ROUNDS_S)
+
+    def _round(self) -> bool:
+        errand = self._errand
+        if not errand.trusted():
+            return False
+        try:
+            brought = refresh(errand.folder, errand.root, errand.source, errand.store)
+        except ContentRefused as refused:
+            if not self._stopping.is_set():
+                note(log, "content_refused", logging.WARNING, what=refused.what, why=refused.why, detail=refused.detail)
+                errand.tell(STALE, str(refused))
+            return False
+        errand.tell(STALE, None)
+        self._report(brought)
+        self.version = brought.targets_version
+        errand.adopt(brought.campaigns)
+        return not brought.refused
+
+    def _report(self, brought: Round) -> None:
+        for one in brought.refused:
+            note(log, "content_file_refused", logging.WARNING, what=one.what, why=one.why, detail=one.detail)
+        first = str(brought.refused[0]) if brought.refused else None
+        self._errand.tell(INCOMPLETE, first)
+        if brought.fetched or brought.targets_version != self.version:
+            note(log, "content_fetched", version=brought.targets_version, files=brought.fetched)
