@@ -50,6 +50,8 @@ from daemon.painter import Painter
 from daemon.payment.emvco import Merchant
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import Rules
+from daemon.remote.desk import RemoteDesk
+from daemon.remote.log_bundle import LogBundle
 from daemon.retention import keeping_of
 from daemon.screen.views import Condition
 from daemon.shop_devices import open_floor
@@ -100,7 +102,7 @@ def run(loaded: Loaded, path: Path) -> int:
     Raises:
         DaemonError, HalError, MqttError, PipelineError, StoreError: when a part that can't be done without won't start.
     """
-    start, logs, board = StartUp(), RecentLogs(), Board()
+    start, logs, lines, board = StartUp(), RecentLogs(), LogBundle(), Board()
     again = threading.Event()
     config, state = loaded.config, loaded.config.box.state
     queue: EventQueue[Event] = EventQueue(newest_only)
@@ -108,6 +110,7 @@ def run(loaded: Loaded, path: Path) -> int:
         queue.put(ConditionChanged(lack, True))
     with ExitStack() as parts:
         parts.enter_context(_listening(logs))
+        parts.enter_context(_listening(lines))
         with start.part("state"):
             db = BoxDb(state / "box.db", SCHEMA)
             parts.callback(db.close)
@@ -203,6 +206,11 @@ def run(loaded: Loaded, path: Path) -> int:
                 grounds=_grounds(config, engine.model_hash, thresholds.id), locale=config.box.locale,
                 software=version("kingfisher"), board=board, lending=Lending(faces, painter),
                 applier=applier,
+                remote=RemoteDesk(
+                    in_force=lambda: applier.config, board=board, db=db, link=link, clock=trusted, members=members,
+                    painter=painter, lines=lines, software=version("kingfisher"), tell=queue.put,
+                    restart=lambda: _begin_anew(again, queue),
+                ),
                 settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
                 floor=floor,
                 authority=authority_of(config), keeping=keeping_of(config), advertising=advertising,
@@ -238,7 +246,7 @@ def run(loaded: Loaded, path: Path) -> int:
 
 
 @contextmanager
-def _listening(logs: RecentLogs) -> Iterator[None]:
+def _listening(logs: logging.Handler) -> Iterator[None]:
     logging.getLogger().addHandler(logs)
     try:
         yield

@@ -55,6 +55,8 @@ from daemon.painter import Painter
 from daemon.payment import events as ev
 from daemon.payment.state import Rules
 from daemon.payment_runner import PaymentRunner
+from daemon.remote.desk import RemoteDesk
+from daemon.remote.requests import RemoteRequest
 from daemon.retention import Keeping, Retention
 from daemon.screen import views
 from daemon.scribe import Scribe, Written
@@ -102,6 +104,7 @@ class Parts:
     software: str
     applier: ConfigApplier
     settings_of: Callable[[Config], LiveSettings]
+    remote: RemoteDesk
     authority: Authority = NOBODY
     floor: Floor = field(default_factory=Floor)
     keeping: Keeping = field(default_factory=Keeping)
@@ -155,6 +158,7 @@ class Box:
             self._errands.finish()
             self._retention.finish()
             self._p.applier.finish()
+            self._p.remote.finish()
             self._reader.close()
         if stop.fault:
             note(log, "box_fault", logging.CRITICAL, why=stop.fault)
@@ -297,6 +301,8 @@ class Box:
                 return self._between_payments(None)
             case EraseRequest() as request:
                 self._errands.erase(request)
+            case RemoteRequest() as request:
+                self._p.remote.do(request)
             case ConfigBody() as body:
                 self._p.applier.arrived(message, body, self._moment())
             case KillAds() | PlayAckBody() | ContentNoticeBody() | ContentChunkBody() as said:

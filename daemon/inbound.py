@@ -20,6 +20,7 @@ from daemon.payment.money import AmountRefused
 from daemon.payment.settling import Settling
 from daemon.payment.state import Key
 from daemon.payment.status import Status
+from daemon.remote.requests import RemoteRequest, request_of
 from daemon.scribe import Scribe
 from mqtt.schemas import (
     CommandBody,
@@ -48,6 +49,7 @@ class TimeHeard:
 Meaning = (
     ev.OrderArrived | ev.Answer | ev.ApprovedLate | IdentityCheck | enrolment.Request | EraseRequest | TimeHeard
     | ConfigBody | KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody
+    | RemoteRequest
 )  # fmt: skip
 
 
@@ -155,7 +157,7 @@ class Inbound:
 
     def _command(
         self, body: CommandBody, message: Message
-    ) -> enrolment.Request | EraseRequest | IdentityCheck | KillAds | None:  # fmt: skip
+    ) -> enrolment.Request | EraseRequest | IdentityCheck | KillAds | RemoteRequest | None:  # fmt: skip
         wall = self._clock.now()
         before = commands.outcome(self._reader, body.command_id)
         if before is None and body.command_id in self._commands_seen:
@@ -168,7 +170,7 @@ class Inbound:
             self._scribe.write((), message, report=again)
             return None
         try:
-            request = contract.command_of(body, time.monotonic(), wall)
+            request = request_of(body) or contract.command_of(body, time.monotonic(), wall)
         except contract.CommandRefused as refused:
             note(log, "command_refused", logging.WARNING, command=body.command, why=str(refused))
             event = EventBody(event="command.failed", at=wall, command_id=body.command_id, reason=refused.reason)

@@ -14,7 +14,7 @@ from daemon.logs import note
 from daemon.screen.render import Renderer
 from daemon.screen.scene import scene
 from daemon.screen.theme import DAY, Theme
-from daemon.screen.views import EnrolLook, Look, View
+from daemon.screen.views import Booting, EnrolLook, Idle, Look, Trouble, View
 from hal.display import Display
 from hal.errors import HalError
 
@@ -22,6 +22,7 @@ log = logging.getLogger("daemon.painter")
 
 Pixels = NDArray[np.uint8]
 Advert = tuple[type[View], Pixels, tuple[int, int]]  # over which views, what, and where its left upper corner is
+NOBODYS = Booting | Idle | Trouble  # screens on which nothing of a payer can stand
 REOPEN_S = 2.0
 ANIMATION_S = 0.1
 
@@ -42,6 +43,7 @@ class Painter:
         self._advert: Advert | None = None
         self._dirty = False
         self._painting_since_s: float | None = None
+        self._asked: list[Callable[[Pixels | None], None]] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
 
@@ -99,6 +101,14 @@ class Painter:
         since_s = self._painting_since_s
         return time.monotonic() - since_s if since_s is not None else 0.0
 
+    def picture(self, answer: Callable[[Pixels | None], None]) -> None:
+        """What the display shows, (H, W, 3) RGB, on the painter's thread; None while the screen is somebody's who pays
+        or enrols. No answer comes from a display that takes no picture."""
+        with self._changed:
+            self._asked.append(answer)
+            self._dirty = self._dirty or self._view is not None
+            self._changed.notify()
+
     def stop(self) -> None:
         """Paints what is still due, then ends. May be called twice."""
         with self._changed:
@@ -144,6 +154,7 @@ class Painter:
             held = advert[1]
         if held is not None:
             self._display.show(held)
+            self._answer(held if isinstance(view, NOBODYS) else None)
             return False
         pixels = self._renderer.render(drawn, preview)
         if advert is not None:
@@ -151,7 +162,14 @@ class Painter:
             (x, y), (height, width, _) = advert[2], advert[1].shape
             pixels[y : y + height, x : x + width] = advert[1]
         self._display.show(pixels)
+        self._answer(pixels if isinstance(view, NOBODYS) else None)
         return drawn.animated
+
+    def _answer(self, pixels: Pixels | None) -> None:
+        with self._changed:
+            asked, self._asked = self._asked, []
+        for answer in asked:
+            answer(pixels.copy() if pixels is not None else None)
 
     def _reopen(self) -> None:
         with self._changed:

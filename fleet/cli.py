@@ -110,6 +110,13 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     grouping.add_argument("group", metavar="GROUP")
     grouping.add_argument("--tenant", help="stays as it is where none is given")
     grouping.set_defaults(act=_of("rollout.actions", "box_group"))
+    showing = command(
+        "show", "All that is known of one box. `kingfisher-fleet box kf-...` says the same.",
+        "  kingfisher-fleet box show counter-1\n  kingfisher-fleet box kf-... --json",
+        within,
+    )  # fmt: skip
+    showing.add_argument("box", metavar="BOX")
+    showing.set_defaults(act=_of("health.actions", "box_show"))
     revoke = command("revoke", "Never believe this box's key again.", "  kingfisher-fleet box revoke kf-...", within)
     revoke.add_argument("box", metavar="BOX")
     revoke.set_defaults(act=_of("actions", "box_revoke"))
@@ -254,7 +261,8 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser(_command_word(argv)).parse_args(argv)
+    word = _command_word(argv)
+    args = parser(word).parse_args(_box_by_id(argv) if word == "box" else argv)
     args.state = getattr(args, "state", None) or default_folder()
     args.json = getattr(args, "json", False)
     verbose = getattr(args, "verbose", False)
@@ -287,6 +295,15 @@ def _of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
         return int(getattr(importlib.import_module(f"fleet.{module}"), name)(args))
 
     return act
+
+
+def _box_by_id(argv: Sequence[str] | None) -> list[str]:
+    """`box kf-...` is short for `box show kf-...`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    place = words.index("box") + 1
+    if place < len(words) and words[place].startswith("kf-"):
+        words.insert(place, "show")
+    return words
 
 
 def _command_word(argv: Sequence[str] | None) -> str | None:

@@ -18,6 +18,8 @@ _END_OF_EVENT = {
     "enrol.failed": "failed",
     "erase.done": "done",
     "erase.failed": "failed",
+    "remote.done": "done",
+    "remote.failed": "failed",
     "ads.done": "done",
     "command.failed": "failed",
 }

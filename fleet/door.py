@@ -32,6 +32,7 @@ from fleet.errors import (
 from fleet.gateway import Gateway
 from fleet.money import parse_amount
 from fleet.money_routes import MoneyRoutes
+from fleet.remote.routes import RemoteRoutes
 from fleet.rollout.routes import RolloutRoutes
 from mqtt.schemas import Handle
 
@@ -106,6 +107,7 @@ class Door:
         if self._gateway.content is not None:
             ContentRoutes(self._gateway.content, self._read_for_operator, self._do).add(app)
         MoneyRoutes(self._gateway.payments, self._read_for_operator, self._do).add(app)
+        RemoteRoutes(self._gateway.send_command, self._gateway.now, self._read_for_operator, self._do).add(app)
         RolloutRoutes(self._gateway.rollouts, self._gateway.now, self._read_for_operator, self._do).add(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

@@ -18,7 +18,9 @@ from fleet.channels.adapter import Channel
 from fleet.content.desk import ContentDesk
 from fleet.content.repository import Repository
 from fleet.database import INBOX, OUTBOX
+from fleet.health import hearing
 from fleet.payments import Errands, Payments
+from fleet.remote import answers
 from fleet.rollout.books import Rollouts
 from mqtt import topics
 from mqtt.envelope import Claims, Limits, Signer, TrustedKey, Verifier
@@ -28,11 +30,13 @@ from mqtt.schemas import (
     MAX_UNSETTLED,
     Body,
     CheckpointBody,
+    CommandBody,
     ConfigBody,
     ConfigReportBody,
     ContentRequestBody,
     EventBody,
     EvidenceBody,
+    HealthBody,
     OrderBody,
     OrderMadeBody,
     PayAnswerBody,
@@ -41,6 +45,7 @@ from mqtt.schemas import (
     PayRequestBody,
     PayReverseBody,
     PlayBody,
+    ResultBody,
     StateBody,
     TimeBody,
     TimeRequestBody,
@@ -115,6 +120,8 @@ class Gateway:
                     audit.note_store(tx, box, body.versions, now)
                     self._send_what_is_missing(tx, box, body)
                     self.rollouts.note_state(tx, box, body, now)
+                    if hearing.note_instance(tx, box, body, now):
+                        self._tell_of_a_twin(tx, box)
                     if self.content is not None:
                         self.content.note_state(tx, box, body)
             case PlayBody() if self.content is not None:
@@ -125,6 +132,10 @@ class Gateway:
                 self._note_event(tx, box, body)
             case CheckpointBody() | EvidenceBody():
                 self._note_audit(tx, box, body, payload.decode("ascii"))
+            case HealthBody():
+                hearing.note_health(tx, box, body, now)
+            case ResultBody():
+                answers.note_result(tx, box, body)
             case ConfigReportBody():
                 self.rollouts.note_report(tx, box, body, now)
             case TimeRequestBody(nonce=nonce):
@@ -194,6 +205,7 @@ class Gateway:
         self.rollouts.resend(tx, now)
         if self.content is not None:
             self.content.renew()
+        answers.forget(tx, now)
         INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)
 
@@ -260,6 +272,15 @@ class Gateway:
     def _put_order(self, tx: sqlite3.Connection, box: str, order: OrderBody) -> None:
         outbox_id = self._put(tx, box, "order", order, order.expires_at, Priority.MONEY)
         orders.note_queued(tx, order.order_id, outbox_id)
+
+    def send_command(self, tx: sqlite3.Connection, box: str, body: CommandBody, expires_at: int) -> None:
+        self._put(tx, box, "command", body, expires_at, Priority.CONTROL)
+
+    def _tell_of_a_twin(self, tx: sqlite3.Connection, box: str) -> None:
+        """Each of the two hears it, since each comes back in its turn."""
+        expires_at = self.now() + TIME_LIFE_S
+        body = commands.create(tx, box, "identity.twice", {}, expires_at, self.now())
+        self.send_command(tx, box, body, expires_at)
 
     def _send_config(self, tx: sqlite3.Connection, box: str, body: ConfigBody) -> None:
         self._put(tx, box, "config", body, self.now() + ANSWER_LIFE_S, Priority.CONTROL)

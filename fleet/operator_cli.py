@@ -1,4 +1,7 @@
-"""`kingfisher-fleet config`: the grammar of what an operator of many boxes types. `fleet.rollout.actions` does it."""
+"""`kingfisher-fleet config|boxes|watch|remote`: the grammar of what an operator of many boxes types.
+
+`fleet.rollout.actions`, `fleet.health.actions` and `fleet.remote.actions` do it.
+"""
 
 from __future__ import annotations
 
@@ -71,6 +74,59 @@ def add(command: Command, of: Act) -> None:
     )
     rollback.add_argument("rollout", type=int, nargs="?", metavar="ROLLOUT", help="default: the newest")
     rollback.set_defaults(act=of("rollout.actions", "rollback"))
+
+    boxes = command(
+        "boxes", "How every box stands, the most urgent first.",
+        "  kingfisher-fleet boxes\n  kingfisher-fleet boxes --ill --group canteen\n"
+        "  kingfisher-fleet boxes --condition no_display --json",
+    )  # fmt: skip
+    _filters(boxes)
+    boxes.set_defaults(act=of("health.actions", "boxes"))
+    watch = command(
+        "watch", "The same, live: a box that falls silent or goes dark is seen within a minute.",
+        "  kingfisher-fleet watch\n  kingfisher-fleet watch --dark-for 60\n  kingfisher-fleet watch --ill --json",
+    )  # fmt: skip
+    _filters(watch)
+    watch.add_argument("--every-s", type=float, default=1.0, metavar="S", help="default: %(default)g")
+    watch.add_argument("--for-s", type=float, metavar="S", help="end after this time (default: Ctrl+C)")
+    watch.add_argument("--full-screen", action="store_true")
+    watch.set_defaults(act=of("health.actions", "watch"))
+
+    remote = command(
+        "remote", "Ask one box from afar; signed, journaled on the box, answered.",
+        "  kingfisher-fleet remote counter-1 doctor\n  kingfisher-fleet remote counter-1 screenshot --out now.png\n"
+        "  kingfisher-fleet remote counter-1 crypto-erase",
+    )  # fmt: skip
+    remote.add_argument("box", metavar="BOX", help="id or name")
+    what = "doctor|logs|screenshot|restart|crypto-erase"
+    within = remote.add_subparsers(dest="remote_command", required=True, metavar=what)
+    for name, text in (
+        ("doctor", "Every check, with what to do."),
+        ("logs", "The newest log lines, without anything of a person in them."),
+        ("screenshot", "What the display shows; refused while a payer may be there."),
+        ("restart", "Begin anew; refused while a payer may be there."),
+        ("crypto-erase", "Destroy the keys of every template on the box, then the files. Asks for a word first."),
+    ):
+        one = command(name, text, f"  kingfisher-fleet remote counter-1 {name}", within)
+        one.add_argument("--timeout-s", type=float, default=60.0, metavar="S", help="default: %(default)g")
+        one.add_argument("--expires-s", type=int, default=120, metavar="S", help="default: %(default)s")
+        if name == "logs":
+            one.add_argument("--last", type=int, default=200, help="default: %(default)s")
+        if name == "screenshot":
+            one.add_argument("--out", type=Path, default=Path("screenshot.png"), help="default: %(default)s")
+        if name == "restart":
+            one.add_argument("--force", action="store_true", help="even while an order is open")
+        if name == "crypto-erase":
+            one.add_argument("--confirm", metavar="WORD", help="the word that the box answered")
+        one.set_defaults(act=of("remote.actions", "remote"))
+
+
+def _filters(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--condition", action="append", metavar="NAME", help="that has it; may be given again")
+    to.add_argument("--group", metavar="NAME")
+    to.add_argument("--tenant", metavar="NAME")
+    to.add_argument("--dark-for", type=int, metavar="S", help="of which nothing was heard for so long")
+    to.add_argument("--ill", action="store_true", help="only what wants somebody")
 
 
 def _scope(to: argparse.ArgumentParser) -> None:

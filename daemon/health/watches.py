@@ -147,13 +147,17 @@ class ContentAge:
 
 
 class CameraEye:
-    """One picture while nobody is there; it is dropped at once, and looked at by nobody. A camera that a payment wants
-    is left alone."""
+    """Two pictures, one right after the other, while nobody is there; they are dropped at once, and looked at by nobody.
+    One alone proves little: it may have lain there. A camera that a payment wants is left alone."""
 
     def __init__(self, peek: Callable[[Picture], None], wait_s: float, every_s: float) -> None:
         self._peek, self._wait_s, self.every_s = peek, wait_s, every_s
 
     def look(self) -> Found:
+        first = self._one()
+        return self._one() if first == {"no_camera": Well} else first
+
+    def _one(self) -> Found:
         answers: queue.SimpleQueue[tuple[bool, str]] = queue.SimpleQueue()
         self._peek(lambda image, why: answers.put((image is not None, why)))
         try:

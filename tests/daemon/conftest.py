@@ -3,6 +3,7 @@ devices are the do-nothing drivers, and what the fleet would send comes in where
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,8 @@ from daemon.members import Members
 from daemon.notify import Notify
 from daemon.painter import Painter
 from daemon.payment.state import Rules
+from daemon.remote.desk import RemoteDesk
+from daemon.remote.log_bundle import LogBundle
 from daemon.scribe import Scribe, Written
 from hal.null import NullCamera, NullDisplay, NullDisplayOptions, NullLamp, NullVoice
 from mqtt import topics
@@ -133,6 +136,7 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
 
     def make(rules: Rules | None = None, clock: TrustedClock | None = None, settings: str = "") -> Rig:
         queue: EventQueue[Any] = EventQueue(newest_only)
+        board = Board()
         db = BoxDb(tmp_path / "box.db", SCHEMA)
         clock = clock or TrustedClock()
         fleet = Ed25519PrivateKey.generate()
@@ -155,11 +159,18 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
             tmp_path / "box.toml", loaded, db=db, link=link, clock=clock, tell=queue.put,
             restart=lambda: restarts.append("asked"),
         )  # fmt: skip
+        lines = LogBundle()
+        logging.getLogger().addHandler(lines)
+        painter.start()
+        remote = RemoteDesk(
+            in_force=lambda: applier.config, board=board, db=db, link=link, clock=clock, members=members,
+            painter=painter, lines=lines, software="0", tell=queue.put, restart=lambda: restarts.append("asked"),
+        )  # fmt: skip
         parts = Parts(
             queue=queue, db=db, clock=clock, link=link, members=members, faces=faces, painter=painter,
-            lamp=NullLamp(), voice=NullVoice(), notify=Notify(None, None), board=Board(),
+            lamp=NullLamp(), voice=NullVoice(), notify=Notify(None, None), board=board,
             lending=Lending(faces, painter), rules=rules or Rules(), grounds=GROUNDS, shop="Test", locale="en",
-            software="0", applier=applier, settings_of=settings_of,
+            software="0", applier=applier, settings_of=settings_of, remote=remote,
         )  # fmt: skip
         signer = Signer(fleet, link.fleet_id, link.fleet_id)
         made.append(Rig(parts, link, db, queue, signer, members, restarts=restarts, folder=tmp_path))
@@ -168,5 +179,7 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     yield make
     for one in made:
         one.stop()
+        logging.getLogger().removeHandler(one.parts.remote._lines)
+        one.parts.painter.stop()
         one.db.close()
     store.close()

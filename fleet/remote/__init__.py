@@ -1,0 +1,1 @@
+"""Commands to one box from afar, and what they brought to light."""

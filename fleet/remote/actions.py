@@ -1,0 +1,86 @@
+"""`kingfisher-fleet remote BOX doctor|logs|screenshot|restart|crypto-erase`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from argparse import Namespace
+from typing import Any
+
+from fleet.actions import say, table
+from fleet.client import GatewayClient
+from fleet.errors import WaitedInVain
+from fleet.state import StateFolder
+
+SAYS_NOTHING = frozenset({"restart"})
+LATE_S = 15.0  # parts are telemetry: they may come a little after the answer
+REASONS = {
+    "order_open": "a payment or an enrolment is on; `--force` restarts all the same",
+    "no_display": "the display takes no picture",
+    "confirm": "say it again with the word that the box answered",
+    "wrong_confirmation": "that was not the box's word; it has a new one",
+    "restarting": "the box begins anew",
+    "erased": "the keys, then the files, are destroyed; the box begins anew, empty",
+}
+
+
+def remote(args: Namespace) -> int:
+    client = GatewayClient.of(StateFolder(args.state))
+    view = client.post(
+        "/v1/remote",
+        {"box": args.box, "command": args.remote_command, "args": _args(args), "expires_in_s": args.expires_s},
+    )
+    path = f"/v1/remote/{view['command_id']}"
+    view = client.follow(path, frozenset(), args.timeout_s, lambda _: None)
+    view = _whole(client, path, view)
+    if args.remote_command == "screenshot" and view["status"] == "done" and view["result"]:
+        args.out.write_bytes(base64.b64decode(view["result"]["data"]))
+        return say(args, view | {"result": None, "file": str(args.out)}, f"{args.out}")
+    result = _result(view)
+    say(args, view | {"result": result}, "\n".join(_lines(args, view, result)))
+    return 0 if view["status"] == "done" and _well(result) else 1
+
+
+def _whole(client: GatewayClient, path: str, view: dict[str, Any]) -> dict[str, Any]:
+    """With its parts, where the command has an answer that is more than a word. Raises WaitedInVain."""
+    if view["command"] in SAYS_NOTHING or (view["status"] != "done" and view["reason"] not in REASONS):
+        return view
+    expected = view["status"] == "done" or view["reason"] in ("confirm", "wrong_confirmation")
+    until_s = time.monotonic() + LATE_S
+    while expected and view["result"] is None:
+        if time.monotonic() > until_s:
+            raise WaitedInVain(f"the answer to {view['command']}", "parts of it are missing; ask again")
+        time.sleep(0.2)
+        view = client.get(path)
+    return view
+
+
+def _args(args: Namespace) -> dict[str, Any]:
+    given = {"last": getattr(args, "last", None), "confirm": getattr(args, "confirm", None)}
+    if getattr(args, "force", False):
+        given["force"] = True
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _result(view: dict[str, Any]) -> Any:
+    if view["result"] is None:
+        return None
+    return json.loads(base64.b64decode(view["result"]["data"]))
+
+
+def _well(result: Any) -> bool:
+    findings = result.get("findings", ()) if isinstance(result, dict) else ()
+    return all(finding["well"] for finding in findings)
+
+
+def _lines(args: Namespace, view: dict[str, Any], result: Any) -> list[str]:
+    if isinstance(result, dict) and "findings" in result:
+        rows = [("well" if f["well"] else "ILL", f["check"], f["detail"], f["suggestion"]) for f in result["findings"]]
+        return [table(("", "CHECK", "", "WHAT TO DO"), rows)]
+    if isinstance(result, dict) and "lines" in result:
+        return [" ".join(f"{name}={value}" for name, value in line.items()) for line in result["lines"]]
+    said = [f"{view['status']}: {REASONS.get(view['reason'], view['reason'] or '')}".rstrip(": ")]
+    if isinstance(result, dict) and "confirm" in result:
+        said.append(f"  kingfisher-fleet remote {args.box} crypto-erase --confirm {result['confirm']}")
+    return said
