@@ -1,0 +1,138 @@
+"""The ways to pay, each played from its first key to the books: `script/demo --scenario NAME`.
+
+A scenario leaves the box idle and nobody before the camera. What it proves is its last sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fleet.demo import goods
+from fleet.demo.scene import Scene, finished
+from fleet.demo.town import BOX_NAME
+
+PAYER = "grace_hopper"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`play` raises FleetError when anything is not as it should be; it gives what was proven. `by_hand` says how to do
+    the same in the browser."""
+
+    name: str
+    title: str
+    by_hand: str
+    play: Callable[[Scene], str]
+
+
+def face(scene: Scene) -> str:
+    hands, step = scene.hands, scene.step
+    scene.stand(PAYER)
+    with step("an order for ¥18.50 arrives over MQTT and is on the display"):
+        command = scene.town.begin_fleet(
+            "order", "--box", BOX_NAME, "--amount", "18.50", "--title", "Latte 拿铁", "--wait", "--timeout-s", "90"
+        )
+        order_id = str(hands.wait_event("order_arrived")["order"])
+        hands.wait_screen("Look", "EnterPin")
+    with step("the payer's face is seen, alive, and found among the enrolled"):
+        seen = hands.wait_event("face_decided")
+        scene.require(seen["reason"] == "matched", f"the face was not recognised: {seen['reason']}")
+    with step("policy wants the PIN; it is typed on the keypad", people=True):
+        hands.wait_screen("EnterPin")
+        hands.press(*scene.pins[PAYER], "ok")
+    with step("the gateway approves, and the box says so"):
+        hands.wait_event("answer_arrived", status="approved")
+        hands.wait_screen("Approved")
+        finished(command, "the order")
+    scene.require(scene.final(order_id)["payer"] == PAYER, "somebody else was charged")
+    score, compute = float(seen["score"]), float(seen["compute_ms"])
+    return f"an order of the fleet was paid by face and PIN: score {score:.3f}, {compute:.0f} ms of computing"
+
+
+def clerk_amount(scene: Scene) -> str:
+    hands, step = scene.hands, scene.step
+    scene.stand(PAYER)
+    with step("the clerk types 12.5 on the box's own keypad and presses OK", people=True):
+        hands.press("1", "2", "dot", "5")
+        hands.wait_screen("EnterAmount")
+        hands.press("ok")
+        order_id = scene.made_by_box("clerk")
+    with step("the payer looks and types the PIN; the gateway approves", people=True):
+        scene.pay()
+    view = scene.final(order_id)
+    scene.require(view["amount_minor"] == 1250, f"the gateway charged {view['amount']}")
+    scene.require(view["made_by"]["source"] == "clerk", "the gateway does not know who made the order")
+    scene.require(order_id.startswith(scene.town.box_id), "the order's id is not the box's")
+    return "an order that the box made and signed was known to the gateway before its payment, and was paid to the cent"
+
+
+def cart(scene: Scene) -> str:
+    hands, step = scene.hands, scene.step
+    scene.stand(PAYER)
+    with step("two waters, a tea and a bag of apples with its scale's label are scanned", people=True):
+        hands.scan(goods.WATER, goods.WATER, goods.TEA, goods.label(452))
+        hands.wait_screen("Cart")
+    with step("a barcode that nobody knows is said, and changes nothing"):
+        hands.scan("4006381333931")
+    with step("the tea is marked and counted up to 2, and the cart confirmed", people=True):
+        hands.press("dot", "dot", "2", "ok", "ok")
+        order_id = scene.made_by_box("cart")
+    with step("the payer looks and types the PIN; the gateway approves", people=True):
+        scene.pay()
+    expected = 2 * 200 + 2 * 1850 + 579
+    view = scene.final(order_id)
+    scene.require(view["amount_minor"] == expected, f"the gateway charged {view['amount']}, not {expected}")
+    with step("the receipt comes out, and its lines sum up to what was paid"):
+        receipt = scene.town.kingfisher("receipt", order_id, "--config", str(scene.town.config))
+    for part in ("2 x 2.00", "2 x 18.50", "0.452 kg x 12.80", f"{expected / 100:.2f}"):
+        scene.require(part in receipt, f"the receipt lacks {part}")
+    scene.require(PAYER not in receipt, "the receipt names the payer")
+    return f"goods were scanned, weighed, counted and paid: ¥{expected / 100:.2f}, the same on receipt, box and gateway"
+
+
+def till_line(scene: Scene) -> str:
+    step, till = scene.step, scene.till
+    scene.stand(PAYER)
+    reference = f"T-{scene.town.fleet_json('ledger', 'verify')['orders']}"
+    with step("the till asks for ¥9.90 over its serial line; noise and a half line stand before it"):
+        till.send(b"\xff\x00@17|ORDER|ref=half\r\n")
+        till.order(reference, 990, title="Lunch 午餐")
+        till.wait("ACK", ref=reference, state="waiting")
+        order_id = scene.made_by_box("till")
+    with step("the till's line is cut off and it asks again: it is the same order"):
+        till.order(reference, 990)
+    with step("the payer looks and types the PIN; the till hears that it was approved", people=True):
+        scene.pay()
+        said = till.wait("STATUS", ref=reference, state="approved")
+    till.say("QUERY", ref=reference)
+    till.wait("ACK", ref=reference, state="approved", receipt=said.fields["receipt"])
+    view = scene.final(order_id)
+    scene.require(
+        view["made_by"] == {"source": "till", "reference": reference}, "the till's reference is not in the books"
+    )
+    made = [e for e in scene.journal() if e["name"] == "order_made" and e["facts"]["order_id"] == order_id]
+    scene.require(len(made) == 1, "the order was made more than once")
+    return "a till on a serial line asked twice, and was paid once; it heard the truth, and may ask for it again"
+
+
+ALL = (
+    Scenario(
+        "face", "an order of the fleet, paid by face and PIN",
+        "Choose grace, ask for an amount at the till on the page, type her PIN", face,
+    ),
+    Scenario(
+        "clerk-amount", "the clerk types the amount on the box itself",
+        "Choose grace, type an amount on the keypad and OK, then her PIN", clerk_amount,
+    ),
+    Scenario(
+        "cart", "goods scanned into a cart, with a weighed one",
+        f"Type {goods.WATER} or {goods.label(452)} into the scanner's field, digits and OK for a quantity, OK to pay",
+        cart,
+    ),
+    Scenario(
+        "till-line", "a till on a serial line asks for the payment",
+        "Choose grace and press Enter here: the scripted till asks for ¥9.90", till_line,
+    ),
+)  # fmt: skip
+SCENARIOS = {scenario.name: scenario for scenario in ALL}
