@@ -23,6 +23,7 @@ from fleet.errors import (
     AddressRefused,
     AmountRefused,
     BoxUnknown,
+    ChannelFailed,
     FleetError,
     NotFound,
     RefundRefused,
@@ -321,6 +322,8 @@ def _status_of(error: FleetError) -> int:
             return 422
         case BoxUnknown() | NotFound():
             return 404
+        case ChannelFailed():
+            return 502
         case _:
             return 500
 

@@ -1,10 +1,12 @@
-"""`kingfisher-fleet refund|cancel|attempt`: the grammar. `fleet.money_actions` does it."""
+"""`kingfisher-fleet refund|cancel|attempt|reconcile`: the grammar. `fleet.money_actions` and `fleet.reconcile_actions`
+do it."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
 from collections.abc import Callable
+from pathlib import Path
 
 Command = Callable[..., argparse.ArgumentParser]
 Act = Callable[[str, str], Callable[[argparse.Namespace], int]]
@@ -50,6 +52,22 @@ def add(command: Command, of: Act) -> None:
     )  # fmt: skip
     _who_and_why(attempt, required=False)
     attempt.set_defaults(act=of("money_actions", "attempt"))
+
+    reconcile = command(
+        "reconcile", "Compare a day of the ledger with a box's own list, or with a payment provider's.",
+        "  kingfisher-fleet reconcile --box counter-1 --day 2026-11-21 --with counter-1.jsonl\n"
+        "  kingfisher-fleet reconcile --box counter-1 --day 2026-11-21 --export ledger.jsonl\n"
+        "  kingfisher-fleet reconcile --channel alipay-like --day 2026-11-21 --json",
+    )  # fmt: skip
+    reconcile.add_argument("--box", help="id or name")
+    reconcile.add_argument("--day", required=True, metavar="YYYY-MM-DD")
+    reconcile.add_argument("--with", dest="file", type=Path, metavar="FILE", help="the list that the box exported")
+    reconcile.add_argument("--export", type=Path, metavar="FILE", help="write the ledger's list instead, signed")
+    reconcile.add_argument("--channel", metavar="NAME", help="compare with this provider's list")
+    reconcile.add_argument(
+        "--utc-offset", type=int, default=480, metavar="MIN", help="of the day's clock (default: %(default)s)"
+    )
+    reconcile.set_defaults(act=of("reconcile_actions", "run"))
 
 
 def _who_and_why(to: argparse.ArgumentParser, *, required: bool = True) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleet import attempts, refunds, resolutions
+from fleet import attempts, reconcile, refunds, resolutions
 from fleet.errors import NotFound, RequestRefused
 from fleet.money import parse_amount
 from fleet.payments import Payments
@@ -46,6 +46,11 @@ class CancelRequest(_Request):
     who: Who
 
 
+class ReconcileRequest(_Request):
+    day: str = Field(max_length=10)
+    utc_offset_min: Annotated[int, Field(ge=-720, le=840)] = 480
+
+
 class MoneyRoutes:
     """`read` checks the token and reads the body; `do` runs a job in the gateway's transaction."""
 
@@ -58,6 +63,7 @@ class MoneyRoutes:
         app.router.add_get("/v1/attempts/{id}/{number}", self._get_attempt)
         app.router.add_post("/v1/attempts/{id}/{number}", self._resolve)
         app.router.add_post("/v1/orders/{id}/cancel", self._cancel)
+        app.router.add_post("/v1/reconcile/{channel}", self._reconcile)
 
     async def _refund(self, request: web.Request) -> web.Response:
         wanted = RefundRequest.model_validate(await self._read(request))
@@ -94,6 +100,23 @@ class MoneyRoutes:
         order_id = request.match_info["id"]
         await self._do(lambda tx: self._payments.cancel(tx, order_id, wanted.who))
         return web.json_response({"order_id": order_id, "status": "cancelled"})
+
+    async def _reconcile(self, request: web.Request) -> web.Response:
+        """The provider is asked outside any transaction."""
+        wanted = ReconcileRequest.model_validate(await self._read(request))
+        reconcile.span(wanted.day, wanted.utc_offset_min)
+        channel = self._payments.channels.get(request.match_info["channel"])
+        if channel is None:
+            there = ", ".join(sorted(self._payments.channels))
+            raise NotFound("channel", "the gateway has none of this name", f"there are {there}")
+        trades = await channel.trades(wanted.day)
+        found = await self._do(
+            lambda tx: self._payments.reconcile(tx, channel.name, wanted.day, wanted.utc_offset_min, trades)
+        )
+        report = {
+            "channel": channel.name, "day": wanted.day, "trades": len(trades), "ok": not found, "differences": found,
+        }  # fmt: skip
+        return web.json_response(report)
 
 
 def _key(request: web.Request) -> attempts.Key:

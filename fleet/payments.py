@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from fleet import answers, attempts, orders, outcomes, refunds, resolutions
-from fleet.channels.adapter import Answer, Channel, Charge
+from fleet import answers, attempts, orders, outcomes, reconcile, refunds, resolutions
+from fleet.channels.adapter import Answer, Channel, Charge, Trade
 from fleet.errors import NotFound, RefundRefused
 from fleet.outcomes import Task
 from fleet.settlement import Confirmed, Settlement, unconfirmed
@@ -184,6 +184,15 @@ class Payments:
         if attempts.order(tx, None, order_id) is None:
             raise NotFound(f"order {order_id[:64]}", "never issued")
         orders.cancel(tx, order_id, f"operator:{who}"[:64])
+
+    def reconcile(
+        self, tx: sqlite3.Connection, channel: str, day: str, utc_offset_min: int, trades: Sequence[Trade]
+    ) -> list[dict[str, Any]]:
+        """What the provider's own list and the ledger disagree about; late successes are looked at now."""
+        found = reconcile.against_provider(tx, channel, day, utc_offset_min, trades)
+        for key in reconcile.look_again(tx, found, self._now()):
+            self._errands.adopt(key)
+        return found
 
     # --- on the gateway's own account -----------------------------------------------------------------------------
 
