@@ -55,6 +55,7 @@ from daemon.remote.log_bundle import LogBundle
 from daemon.retention import keeping_of
 from daemon.screen.views import Condition
 from daemon.shop_devices import open_floor
+from daemon.template_update import TemplateUpdate, update_rule_of
 from hal.drivers import Rig, build_camera, build_display, build_keypad, open_lamp, open_voice
 from hal.errors import HalError
 from hal.virtual.display import VirtualDisplayOptions
@@ -154,10 +155,12 @@ def run(loaded: Loaded, path: Path) -> int:
                 on_link=queue.put,
             )
             parts.callback(link.stop)
+        updates = TemplateUpdate(db, members, trusted, update_rule_of(config))
+        parts.callback(updates.finish)
         with start.part("face"):
             faces = FaceWatch(
                 build_camera(config.devices.camera, rig),
-                Faces(engine, thresholds, members.matcher, config.face.max_gap_s),
+                Faces(engine, thresholds, updates.matcher(members.matcher), config.face.max_gap_s),
                 frame_timeout_s=config.face.frame_timeout_s,
                 report=queue.put,
                 preview=painter.preview,
@@ -213,7 +216,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 ),
                 settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
                 floor=floor,
-                authority=authority_of(config), keeping=keeping_of(config), advertising=advertising,
+                authority=authority_of(config), keeping=keeping_of(config), updates=updates, advertising=advertising,
             )
         )  # fmt: skip
         with start.part("health"):

@@ -63,6 +63,7 @@ from daemon.scribe import Scribe, Written
 from daemon.shop_floor import Floor, ShopFloor
 from daemon.store_watch import StoreWatch
 from daemon.storefront import Storefront
+from daemon.template_update import TemplateUpdate
 from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
 from hal.voice import Voice
@@ -108,6 +109,7 @@ class Parts:
     authority: Authority = NOBODY
     floor: Floor = field(default_factory=Floor)
     keeping: Keeping = field(default_factory=Keeping)
+    updates: TemplateUpdate | None = None
     advertising: Advertising | None = None
 
 
@@ -448,6 +450,8 @@ class Box:
             self._condition(views.Condition.DISK_FULL, full or None)
         self._checkpoints.work(now, self._reader, self._p.link.flush)
         self._retention.work(now, self._reader, self._p.link.flush)
+        if self._p.updates is not None:
+            self._p.updates.work(now, self._reader)
         ads = self._p.advertising
         if ads is not None:
             ads.work(now)

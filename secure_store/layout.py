@@ -78,23 +78,6 @@ def turned_to(one: TemplateSet, epoch: int, rotation: Callable[[int, int], NDArr
     return replace(one, vectors=transform.apply(across, one.vectors), epoch=epoch)
 
 
-def joined(kept: TemplateSet, fresh: TemplateSet, limit: int) -> TemplateSet:
-    """Both together, at most `limit`: the newest stays, then the best by quality."""
-    if kept.vectors.shape[1] != fresh.vectors.shape[1]:
-        raise PersonRefused("template", f"it has {fresh.vectors.shape[1]} numbers, the others {kept.vectors.shape[1]}")
-    vectors = np.concatenate([kept.vectors, fresh.vectors])
-    qualities, added_at = kept.qualities + fresh.qualities, kept.added_at + fresh.added_at
-    first = len(kept.qualities)
-    order = sorted(range(len(qualities)), key=lambda i: (i >= first, qualities[i], added_at[i]), reverse=True)
-    chosen = sorted(order[: max(limit, len(fresh.qualities))])
-    return replace(
-        fresh,
-        vectors=vectors[chosen],
-        qualities=tuple(qualities[i] for i in chosen),
-        added_at=tuple(added_at[i] for i in chosen),
-    )
-
-
 def raw_hash(packed: str) -> bytes:
     """A keyed hash of a factor as the look-up table holds it."""
     return base64.b64decode(packed)

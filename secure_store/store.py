@@ -11,6 +11,7 @@ from typing import Literal, overload
 import numpy as np
 
 from secure_store import consent, erasure, factors, layout, rotation, transfer, transform
+from secure_store.ageing import Aged, Ageing, aged
 from secure_store.enrolment import record_of
 from secure_store.errors import ConsentMissing, PersonExists, PersonUnknown, StoreDamaged, StoreRolledBack
 from secure_store.gallery import Gallery
@@ -94,26 +95,26 @@ class SecureStore(OpenLoopStore):
                 records.delete(person.handle)
             records.insert(person.handle, profile, sets)
 
-    def add_template(self, handle: str, template: Template, purpose: str, *, limit: int = 5) -> None:
-        """One more template after a strong match; beyond `limit` of its model, the poorest older one goes.
+    def update_template(self, handle: str, template: Template, purpose: str, rule: Ageing) -> Aged:
+        """A template of a payment that left no doubt, as far as `rule` lets it in; what became of it.
 
         Raises PersonRefused.
         """
         vector = layout.checked_vector(template)
         records = self._records
+        now, epoch = records.options.now(), records.census.epoch
+        fresh = layout.TemplateSet(
+            transform.apply(records.rotation(vector.size, epoch), vector)[None], (float(template.quality),), (now,),
+            frozenset(), None, epoch,
+        )  # fmt: skip
+        with records.reading():
+            kept = records.read_sets(records.row(handle)).get(template.model_hash)
+        one, became = aged(None if kept is None else layout.turned_to(kept, epoch, records.rotation), fresh, rule)
+        if one is None:
+            return became  # nothing is written for it
         with self._changing(handle, purpose) as (profile, sets):
-            epoch = records.census.epoch
-            turned = transform.apply(records.rotation(vector.size, epoch), vector)
-            agreed = consent.in_force(profile)
-            assert agreed is not None
-            fresh = layout.TemplateSet(
-                turned[None], (float(template.quality),), (records.options.now(),), frozenset(), None, epoch
-            )
-            kept = sets.get(template.model_hash)
-            one = (
-                fresh if kept is None else layout.joined(layout.turned_to(kept, epoch, records.rotation), fresh, limit)
-            )
-            sets.update(layout.under({template.model_hash: one}, agreed))
+            sets.update(layout.under({template.model_hash: one}, consent.in_force(profile)))
+        return became
 
     def set_pin(self, handle: str, pin: str, duress_pin: str | None, purpose: str) -> None:
         """Raises PersonRefused."""

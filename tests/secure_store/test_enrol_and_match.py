@@ -151,7 +151,7 @@ def test_what_cannot_be_stored_is_refused_by_field_and_nothing_is_kept(store, pe
 def test_an_open_loop_box_has_no_door_for_people_and_opens_no_store_that_has_some(reopen, person, model) -> None:
     store = reopen(profile="open-loop")
     assert store.status().people == 0
-    assert not {"enrol", "gallery", "import_people", "add_template"} & set(dir(store))
+    assert not {"enrol", "gallery", "import_people", "update_template"} & set(dir(store))
     with pytest.raises(ProfileRefused), store._records.writing():
         store._records.insert("p-1", {}, {})
     reopen().enrol(person("p-1", 1))

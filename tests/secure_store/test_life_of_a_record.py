@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from secure_store import Consent, PinResult, Refusal, Template
+from secure_store.ageing import Ageing
 from secure_store.errors import ConsentMissing, PersonRefused, PersonUnknown
 from secure_store.factors import Argon2Cost
 
@@ -72,24 +73,6 @@ def test_renewing_a_person_keeps_the_older_receipts(store, person) -> None:
     store.enrol(person("p-1", 1))
     store.enrol(person("p-1", 2, purposes=("attendance",)), replace=True)
     assert [sorted(r.consent.purposes) for r in store.own_data("p-1").receipts] == [["pay"], ["attendance"]]
-
-
-def test_templates_age_the_poorest_older_one_goes(store, person, face, model) -> None:
-    store.enrol(person("p-1", 1, faces=3))
-    store.add_template("p-1", Template(face(50), 0.4, model), "pay", limit=3)
-    with store.gallery(model, "pay") as gallery:
-        assert len(gallery) == 3
-        assert float((gallery.matrix @ gallery.protect(face(50))).max()) > 0.99
-    store.add_template("p-1", Template(face(51), 0.8, model), "pay", limit=3)
-    with store.gallery(model, "pay") as gallery:
-        assert float((gallery.matrix @ gallery.protect(face(50))).max()) < 0.5
-
-
-def test_a_template_of_another_model_makes_a_set_of_its_own(store, person, face, model) -> None:
-    store.enrol(person("p-1", 1))
-    store.add_template("p-1", Template(face(2), 0.7, "cd" * 32), "pay")
-    assert store.status().templates == {model: 1, "cd" * 32: 1}
-    assert store.gallery("cd" * 32, "pay").handles == ("p-1",)
 
 
 def test_a_person_is_found_by_phone_or_card_only_with_consent(store, person) -> None:
@@ -200,7 +183,7 @@ def test_unknown_people_are_named_as_such(store, face, model) -> None:
         lambda: store.withdraw("p-1"),
         lambda: store.own_data("p-1"),
         lambda: store.check_pin("p-1", "1234", "pay"),
-        lambda: store.add_template("p-1", Template(face(1), 0.5, model), "pay"),
+        lambda: store.update_template("p-1", Template(face(1), 0.5, model), "pay", Ageing()),
     ):
         with pytest.raises(PersonUnknown):
             call()

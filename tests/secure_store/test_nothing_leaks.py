@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from secure_store import PinResult, Template, keyring
+from secure_store.ageing import Ageing
 from secure_store.errors import StoreError
 from secure_store.hardening import SecretFilter, clean
 
@@ -65,7 +66,7 @@ def test_no_canary_in_any_file_or_log_after_a_whole_day(reopen, person, face, mo
     assert store.check_pin("p-1", PIN, "pay") is PinResult.OK
     assert store.check_pin("p-1", DURESS, "pay") is PinResult.DURESS
     assert store.find_by_phone(PHONE, "pay")
-    store.add_template("p-1", Template(face(31), 0.9, model), "pay")
+    store.update_template("p-1", Template(face(31), 0.9, model), "pay", Ageing(every_s=0, same_as_enrolled=-1))
     store.rotate()
     store.renew_transform()
     note()
