@@ -5,7 +5,9 @@
     python benchmarks/pipeline_frame.py --models better --threads 2 --rounds 300
 
 The ratio is a whole analysed frame over the sum of the bare runs of the models it ran, on the same pictures, medians of
-pairs taken side by side, so that a noisy machine moves both. A second part times a decision of two frames.
+pairs taken side by side, so that a noisy machine moves both; with one thread it is that thread's CPU time. Bare means
+the published files in sessions of their own; a second ratio takes the rewritten ones that the pipeline runs. Then what
+a frame costs in which the face is only followed, and a decision.
 """
 
 from __future__ import annotations
@@ -23,27 +25,34 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: single thread means all of it
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
 
 from hal.virtual.samples import pull_samples
 from pipeline.capture import Capture, EnrolmentSession
 from pipeline.decision import Decision, Guidance, Reason
-from pipeline.engine import FaceEngine
-from pipeline.match import BruteForceMatcher
+from pipeline.engine import FaceEngine, Stopwatch
+from pipeline.match import ExactMatcher
 from pipeline.models.manifest import SETS, load_set
 from pipeline.models.pull import pull
+from pipeline.models.verify import read_verified
+from pipeline.runtime import session_options
 from pipeline.session import FaceSession
 from pipeline.thresholds import CALIBRATED, Thresholds, load_thresholds
+from pipeline.track import Subject, Track
 
+CLOCK = time.thread_time  # set to the wall's where there are more threads
 REPO = Path(__file__).resolve().parents[1]
-TARGET_RATIO = 1.25
+TARGET_RATIO = 1.08
 FRAMINGS = {"grace_hopper": (0.03, 0.10, 0.94), "eileen_collins": (0.18, 0.02, 0.52)}
 GALLERY = 9_998  # others beside the two
 
 
 def main() -> int:
+    global CLOCK
     arguments = _arguments()
+    CLOCK = time.thread_time if arguments.threads == 1 else time.perf_counter
     locks = REPO / "script" / "locks"
     manifest = load_set(arguments.models)
     pull(arguments.state / "models", manifest, npm_lock=locks / "npm.txt", offered=arguments.offered)
@@ -57,18 +66,21 @@ def main() -> int:
     if not people:
         raise SystemExit("none of the portraits passes for a live person with these models")
     frames = [frame for views in people.values() for frame in views]
+    published = published_runs(arguments.state / "models", engine, arguments.threads)
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "models": arguments.models,
         "threads": arguments.threads,
         "rounds": arguments.rounds,
-        "frame": frame_over_models(engine, limits, gallery(engine, limits, people, 0), frames, arguments.rounds),
+        "frame": frame_over_models(
+            engine, limits, gallery(engine, limits, people, GALLERY), frames, published, arguments.rounds
+        ),
         "decision": decisions(
             engine, limits, gallery(engine, limits, people, GALLERY), people, max(10, arguments.rounds // 4)
         ),
     }
     print(json.dumps(result, indent=2) if arguments.json else table(result))
-    ratio = result["frame"]["ratio"]  # type: ignore[index]
+    ratio = result["frame"]["ratio"]
     return 0 if not arguments.check or ratio <= TARGET_RATIO else 1
 
 
@@ -104,9 +116,11 @@ def frames_of(folder: Path, name: str) -> list[NDArray[np.uint8]]:
 
 def gallery(
     engine: FaceEngine, limits: Thresholds, people: dict[str, list[NDArray[np.uint8]]], others: int
-) -> BruteForceMatcher:
+) -> ExactMatcher:
     """The people enrolled, and so many random unit vectors."""
-    crowd = np.random.default_rng(7).standard_normal((others, 512), dtype=np.float32)
+    crowd = np.random.default_rng(7).standard_normal(
+        (others, engine.models["embedding"].first_output.size), dtype=np.float32
+    )
     rows = list(crowd / np.linalg.norm(crowd, axis=1, keepdims=True))
     handles = [f"nobody-{number}" for number in range(others)]
     for name, views in people.items():
@@ -114,7 +128,7 @@ def gallery(
         assert capture is not None
         rows.append(capture.embedding)
         handles.append(name)
-    return BruteForceMatcher(handles, np.array(rows, np.float32), engine.model_hash)
+    return ExactMatcher(handles, np.array(rows, np.float32), engine.model_hash)
 
 
 def capture_of(engine: FaceEngine, limits: Thresholds, views: list[NDArray[np.uint8]]) -> Capture | None:
@@ -130,64 +144,99 @@ def capture_of(engine: FaceEngine, limits: Thresholds, views: list[NDArray[np.ui
 def frame_over_models(
     engine: FaceEngine,
     limits: Thresholds,
-    matcher: BruteForceMatcher,
+    matcher: ExactMatcher,
     frames: list[NDArray[np.uint8]],
+    published: dict[str, Callable[[], object]],
     rounds: int,
 ) -> dict[str, object]:
-    """One analysed frame of a running session against the bare models, alternating."""
-    bare = {role: bare_run(engine, role) for role in engine.models}
-    endless = limits.model_copy(update={"track": limits.track.model_copy(update={"frames_to_match": 30})})
+    """One frame that is analysed to a decision, against the bare models, alternating; and one that is only followed."""
+    rewritten = {role: bare_run(engine, role) for role in engine.models}
+    at_once = changed(limits, frames_to_match=1, frames_to_refuse=1, detect_every=1)
+    at_once = at_once.model_copy(update={"liveness": limits.liveness.model_copy(update={"frames": 1})})
+    following = changed(limits, detect_every=30)
     whole_ms: list[float] = []
-    models_ms: list[float] = []
-    each_ms: dict[str, list[float]] = {role: [] for role in bare}
+    followed_ms: list[float] = []
+    published_ms: dict[str, list[float]] = {role: [] for role in published}
+    rewritten_ms: dict[str, list[float]] = {role: [] for role in rewritten}
     stages_ms: dict[str, list[float]] = {}
-    session = FaceSession(engine, matcher, endless)
-    previous: dict[str, float] = {}
     for number in range(-10, rounds):
-        frame = frames[((number // 20) * 8 + number % 8) % len(frames)]
-        if number % 20 == 0:
-            session, previous = FaceSession(engine, matcher, endless), {}
-        start = time.perf_counter()
-        session.observe(frame, number, number * 0.1)
-        whole = (time.perf_counter() - start) * 1e3
-        now = session.timings_ms
-        if "match" not in now or now["match"] == previous.get("match"):
+        frame, next_frame = frames[number % len(frames)], frames[(number + 1) % len(frames)]
+        session = FaceSession(engine, matcher, at_once)
+        start = CLOCK()
+        outcome = session.observe(frame, 1, 0.1)
+        whole = (CLOCK() - start) * 1e3
+        if not isinstance(outcome, Decision):
             raise SystemExit("a frame was not analysed to the end; the ratio would lie")
-        models = {role: timed_ms(run) for role, run in bare.items()}
+        bare = {role: timed_ms(run) for role, run in published.items()}
+        ours = {role: timed_ms(run) for role, run in rewritten.items()}
+        watch = Stopwatch()
+        track = Track(engine, following, None)
+        track.advance(frame, 1, 0.1, watch)
+        start = CLOCK()
+        followed = track.advance(next_frame, 2, 0.2, watch)
+        follow = (CLOCK() - start) * 1e3
         if number >= 0:
             whole_ms.append(whole)
-            models_ms.append(sum(models.values()))
-            for role, ms in models.items():
-                each_ms[role].append(ms)
-            for stage, ms in now.items():
-                stages_ms.setdefault(stage, []).append(ms - previous.get(stage, 0.0))
-        previous = now
+            for kept, times in ((published_ms, bare), (rewritten_ms, ours)):
+                for role, ms in times.items():
+                    kept[role].append(ms)
+            for stage, ms in session.timings_ms.items():
+                stages_ms.setdefault(stage, []).append(ms)
+            if isinstance(followed, Subject) and "follow" in watch.ms and "look" in watch.ms:
+                followed_ms.append(follow)
+    over_published, over_rewritten = (
+        statistics.median(w / sum(m) for w, *m in zip(whole_ms, *kept.values(), strict=True))
+        for kept in (published_ms, rewritten_ms)
+    )
     return {
         "whole_ms": statistics.median(whole_ms),
-        "models_ms": statistics.median(models_ms),
-        "ratio": statistics.median(w / m for w, m in zip(whole_ms, models_ms, strict=True)),
-        "ratio_of_medians": statistics.median(whole_ms) / statistics.median(models_ms),
-        "each_model_ms": {role: statistics.median(values) for role, values in each_ms.items()},
+        "models_ms": statistics.median(map(sum, zip(*published_ms.values(), strict=True))),
+        "rewritten_ms": statistics.median(map(sum, zip(*rewritten_ms.values(), strict=True))),
+        "ratio": over_published,
+        "ratio_to_rewritten": over_rewritten,
+        "followed_ms": statistics.median(followed_ms),
+        "followed_part": statistics.median(followed_ms) / statistics.median(whole_ms),
+        "each_model_ms": {
+            role: (statistics.median(published_ms[role]), statistics.median(rewritten_ms[role])) for role in published
+        },
         "stages_ms": {stage: statistics.median(values) for stage, values in stages_ms.items() if stage != "total"},
     }
 
 
+def changed(limits: Thresholds, **track: int) -> Thresholds:
+    return limits.model_copy(update={"track": limits.track.model_copy(update=track)})
+
+
+def published_runs(folder: Path, engine: FaceEngine, threads: int) -> dict[str, Callable[[], object]]:
+    """`session.run` of each published file, in a session of its own, on what the pipeline's model saw last."""
+
+    def run_of(role: str, content: bytes) -> Callable[[], object]:
+        model = engine.models[role]  # type: ignore[index]
+        options = session_options(threads)
+        for axis, size in model.declared.free_axes.items():
+            options.add_free_dimension_override_by_name(axis, size)
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {model.declared.input_name: model.input})
+
+    return {role: run_of(role, content) for role, content in read_verified(folder, engine.manifest).items()}
+
+
 def bare_run(engine: FaceEngine, role: str) -> Callable[[], object]:
-    """`session.run` of a model on what it saw last, with nothing of ours around it."""
+    """`session.run` of a model as the pipeline has it, with nothing of ours around it."""
     model = engine.models[role]  # type: ignore[index]
     return lambda: model.session.run(None, {model.declared.input_name: model.input})
 
 
 def timed_ms(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = CLOCK()
     run()
-    return (time.perf_counter() - start) * 1e3
+    return (CLOCK() - start) * 1e3
 
 
 def decisions(
     engine: FaceEngine,
     limits: Thresholds,
-    matcher: BruteForceMatcher,
+    matcher: ExactMatcher,
     people: dict[str, list[NDArray[np.uint8]]],
     rounds: int,
 ) -> dict[str, object]:
@@ -196,12 +245,12 @@ def decisions(
     for number in range(rounds):
         name, views = list(people.items())[number % len(people)]
         session = FaceSession(engine, matcher, limits)
-        start = time.perf_counter()
+        start = CLOCK()
         for sequence, view in enumerate(views):
             outcome = session.observe(view, sequence, sequence * 0.1)
             if isinstance(outcome, Decision):
                 break
-        spent_ms.append((time.perf_counter() - start) * 1e3)
+        spent_ms.append((CLOCK() - start) * 1e3)
         if not isinstance(outcome, Decision) or (outcome.reason, outcome.handle) != (Reason.MATCHED, name):
             raise SystemExit(f"{name} was not matched: {outcome}")
         frames.append(outcome.frames)
@@ -216,15 +265,18 @@ def table(result: dict[str, object]) -> str:
         f"medians of {result['rounds']} frames",
         "",
     ]
-    for title, key in (("stage of a whole frame", "stages_ms"), ("bare session.run", "each_model_ms")):
-        lines += [f"{title:<30}{'ms':>8}"]
-        lines += [f"  {name:<28}{ms:>8.2f}" for name, ms in frame[key].items()]  # type: ignore[attr-defined]
-        lines += [""]
+    lines += [f"{'stage of a whole frame':<30}{'ms':>8}"]
+    lines += [f"  {name:<28}{ms:>8.2f}" for name, ms in frame["stages_ms"].items()]  # type: ignore[attr-defined]
+    lines += ["", f"{'bare session.run':<30}{'file':>8}{'rewritten':>11}"]
+    for name, (file_ms, own_ms) in frame["each_model_ms"].items():  # type: ignore[attr-defined]
+        lines += [f"  {name:<28}{file_ms:>8.2f}{own_ms:>11.2f}"]
     lines += [
+        "",
         f"{'whole analysed frame':<30}{frame['whole_ms']:>8.2f}",
-        f"{'sum of its bare models':<30}{frame['models_ms']:>8.2f}",
-        f"{'ratio':<30}{frame['ratio']:>8.3f}   (target {TARGET_RATIO})",
-        f"{'decision, ' + str(decision['frames']) + ' frames':<30}{decision['median_ms']:>8.2f}   "
+        f"{'sum of its bare models':<30}{frame['models_ms']:>8.2f}{frame['rewritten_ms']:>11.2f}",
+        f"{'ratio':<30}{frame['ratio']:>8.3f}{frame['ratio_to_rewritten']:>11.3f}   (target {TARGET_RATIO})",
+        f"{'followed frame, not analysed':<30}{frame['followed_ms']:>8.2f}   ({frame['followed_part']:.1%} of it)",
+        f"{'decision, ' + format(decision['frames'], 'g') + ' frames':<30}{decision['median_ms']:>8.2f}   "
         f"(match in {decision['gallery']} templates included)",
     ]
     return "\n".join(lines)

@@ -69,7 +69,8 @@ def fuse(frames: Sequence[Judged], matcher: Matcher, threshold: float, limits: M
         return Evidence(Reason.GALLERY_EMPTY, None, NOTHING, NOTHING)
     mean: Embedding = np.mean([f.embedding for f in frames if f.embedding is not None], axis=0, dtype=np.float32)
     length = float(np.sqrt(np.dot(mean, mean)))
-    found = matcher.search(np.divide(mean, np.float32(length), dtype=np.float32))
+    alone = frames[0].found if len(frames) == 1 else None
+    found = alone or matcher.search(np.divide(mean, np.float32(length), dtype=np.float32))
     score = found.score * length
     runner_up = found.runner_up * length if found.runner_up > NOTHING else NOTHING
     if found.handle is None or not score >= threshold:
