@@ -1,0 +1,108 @@
+"""The face side's thread: what the pipeline says reaches the screen; what can't be recognised by is named."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daemon.box_events import newest_only
+from daemon.face_watch import CameraFound, Faces, FacesRefused, FacesUsable, FaceWatch, ForPayment, Seen
+from hal.virtual.camera import VirtualCamera
+from hal.virtual.samples import pull_samples
+from pipeline.decision import Challenge
+from pipeline.engine import FaceEngine
+from pipeline.match import BruteForceMatcher, Matcher
+from pipeline.models.manifest import load_manifest
+from pipeline.models.pull import pull
+from pipeline.thresholds import PROVISIONAL, load_thresholds
+
+REPO = Path(__file__).resolve().parents[2]
+STATE = REPO / ".kingfisher"
+WANTED = ForPayment("order-1", 1)
+
+
+class Doubting(FaceEngine):
+    """An engine whose liveness models can't tell."""
+
+    def live(self, image: object, face: object) -> float:
+        return 0.35
+
+
+@pytest.fixture(scope="module")
+def engine() -> FaceEngine:
+    pull(STATE / "models", npm_lock=REPO / "script" / "locks" / "npm.txt")
+    pull_samples(STATE / "samples", REPO / "script" / "locks" / "samples.txt")
+    return FaceEngine.load(STATE / "models", load_manifest())
+
+
+class Watched:
+    """A running face watch before a virtual camera; `next_of` waits for the next report of a kind."""
+
+    def __init__(self, engine: FaceEngine, rows: int) -> None:
+        self.rows = rows
+        self.engine = engine
+        self._reports: Queue[Any] = Queue()
+        camera = VirtualCamera(STATE / "samples")
+        camera.choose("grace_hopper")
+        thresholds = load_thresholds(PROVISIONAL, engine.manifest)
+        self.watch = FaceWatch(
+            camera,
+            Faces(engine, thresholds, self._matcher, draw=lambda: random.Random(4)),
+            frame_timeout_s=2.0,
+            report=self._reports.put,
+            preview=lambda image: None,
+        )
+        self.watch.start()
+
+    def _matcher(self, payer: str | None) -> Matcher:
+        matrix = np.zeros((self.rows, 512), np.float32)
+        matrix[:, 0] = 1
+        return BruteForceMatcher([str(n) for n in range(self.rows)], matrix, self.engine.model_hash)
+
+    def next_of(self, *kinds: type) -> Any:
+        while True:
+            try:
+                report = self._reports.get(timeout=30)
+            except Empty:
+                raise AssertionError(f"no {kinds} was reported") from None
+            if isinstance(report, kinds):
+                return report
+
+
+@pytest.fixture
+def watched(request: pytest.FixtureRequest, engine: FaceEngine) -> Iterator[Watched]:
+    kind, rows = request.param
+    made = Watched(kind(engine.models, engine.manifest), rows)
+    yield made
+    made.watch.stop()
+    assert threading.active_count() < 20
+
+
+@pytest.mark.parametrize("watched", [(FaceEngine, 10_001)], indirect=True)
+def test_a_gallery_too_large_for_its_thresholds_is_no_missing_camera_and_is_over_when_it_fits(watched: Watched) -> None:
+    watched.watch.watch(WANTED)
+    assert isinstance(watched.next_of(CameraFound, FacesRefused), CameraFound)
+    refused = watched.next_of(FacesRefused)
+    assert refused.wanted == WANTED
+    assert "10000" in refused.why
+    watched.rows = 5
+    watched.watch.watch(WANTED)
+    watched.next_of(FacesUsable)
+    assert isinstance(watched.next_of(Seen), Seen)
+
+
+@pytest.mark.parametrize("watched", [(Doubting, 1)], indirect=True)
+def test_a_payer_in_doubt_is_asked_to_act(watched: Watched) -> None:
+    watched.watch.watch(WANTED)
+    while True:
+        seen = watched.next_of(Seen)
+        if isinstance(seen.observation, Challenge):
+            break
+    assert newest_only(seen) == WANTED, "an older request is of no use"
