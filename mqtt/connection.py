@@ -32,6 +32,7 @@ log = logging.getLogger("mqtt.link")
 P = ParamSpec("P")
 
 NO_MATCHING_SUBSCRIBERS = 0x10
+RETAIN_NOT_SUPPORTED = 0x9A
 MAX_IN_FLIGHT = 20
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
@@ -112,7 +113,8 @@ class _UnderWay:
 
 class Connection:
     """Callbacks come on paho's thread, one at a time. `on_end(reason, unacked)` comes exactly once and last;
-    the futures of all unacknowledged messages have failed by then."""
+    the futures of all unacknowledged messages have failed by then. `retain` False: for a broker that keeps no retained
+    messages, and takes none; then they go as plain ones."""
 
     def __init__(
         self,
@@ -122,8 +124,10 @@ class Connection:
         on_ready: Callable[[bool], None],
         on_message: Callable[[Received], None],
         on_end: Callable[[str, tuple[int, ...]], None],
+        retain: bool = True,
     ) -> None:
         self._options = options
+        self._retain = retain
         self._on_ready, self._on_message, self._on_end = on_ready, on_message, on_end
         self._lock = threading.Lock()  # never held while paho is called: paho calls us with locks of its own
         self._under_way: dict[int, _UnderWay] = {}
@@ -134,6 +138,11 @@ class Connection:
         self._paho_thread: threading.Thread | None = None
         self.ended = threading.Event()
         self._client = self._make_client(will)
+
+    @property
+    def retains(self) -> bool:
+        """False once the broker has said that it takes no retained messages."""
+        return self._retain
 
     @property
     def ready(self) -> bool:
@@ -167,7 +176,7 @@ class Connection:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if expires_in_s is not None:
             properties.MessageExpiryInterval = max(1, expires_in_s)
-        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        info = self._client.publish(topic, payload, qos=1, retain=retain and self._retain, properties=properties)
         if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             future.set_exception(LinkBusy("publish", "no message id is free"))
             return future
@@ -225,7 +234,7 @@ class Connection:
         if self._options.tls is not None:
             client.tls_set_context(self._options.tls.context())
         if will is not None:
-            client.will_set(will.topic, will.payload, qos=1, retain=True)
+            client.will_set(will.topic, will.payload, qos=1, retain=self._retain)
         client.on_socket_open = _send_at_once
         client.on_connect = self._connected
         client.on_subscribe = self._subscribed
@@ -238,6 +247,8 @@ class Connection:
         self, client: Client, _: object, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         self._paho_thread = threading.current_thread()
+        if code.value == RETAIN_NOT_SUPPORTED or getattr(properties, "RetainAvailable", 1) == 0:
+            self._retain = False
         if code.is_failure:
             self._reason = f"refused_{_slug(code)}"
             return  # the broker closes; on_disconnect follows

@@ -63,7 +63,9 @@ class Link:
         self._backoff = backoff or FullJitter(options.backoff_base_s, options.backoff_cap_s)
         self._stop = threading.Event()
         self._connection: Connection | None = None
+        self._last: Connection | None = None
         self._told_lost = False
+        self._retain = True
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{options.client_id}", daemon=True)
 
     @property
@@ -114,7 +116,19 @@ class Link:
             self._one_connection()
             if time.monotonic() - started_s > STEADY_AFTER_S:
                 self._backoff.reset()
+            if self._learnt_not_to_retain():
+                continue  # the broker is there: it only wants it otherwise
             self._stop.wait(self._backoff.next_s())
+
+    def _learnt_not_to_retain(self) -> bool:
+        """Whether the connection that has just ended was the first to hear that this broker takes no retained messages.
+        Presence is then known by heartbeats alone; nothing about money depends on it."""
+        last, self._last = self._last, None
+        if last is None or last.retains or not self._retain:
+            return False
+        self._retain = False
+        log.info("event=broker_keeps_no_retained_messages client=%s", self._options.client_id)
+        return True
 
     def _one_connection(self) -> None:
         """From CONNECT to the end of it."""
@@ -135,8 +149,10 @@ class Link:
 
         try:
             will = self._will() if self._will is not None else None
-            connection = Connection(self._options, will, on_ready=ready, on_message=self._on_message, on_end=ended)
-            self._connection = connection
+            connection = Connection(
+                self._options, will, on_ready=ready, on_message=self._on_message, on_end=ended, retain=self._retain
+            )
+            self._connection = self._last = connection
             connection.open()
         except Exception as error:
             level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR

@@ -166,5 +166,38 @@ def peer(broker: RealBroker) -> Iterator[Callable[..., Peer]]:
 
 
 @pytest.fixture
+def mosquitto_with(tmp_path: Path) -> Iterator[Callable[[str], RealBroker]]:
+    """Debian's mosquitto with more settings than usual."""
+    if not Path(MOSQUITTO).exists():
+        pytest.skip("Debian's mosquitto is not installed (apt-get install mosquitto)")
+    made: list[RealBroker] = []
+
+    def make(settings: str) -> RealBroker:
+        broker = RealBroker("mosquitto", tmp_path)
+        broker.config = f"listener {broker.port} 127.0.0.1\nallow_anonymous true\n{settings}\n"
+        broker.start()
+        made.append(broker)
+        return broker
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def peer_at() -> Iterator[Callable[..., Peer]]:
+    """A peer at a broker that the test made itself."""
+    made: list[Peer] = []
+
+    def make(port: int, client_id: str, *subscriptions: str, **options: Any) -> Peer:
+        made.append(Peer(port, client_id, subscriptions, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.link.stop(2)
+
+
+@pytest.fixture
 def wait_for() -> Callable[..., Any]:
     return eventually

@@ -31,6 +31,28 @@ def test_connected_is_told_after_the_subscription_holds_so_no_answer_can_be_miss
         there.wait(b"to myself")
 
 
+def test_a_broker_that_takes_no_retained_messages_is_served_without_them(
+    mosquitto_with: Callable[[str], Any], peer_at: Callable[..., Any]
+) -> None:
+    broker = mosquitto_with("retain_available false")
+    watcher = peer_at(broker.port, "watcher", "up/+").start()
+    box = peer_at(broker.port, "box", "down/+", will=lambda: Will("up/will", b"gone")).start(5)
+    box.link.publish("up/state", b"here", retain=True).result(5)
+    watcher.wait(b"here")
+    box.link.drop()
+    watcher.wait(b"gone")
+    box.wait_connected(2)
+
+
+def test_a_publisher_without_a_will_learns_the_same(
+    mosquitto_with: Callable[[str], Any], peer_at: Callable[..., Any]
+) -> None:
+    broker = mosquitto_with("retain_available false")
+    watcher = peer_at(broker.port, "watcher", "up/+").start()
+    peer_at(broker.port, "box", "down/+").start().link.publish("up/state", b"here", retain=True).result(5)
+    watcher.wait(b"here")
+
+
 def test_a_message_not_acknowledged_comes_again_after_a_loss(broker: Any, peer: Callable[..., Any]) -> None:
     there = peer("there", "t/+", acks=False).start()
     here = peer("here", "h/+").start()
