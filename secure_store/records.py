@@ -374,6 +374,19 @@ class Records:
                 str(self.path), f"{self._count()} people are there, {self.census.people} were written"
             )
         self._tell_witness()
+        self._start_where_the_witness_does(floor)
+
+    def _start_where_the_witness_does(self, before: int | None) -> None:
+        """A counter that a TPM makes anew begins above every one it ever had: the store's goes on from there."""
+        try:
+            stands = self.options.witness.read()
+        except OSError:
+            return
+        if stands is not None and stands > max(self.census.counter, before or 0):
+            self.will_write()
+            with self.db.atomic():
+                self.census = self.census.at_least(stands)
+                self.save_census()
 
     def _accept(self) -> None:
         reached = max(self.census.counter, self.options.witness.read() or 0)

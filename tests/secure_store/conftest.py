@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -151,3 +154,51 @@ def export(box: Box, tmp_path: Path, person: Callable[..., NewPerson]) -> tuple[
         sender = theirs.public_key()
     box.keep_anew()
     return path, sender
+
+
+# -- a real TPM 2.0 in software
+
+
+def both_free(port: int) -> bool:
+    """A software TPM is driven through the port after its own."""
+    with socket.socket() as one, socket.socket() as two:
+        try:
+            one.bind(("127.0.0.1", port))
+            two.bind(("127.0.0.1", port + 1))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture
+def tpm(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """tpm("a") starts a TPM of its own and gives its address; the sessions that systemd-creds leaves open are flushed,
+    as the kernel's resource manager does on a box.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str) -> str:
+        folder = tmp_path / f"tpm-{name}"
+        folder.mkdir()
+        port = next(
+            port for port in range(int.from_bytes(os.urandom(2), "big") % 20000 + 30000, 65000, 2) if both_free(port)
+        )
+        command = [
+            "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init,startup-clear",
+            "--server", f"type=tcp,port={port}", "--ctrl", f"type=tcp,port={port + 1}",
+        ]  # fmt: skip
+        running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        address = f"swtpm:host=127.0.0.1,port={port}"
+        for _ in range(100):
+            asked = subprocess.run(
+                ["tpm2_getcap", f"--tcti={address}", "properties-fixed"], capture_output=True, check=False
+            )
+            if asked.returncode == 0:
+                return address
+            time.sleep(0.05)
+        raise AssertionError("swtpm did not start")
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(10)

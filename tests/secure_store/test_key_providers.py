@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -123,51 +119,6 @@ def credential_folder(folder: Path) -> Path:
 # -- a real TPM 2.0 in software
 
 
-def both_free(port: int) -> bool:
-    """A software TPM is driven through the port after its own."""
-    with socket.socket() as one, socket.socket() as two:
-        try:
-            one.bind(("127.0.0.1", port))
-            two.bind(("127.0.0.1", port + 1))
-        except OSError:
-            return False
-    return True
-
-
-@pytest.fixture
-def tpm(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """tpm("a") starts a TPM of its own and gives its address; the sessions that systemd-creds leaves open are flushed,
-    as the kernel's resource manager does on a box.
-    """
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(name: str) -> str:
-        folder = tmp_path / f"tpm-{name}"
-        folder.mkdir()
-        port = next(
-            port for port in range(int.from_bytes(os.urandom(2), "big") % 20000 + 30000, 65000, 2) if both_free(port)
-        )
-        command = [
-            "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init,startup-clear",
-            "--server", f"type=tcp,port={port}", "--ctrl", f"type=tcp,port={port + 1}",
-        ]  # fmt: skip
-        running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
-        address = f"swtpm:host=127.0.0.1,port={port}"
-        for _ in range(100):
-            asked = subprocess.run(
-                ["tpm2_getcap", f"--tcti={address}", "properties-fixed"], capture_output=True, check=False
-            )
-            if asked.returncode == 0:
-                return address
-            time.sleep(0.05)
-        raise AssertionError("swtpm did not start")
-
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait(10)
-
-
 class ManagedTpm2KeyProvider(Tpm2KeyProvider):
     """What the kernel's /dev/tpmrm0 does for every process: its sessions are flushed when it is done."""
 
@@ -232,6 +183,23 @@ def test_the_tpm_counter_notices_an_older_store_put_back(tpm, tmp_path, reopen, 
     shutil.copytree(tmp_path / "copy", folder)
     with pytest.raises(StoreRolledBack):
         reopen(options=watched())
+
+
+@needs_tpm
+def test_a_store_goes_on_from_where_a_new_tpm_counter_begins(tpm, reopen, person, options) -> None:
+    """A TPM begins a counter above every one it ever had: here nine steps of another one."""
+    address = tpm("here")
+    before = Tpm2Witness(0x01500F01, address)
+    before.advance(9)
+    store = reopen()
+    store.enrol(person("p-1", 1))
+    watched = dataclasses.replace(options, witness=Tpm2Witness(tcti=address))
+    reached = reopen(options=watched).counter
+    assert reached == watched.witness.read()
+    store = reopen(options=dataclasses.replace(options, witness=Tpm2Witness(tcti=address)))
+    store.enrol(person("p-2", 2))
+    assert store.counter == reached + 1
+    assert reopen(options=dataclasses.replace(options, witness=Tpm2Witness(tcti=address))).people() == ("p-1", "p-2")
 
 
 def test_a_tpm_that_is_not_there_is_said_so_by_name(tmp_path, monkeypatch) -> None:
