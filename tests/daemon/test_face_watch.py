@@ -106,3 +106,13 @@ def test_a_payer_in_doubt_is_asked_to_act(watched: Watched) -> None:
         if isinstance(seen.observation, Challenge):
             break
     assert newest_only(seen) == WANTED, "an older request is of no use"
+
+
+def test_the_box_shows_and_forgets_the_condition_by_its_own_name(rig: Any) -> None:
+    box = rig()
+    box.start()
+    box.parts.queue.put(FacesRefused(None, "calibrated for up to 10000 templates, the gallery has 10001"))
+    assert box.until(lambda: "faces_refused" in dict(box.parts.board.snapshot.conditions))
+    assert "no_camera" not in dict(box.parts.board.snapshot.conditions)
+    box.parts.queue.put(FacesUsable())
+    assert box.until(lambda: "faces_refused" not in dict(box.parts.board.snapshot.conditions))
