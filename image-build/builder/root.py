@@ -100,7 +100,7 @@ def squash(root: Path, into: Path, epoch: int) -> None:
     """`into`: the compressed, reproducible image of `root`."""
     run(
         "env", "-u", "SOURCE_DATE_EPOCH", "mksquashfs", root, into, "-noappend", "-quiet", "-no-progress",
-        "-comp", "zstd", "-Xcompression-level", "6", "-b", "256K", "-mkfs-time", str(epoch), "-all-time", str(epoch),
+        "-comp", "zstd", "-Xcompression-level", "6", "-b", "64K", "-mkfs-time", str(epoch), "-all-time", str(epoch),
         "-processors", "2",
     )  # fmt: skip
 

@@ -11,11 +11,14 @@ import time
 
 import card
 import technician
+from counter import LARGEST_MEAN_DIFFERENCE, difference
 from fleet_town import BOX_NAME, FleetTown
 from preprovision import OFFLINE_PIN, only_pictures, preprovision
 from qmp import EmulatorFault
 from run import BOOT_S, PICTURE, READY, Run
 from tpm import Tpm
+
+from daemon.screen.views import Condition, Trouble
 
 NOISE_EVERY_S = 0.4
 
@@ -36,7 +39,7 @@ def new(run: Run, town: FleetTown) -> None:
     only_pictures(run.disk, run.pictures, PICTURE)
     with Noise(run):
         run.boot(ready="event=not_provisioned")
-        run.shoot("bad-new")
+        _shows(run, "bad-new", Trouble(Condition.NOT_PROVISIONED))
     console = run.machine.console
     technician.wake(console)
     _is_named(technician.ask(console, "net"), "none: no way out of this network|none but the loopback")
@@ -122,12 +125,19 @@ def worn_out(run: Run) -> None:
     since = run.machine.cursor()
     run.boot(ready="event=no_data_partition")
     run.machine.wait("event=condition name=no_data", BOOT_S, since)
-    run.shoot("bad-no-data")
+    _shows(run, "bad-no-data", Trouble(Condition.NO_DATA))
     console = run.machine.console
     technician.wake(console)
     _is_named(technician.ask(console, "doctor"), "ILL +no_data", "-> put in a new card")
     technician.is_refused(console, "data partition")
     run.power_off()
+
+
+def _shows(run: Run, name: str, view: Trouble) -> None:
+    """The display must show this very page."""
+    off = difference(run.shoot(name), view)
+    if off > LARGEST_MEAN_DIFFERENCE:
+        raise EmulatorFault(f"the display does not show {view}: off by {off:.1f} of 255 on average")
 
 
 def _asked(run: Run, command: str) -> str:

@@ -19,7 +19,7 @@ from qmp import EmulatorFault
 
 from daemon.screen.render import Renderer
 from daemon.screen.scene import scene
-from daemon.screen.views import Approved
+from daemon.screen.views import Approved, View
 
 PIN = ("2", "5", "8", "0")
 PAYER = "grace"
@@ -109,10 +109,11 @@ class Counter:
     def _green_screen(self) -> Path:
         """The picture of the approved payment, compared pixel by pixel with what the box should have drawn."""
         reference = max(self.town.orders().values(), key=lambda order: order["created_at"]).get("reference")
+        wanted = Approved(AMOUNT_MINOR, CURRENCY, reference_tail=(reference or "")[-6:] or None)
         worst = 255.0
         for _ in range(20):
             shot = self.shoot("approved")
-            worst = min(worst, difference(shot, reference))
+            worst = min(worst, difference(shot, wanted))
             if worst <= LARGEST_MEAN_DIFFERENCE:
                 return shot
             shot.unlink()
@@ -126,12 +127,11 @@ def is_black(shot: Path) -> bool:
         return picture.convert("L").getextrema() == (0, 0)
 
 
-def difference(shot: Path, reference: str | None) -> float:
-    """Mean absolute difference between a screenshot and the same view drawn here."""
+def difference(shot: Path, view: View) -> float:
+    """Mean absolute difference between a screenshot and this view drawn here."""
     with Image.open(shot) as picture:
         seen = np.asarray(picture.convert("RGB")).astype(np.int16)
     size = (seen.shape[1], seen.shape[0])
-    view = Approved(AMOUNT_MINOR, CURRENCY, reference_tail=(reference or "")[-6:] or None)
     drawn = Renderer(size).render(scene(view, "en", size=size), None).astype(np.int16)
     return float(np.abs(seen - drawn).mean())
 

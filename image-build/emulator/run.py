@@ -88,9 +88,16 @@ class Run:
             self._rig = None
         self.machine.kill()
 
-    def shoot(self, name: str) -> Path:
-        """The display as it is now."""
-        return self.machine.qmp.screenshot(self.folder / "screens" / f"{name}.png")
+    def shoot(self, name: str, timeout_s: float = 60.0) -> Path:
+        """The display once something stands there and has stopped changing. Raises EmulatorFault."""
+        path, before, until_s = self.folder / "screens" / f"{name}.png", b"", time.monotonic() + timeout_s
+        while time.monotonic() < until_s:
+            now = self.machine.qmp.screenshot(path).read_bytes()
+            if now == before and not is_black(path):
+                return path
+            before = now
+            time.sleep(1.0)
+        raise EmulatorFault(f"the display did not come to rest, or stayed black: {path}")
 
     def tell(self, sentence: str, act: Callable[[], None]) -> None:
         """Runs one part of the test and prints it with its time. Raises EmulatorFault."""

@@ -143,10 +143,8 @@ def test_a_key_that_does_not_open_keeps_no_daemon_down() -> None:
     daemon = (SYSTEMD / "system/kingfisher.service").read_text()
     # With a path systemd fails the unit (243/CREDENTIALS); by its name alone it leaves a missing one out.
     assert settings("kingfisher.service")["LoadCredentialEncrypted"] == "kingfisher-store"
-    [wants] = re.findall(r"^Wants=(.*)", daemon, re.M)
-    [after] = re.findall(r"^After=(.*)", daemon, re.M)
-    assert "kingfisher-key.service" in wants.split()
-    assert "kingfisher-key.service" in after.split()
+    for relation in ("Wants", "After"):
+        assert "kingfisher-key.service" in " ".join(re.findall(rf"^{relation}=(.*)", daemon, re.M)).split()
     assert "RemainAfterExit" not in settings("kingfisher-key.service"), "it must look anew at each start of the daemon"
 
 
