@@ -10,6 +10,7 @@ from fleet.errors import NotFound
 from fleet.money import format_amount
 
 OPENING = "equity:opening"
+POINTS = "PTS"  # members' points, a unit beside the currencies of ISO 4217
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def listing(tx: sqlite3.Connection) -> list[dict[str, Any]]:
             "kind": item.kind,
             "currency": item.currency,
             "balance_minor": item.amount_minor,
-            "balance": format_amount(item.amount_minor, item.currency) if item.currency else "0",
+            "balance": _shown(item),
         }
         for item in balances(tx)
     ]
@@ -108,3 +109,9 @@ def payer_balance(tx: sqlite3.Connection, handle: str, currency: str) -> int:
     if not exists(tx, payer_account(handle)):
         raise NotFound(f"account of {handle}", "never opened")
     return balance(tx, payer_account(handle), currency)
+
+
+def _shown(item: Balance) -> str:
+    if item.currency is None or item.currency == POINTS:
+        return str(item.amount_minor)
+    return format_amount(item.amount_minor, item.currency)

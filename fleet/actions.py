@@ -99,7 +99,8 @@ def ledger_verify(args: Namespace) -> int:
     lines.append(
         f"{verdict}: {report['orders']} orders, {report['captures']} captures, {report['reversals']} reversals,"
         f" {report['refunds']} refunds, {report['unsettled']} unsettled, {report['refunding']} being refunded,"
-        f" {report['captured_unconfirmed']} captured and not confirmed by their box, {report['manual']} for a person"
+        f" {report['captured_unconfirmed']} captured and not confirmed by their box, {report['manual']} for a person,"
+        f" {report['written_off']} accepted offline and never paid"
     )
     say(args, report, "\n".join(lines))
     return 0 if report["ok"] else 1

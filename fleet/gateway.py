@@ -19,6 +19,7 @@ from fleet.content.desk import ContentDesk
 from fleet.content.repository import Repository
 from fleet.database import INBOX, OUTBOX
 from fleet.health import hearing
+from fleet.members import quotes
 from fleet.payments import Errands, Payments
 from fleet.remote import answers
 from fleet.rollout.books import Rollouts
@@ -44,7 +45,9 @@ from mqtt.schemas import (
     PayRefundBody,
     PayRequestBody,
     PayReverseBody,
+    PayVoucherBody,
     PlayBody,
+    QuoteRequestBody,
     ResultBody,
     StateBody,
     TimeBody,
@@ -112,8 +115,11 @@ class Gateway:
             case OrderMadeBody():
                 taken = box_orders.take(tx, box, body, now)
                 log.info("event=order_made box=%s order=%s source=%s taken=%s", box, body.order_id, body.source, taken)
-            case PayRequestBody() | PayQueryBody() | PayReverseBody() | PayRefundBody():
+            case PayRequestBody() | PayVoucherBody() | PayQueryBody() | PayReverseBody() | PayRefundBody():
                 self.payments.take(tx, box, body)
+            case QuoteRequestBody():
+                if (quote := quotes.answer(tx, box, body, now)) is not None:
+                    self._put(tx, box, "quote", quote, quote.expires_at, Priority.MONEY)
             case StateBody():
                 if boxes.note_state(tx, box, body, claims.iat, now) and body.online:
                     self._note_settled(tx, box, body, claims.iat)

@@ -50,8 +50,18 @@ _CHECKS: dict[str, str] = {
         " WHERE a.status = 'approved' AND NOT EXISTS (SELECT 1"
         " FROM entries e JOIN postings d ON d.entry = e.id JOIN postings c ON c.entry = e.id"
         " WHERE e.kind = 'capture' AND e.order_id = a.order_id AND e.attempt = a.attempt AND d.currency = o.currency"
-        " AND d.account IN ('payer:' || a.payer, 'clearing:' || a.channel) AND d.amount_minor = -o.amount_minor"
-        " AND c.account = o.merchant AND c.amount_minor = o.amount_minor AND c.currency = o.currency)"
+        " AND d.account IN ('payer:' || a.payer, 'clearing:' || a.channel) AND d.amount_minor = -c.amount_minor"
+        " AND c.account = o.merchant AND c.currency = o.currency AND c.amount_minor = o.amount_minor - coalesce("
+        "(SELECT q.off_minor FROM quotes q WHERE q.quote = a.quote AND q.order_id = o.order_id), 0))"
+    ),
+    "a coupon is used up by an attempt that was not approved": (
+        "SELECT c.code FROM coupons c LEFT JOIN attempts a ON a.order_id = c.used_order AND a.attempt = c.used_attempt"
+        " WHERE (c.status = 'used' AND coalesce(a.status, '') NOT IN ('approved', 'reversing', 'manual'))"
+        " OR (c.status = 'held' AND coalesce(a.status, '') NOT IN ('submitted', 'reversing', 'manual'))"
+    ),
+    "points are not posted between the shop and a member": (
+        "SELECT 'entry ' || e.id FROM entries e JOIN postings p ON p.entry = e.id WHERE"
+        " (e.kind = 'points') <> (p.currency = 'PTS')"
     ),
     "an approved attempt was reversed in the books": (
         "SELECT a.order_id || '/' || a.attempt FROM attempts a JOIN entries e ON e.order_id = a.order_id"
@@ -89,7 +99,8 @@ _CHECKS: dict[str, str] = {
 def verify(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
     """`ok`, every fault found (`what`, `where`), and sums per currency. One consistent snapshot. No fault, but to be
     looked into: `captured_unconfirmed` captures that their box has neither confirmed nor reversed for long, and
-    `manual` attempts and refunds that wait for a person."""
+    `manual` attempts and refunds that wait for a person, and `written_off` payments that boxes accepted offline and
+    nobody paid."""
     connection.execute("BEGIN")
     try:
         faults = [
@@ -116,7 +127,8 @@ def verify(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
             " (SELECT count(*) FROM refunds WHERE status IN ('refunded', 'settled')),"
             " (SELECT count(*) FROM refunds WHERE status = 'refunding'),"
             " (SELECT count(*) FROM attempts WHERE status = 'manual')"
-            " + (SELECT count(*) FROM refunds WHERE status = 'manual')",
+            " + (SELECT count(*) FROM refunds WHERE status = 'manual'),"
+            " (SELECT count(*) FROM attempts WHERE accepted_at IS NOT NULL AND status = 'declined')",
             (now - UNCONFIRMED_AFTER_S,),
         ).fetchone()
     finally:
@@ -133,6 +145,7 @@ def verify(connection: sqlite3.Connection, now: int) -> dict[str, Any]:
         "refunds": count[5],
         "refunding": count[6],
         "manual": count[7],
+        "written_off": count[8],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet.content.plays import TABLES as PLAY_TABLES
-from fleet.migrations_money import CHANNELS_AND_REFUNDS
+from fleet.migrations_money import CHANNELS_AND_REFUNDS, MEMBERS_AND_VOUCHERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +105,5 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(10, "proofs of play", PLAY_TABLES),
+    Migration(11, "members with coupons and points; payments accepted offline", MEMBERS_AND_VOUCHERS),
 )  # fmt: skip

@@ -84,3 +84,32 @@ CHANNELS_AND_REFUNDS = (
     "CREATE TRIGGER resolutions_stay BEFORE UPDATE ON resolutions BEGIN SELECT RAISE(ABORT, 'append-only'); END",
     "CREATE TRIGGER resolutions_remain BEFORE DELETE ON resolutions BEGIN SELECT RAISE(ABORT, 'append-only'); END",
 )
+
+MEMBERS_AND_VOUCHERS = (
+    # a payment that its box accepted while it could ask nobody
+    "ALTER TABLE attempts ADD COLUMN accepted_at INTEGER",
+    "ALTER TABLE attempts ADD COLUMN quote TEXT",
+    "CREATE TABLE members (handle TEXT PRIMARY KEY, uid TEXT NOT NULL UNIQUE, joined_at INTEGER NOT NULL) STRICT",
+    """CREATE TABLE coupon_kinds (
+      kind TEXT PRIMARY KEY, title TEXT NOT NULL, currency TEXT NOT NULL,
+      off_minor INTEGER NOT NULL CHECK (off_minor >= 0),
+      permyriad INTEGER NOT NULL CHECK (permyriad BETWEEN 0 AND 10000),
+      min_spend_minor INTEGER NOT NULL, max_off_minor INTEGER, combines INTEGER NOT NULL, lives_s INTEGER NOT NULL,
+      on_success INTEGER NOT NULL, made_at INTEGER NOT NULL, CHECK ((off_minor > 0) <> (permyriad > 0))
+    ) STRICT""",
+    """CREATE TABLE coupons (
+      code TEXT PRIMARY KEY, kind TEXT NOT NULL REFERENCES coupon_kinds (kind), handle TEXT,
+      issued_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+      from_order TEXT, from_attempt INTEGER, used_order TEXT, used_attempt INTEGER,
+      status TEXT NOT NULL CHECK (status IN ('open', 'held', 'used')),
+      CHECK ((status = 'open') = (used_order IS NULL))
+    ) STRICT""",
+    "CREATE INDEX coupons_of_payer ON coupons (handle) WHERE status = 'open'",
+    "CREATE UNIQUE INDEX one_offer_per_attempt ON coupons (from_order, from_attempt) WHERE from_order IS NOT NULL",
+    "CREATE INDEX coupons_by_use ON coupons (used_order, used_attempt) WHERE used_order IS NOT NULL",
+    """CREATE TABLE quotes (
+      quote TEXT PRIMARY KEY, order_id TEXT NOT NULL REFERENCES orders (order_id), handle TEXT NOT NULL,
+      payable_minor INTEGER NOT NULL CHECK (payable_minor > 0), off_minor INTEGER NOT NULL, lines TEXT NOT NULL,
+      made_at INTEGER NOT NULL, expires_at INTEGER NOT NULL
+    ) STRICT""",
+)

@@ -105,6 +105,8 @@ def _paid_or_not(
             books.capture(tx, done.charge, _source(channel, done.charge), now)
             attempts.settle(tx, *key, "approved", AnswerReason.OK, answer.reference, now)
             tx.execute("UPDATE orders SET status = 'paid' WHERE order_id = ?", (key[0],))
+            if row["accepted_at"] is not None:  # the goods went when the box accepted it
+                tx.execute("UPDATE attempts SET confirmed_at = ? WHERE order_id = ? AND attempt = ?", (now, *key))
         case Verdict.DECLINED:
             attempts.settle(tx, *key, "declined", answer.reason, None, now)
         case Verdict.UNKNOWN if (

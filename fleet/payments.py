@@ -14,13 +14,25 @@ from typing import Any, Protocol
 from fleet import answers, attempts, orders, outcomes, reconcile, refunds, resolutions
 from fleet.channels.adapter import Answer, Channel, Charge, Trade
 from fleet.errors import NotFound, RefundRefused
+from fleet.members import book as members
 from fleet.outcomes import Task
 from fleet.settlement import Confirmed, Settlement, unconfirmed
-from mqtt.schemas import PayAnswerBody, PayQueryBody, PayRefundBody, PayRequestBody, PayReverseBody
+from mqtt.schemas import (
+    OfferBody,
+    PayAnswerBody,
+    PayQueryBody,
+    PayRefundBody,
+    PayRequestBody,
+    PayReverseBody,
+    PayVoucherBody,
+)
 
 log = logging.getLogger("fleet.payments")
 
-PaymentBody = PayRequestBody | PayQueryBody | PayReverseBody | PayRefundBody
+PaymentBody = PayRequestBody | PayVoucherBody | PayQueryBody | PayReverseBody | PayRefundBody
+
+
+OFFLINE_CHANNEL = "simulated"  # closed-loop: the payer's account is in the fleet's own books
 
 
 class Errands(Protocol):
@@ -43,7 +55,7 @@ class Payments:
         now: Callable[[], int],
         answer: Callable[[sqlite3.Connection, str, PayAnswerBody], None],
     ) -> None:
-        self.channels, self._errands, self._now, self._answer = channels, errands, now, answer
+        self.channels, self._errands, self._now, self._put = channels, errands, now, answer
         self._settlement = Settlement(channels)
 
     # --- from the boxes -------------------------------------------------------------------------------------------
@@ -57,6 +69,8 @@ class Payments:
                 if isinstance(standing, Charge):
                     self._errands.pay(standing, body.channel)
                     return
+            case PayVoucherBody():
+                standing = self._take_voucher(tx, box, body)
             case PayQueryBody():
                 standing = self._settlement.query(tx, box, *key, now)
                 if standing is None:
@@ -68,7 +82,27 @@ class Payments:
             case PayRefundBody():
                 standing = self._refund_for_box(tx, box, body)
         if standing is not None:
-            self._answer(tx, box, standing)
+            self._send(tx, box, standing)
+
+    def _take_voucher(self, tx: sqlite3.Connection, box: str, voucher: PayVoucherBody) -> PayAnswerBody | None:
+        """A payment that the box accepted while it could ask nobody: charged now, from the payer's account here. None:
+        the answer follows, or its order is still on the way and the box will say it again."""
+        key, now = (voucher.order_id, voucher.attempt), self._now()
+        if attempts.order(tx, box, voucher.order_id) is None:
+            log.warning("event=voucher_without_order box=%s order=%s", box, voucher.order_id)
+            return None
+        wanted = PayRequestBody(
+            order_id=voucher.order_id, attempt=voucher.attempt, amount_minor=voucher.amount_minor,
+            currency=voucher.currency, payer=voucher.payer, factors=voucher.factors, channel=OFFLINE_CHANNEL,
+            decided_at=voucher.accepted_at, flow=voucher.flow,
+        )  # fmt: skip
+        said = self._settlement.request(tx, box, wanted, now, min(voucher.accepted_at, now))
+        if isinstance(said, Charge):
+            self._errands.pay(said, OFFLINE_CHANNEL)
+            return None
+        if said is not None and said.status == "declined":
+            log.warning("event=voucher_refused box=%s order=%s attempt=%d reason=%s", box, *key, said.reason)
+        return said
 
     def _refund_for_box(self, tx: sqlite3.Connection, box: str, wanted: PayRefundBody) -> PayAnswerBody | None:
         """All of the attempt that is left; None: the answer follows. A box asks only for what it took as approved,
@@ -118,11 +152,11 @@ class Payments:
         """The final answer that the box lacks, if there is one."""
         standing = answers.standing(tx, box, *key)
         if standing is not None and standing.status != "pending":
-            self._answer(tx, box, standing)
+            self._send(tx, box, standing)
 
     def answer_unconfirmed(self, tx: sqlite3.Connection) -> None:
         for box, answer in unconfirmed(tx):
-            self._answer(tx, box, answer)
+            self._send(tx, box, answer)
 
     # --- from the providers ---------------------------------------------------------------------------------------
 
@@ -132,6 +166,7 @@ class Payments:
         for refund_id in refunds.under_way(tx, done.charge.order_id):
             self._errands.refund(refund_id)
         if final is not None:
+            members.note_payment(tx, final.order_id, final.attempt, final.status, self._now())
             self._answer_order(tx, final)
         return final is not None
 
@@ -140,9 +175,11 @@ class Payments:
         if ended is not None:
             level = logging.ERROR if ended["status"] == "manual" else logging.INFO
             log.log(level, "event=refund refund=%s status=%s reason=%s", refund_id, ended["status"], ended["reason"])
+            kept = members.kept_minor(tx, ended["order_id"], ended["attempt"])
+            members.settle_points(tx, ended["order_id"], ended["attempt"], kept, self._now(), refund_id)
             if ended["box"] is not None:
                 key = (ended["order_id"], ended["attempt"])
-                self._answer(tx, ended["box"], answers.of_refund(tx, ended["box"], key, ended))
+                self._send(tx, ended["box"], answers.of_refund(tx, ended["box"], key, ended))
 
     def tell(self, tx: sqlite3.Connection, key: attempts.Key) -> None:
         """How the attempt stands now, to the box that asked."""
@@ -174,6 +211,7 @@ class Payments:
         if row["status"] == "reversing":
             self._errands.reverse(key)
         elif row["status"] in ("approved", "reversed"):
+            members.note_payment(tx, *key, row["status"], self._now())
             self.tell(tx, key)
         for refund_id in refunds.under_way(tx, key[0]):
             self._errands.refund(refund_id)
@@ -203,8 +241,16 @@ class Payments:
         for refund_id in refunds.under_way(tx):
             self._errands.refund(refund_id)
 
+    def _send(self, tx: sqlite3.Connection, box: str, answer: PayAnswerBody) -> None:
+        """An approval carries the coupon that was issued with it, however often it is said."""
+        offer = members.offered(tx, answer.order_id, answer.attempt) if answer.status == "approved" else None
+        if offer is not None:
+            body = OfferBody(code=offer.code, title=offer.title, expires_at=offer.expires_at)
+            answer = answer.model_copy(update={"offer": body})
+        self._put(tx, box, answer)
+
     def _answer_order(self, tx: sqlite3.Connection, answer: PayAnswerBody) -> None:
         """To the box whose order it is."""
         order = attempts.order(tx, None, answer.order_id)
         if order is not None:
-            self._answer(tx, order["box"], answer)
+            self._send(tx, order["box"], answer)

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from fleet import accounts, answers, attempts
 from fleet.channels.adapter import Channel, Charge, Credential, provider_key
+from fleet.members import book as members
 from mqtt.schemas import AnswerReason, PayAnswerBody, PayRequestBody
 
 
@@ -36,25 +37,28 @@ class Settlement:
     channels: Mapping[str, Channel]
 
     def request(
-        self, tx: sqlite3.Connection, box: str, wanted: PayRequestBody, now: int
+        self, tx: sqlite3.Connection, box: str, wanted: PayRequestBody, now: int, accepted_at: int | None = None
     ) -> PayAnswerBody | Charge | None:
         """The final answer; or the charge to put to its channel once this is committed; or None: that is being done
-        already. The attempt's row, with the provider's idempotency key, is the intent that survives a power cut."""
+        already. The attempt's row, with the provider's idempotency key, is the intent that survives a power cut.
+        `accepted_at`: the box has accepted it offline at that time, and the goods are gone."""
         order = attempts.order(tx, box, wanted.order_id)
         if order is None:
             return answers.unknown_order(wanted.order_id, wanted.attempt)
         known = attempts.row(tx, wanted.order_id, wanted.attempt)
         if known is not None:
             return None if known["status"] == "submitted" else answers.of_attempt(order, known)
-        refusal = self._refusal(tx, order, wanted, now)
+        refusal = self._refusal(tx, order, wanted, now, now if accepted_at is None else accepted_at)
         status, amount = ("declined", None) if refusal else ("submitted", wanted.amount_minor)
         tx.execute(
             "INSERT INTO attempts (order_id, attempt, payer, factors, channel, flow, amount_minor, provider_key,"
-            " received_at, decided_at, status, reason, settled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " received_at, decided_at, status, reason, settled_at, accepted_at, quote)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 wanted.order_id, wanted.attempt, wanted.payer, json.dumps(list(wanted.factors)), wanted.channel,
                 wanted.flow, amount, provider_key(wanted.order_id, wanted.attempt), now, wanted.decided_at, status,
-                refusal or AnswerReason.IN_PROGRESS, now if refusal else None,
+                refusal or AnswerReason.IN_PROGRESS, now if refusal else None, accepted_at,
+                None if refusal else wanted.quote,
             ),
         )  # fmt: skip
         if refusal is not None:
@@ -62,6 +66,8 @@ class Settlement:
             if said is None or refusal is not AnswerReason.UNKNOWN_CHANNEL:
                 return said
             return said.model_copy(update={"channels": sorted(self.channels)})
+        if wanted.quote is not None:
+            members.hold(tx, wanted.quote, wanted.order_id, wanted.attempt)
         charge = attempts.charge(order, attempts.known(tx, wanted.order_id, wanted.attempt))
         return replace(charge, credential=_credential(wanted))
 
@@ -129,7 +135,7 @@ class Settlement:
         return [key for key in settled if self.confirm(tx, box, *key, now) is Confirmed.NOW]
 
     def _refusal(
-        self, tx: sqlite3.Connection, order: sqlite3.Row, wanted: PayRequestBody, now: int
+        self, tx: sqlite3.Connection, order: sqlite3.Row, wanted: PayRequestBody, now: int, asked_at: int
     ) -> AnswerReason | None:
         if order["status"] == "paid":
             return AnswerReason.ALREADY_PAID
@@ -143,11 +149,16 @@ class Settlement:
             return AnswerReason.ATTEMPT_IN_PROGRESS
         if others[0] is not None and others[0] > wanted.attempt:
             return AnswerReason.SUPERSEDED
-        if now > order["expires_at"]:
+        if asked_at > order["expires_at"]:
             return AnswerReason.ORDER_EXPIRED
         if wanted.currency != order["currency"]:
             return AnswerReason.CURRENCY_MISMATCH
-        if wanted.amount_minor != order["amount_minor"]:
+        price: int | None = order["amount_minor"]
+        if wanted.quote is not None:
+            price = members.quoted(tx, wanted.quote, wanted.order_id, wanted.payer, now)
+        if price is None:
+            return AnswerReason.QUOTE_REFUSED
+        if wanted.amount_minor != price:
             return AnswerReason.AMOUNT_MISMATCH
         channel = self.channels.get(wanted.channel)
         if channel is None:

@@ -88,7 +88,7 @@ class OrderMadeBody(Body):
 
 
 class PayRequestBody(Body):
-    LEFT_OUT = frozenset({"account", "auth_code", "face_token"})
+    LEFT_OUT = frozenset({"account", "auth_code", "face_token", "quote"})
 
     order_id: Id
     attempt: Attempt
@@ -102,6 +102,7 @@ class PayRequestBody(Body):
     account: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None  # an opaque token, no PAN
     auth_code: Annotated[str, _text("[A-Za-z0-9]{8,64}")] | None = None  # off the payer's own app, good once
     face_token: Annotated[str, _text("[A-Za-z0-9_-]{8,256}")] | None = None  # of a provider's matcher, good once
+    quote: Id | None = None  # the member's: then the amount is that of the quote
 
 
 class PayVoucherBody(Body):
@@ -138,6 +139,44 @@ class PayRefundBody(Body):
     authority: Literal["clerk", "technician"] | None = None
 
 
+class QuoteRequestBody(Body):
+    """What would this member pay for the order, with the coupons he has?"""
+
+    order_id: Id
+    payer: Handle
+
+
+class QuoteLine(Body):
+    """One coupon: how much it takes off (0: nothing, and `why` says why not)."""
+
+    title: Shown
+    off_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT_MINOR)]
+    reason: Code
+    why: Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_shown)]
+
+
+class QuoteBody(Body):
+    """`amount_minor` is what is left to pay: the order's amount less the sum of the lines. Good for a pay request of
+    this payer until `expires_at`. `points`: how many the member has."""
+
+    order_id: Id
+    payer: Handle
+    quote: Id
+    amount_minor: AmountMinor
+    currency: Currency
+    lines: Annotated[Sequence[QuoteLine], Field(max_length=32)]
+    points: Annotated[int, Field(strict=True, ge=0)]
+    expires_at: UnixTime
+
+
+class OfferBody(Body):
+    """A coupon for the success screen; the QR shown there holds `code` and nothing else."""
+
+    code: Id
+    title: Shown
+    expires_at: UnixTime
+
+
 class AnswerReason(StrEnum):
     """The reasons the gateway gives. A box must cope with others: they are words for the journal, not for decisions."""
 
@@ -161,6 +200,7 @@ class AnswerReason(StrEnum):
     CHANNEL_REFUSES_CURRENCY = "channel_refuses_currency"
     RESOLVED_BY_OPERATOR = "resolved_by_operator"
     NOTHING_TO_REFUND = "nothing_to_refund"
+    QUOTE_REFUSED = "quote_refused"
 
 
 class PayAnswerBody(Body):
@@ -168,7 +208,7 @@ class PayAnswerBody(Body):
     it is missing only where the gateway knows no such order of this box. With `unknown_channel`, `channels` says
     which there are."""
 
-    LEFT_OUT = frozenset({"channels"})
+    LEFT_OUT = frozenset({"channels", "offer"})
 
     order_id: Id
     attempt: Attempt
@@ -178,6 +218,7 @@ class PayAnswerBody(Body):
     currency: Currency | None = None
     reference: Id | None = None
     channels: Annotated[Sequence[Code], Field(max_length=32)] | None = None
+    offer: OfferBody | None = None
 
     @model_validator(mode="after")
     def _approval_names_its_amount(self) -> PayAnswerBody:
@@ -435,6 +476,8 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "pay.reverse": PayReverseBody,
     "pay.refund": PayRefundBody,
     "pay.answer": PayAnswerBody,
+    "quote.request": QuoteRequestBody,
+    "quote": QuoteBody,
     "command": CommandBody,
     "time.request": TimeRequestBody,
     "time": TimeBody,

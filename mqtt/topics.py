@@ -23,6 +23,7 @@ UP_KINDS = frozenset({"state", "order", "pay", "config", "play", "event", "audit
 PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "order": (Direction.DOWN, "order"),
     "pay.answer": (Direction.DOWN, "pay"),
+    "quote": (Direction.DOWN, "pay"),
     "command": (Direction.DOWN, "command"),
     "time": (Direction.DOWN, "time"),
     "config": (Direction.DOWN, "config"),
@@ -33,6 +34,7 @@ PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "pay.query": (Direction.UP, "pay"),
     "pay.reverse": (Direction.UP, "pay"),
     "pay.refund": (Direction.UP, "pay"),
+    "quote.request": (Direction.UP, "pay"),
     "event": (Direction.UP, "event"),
     "config.report": (Direction.UP, "config"),
     "health": (Direction.UP, "health"),

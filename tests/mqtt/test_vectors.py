@@ -44,6 +44,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "pay.refund": {"order_id": ORDER, "attempt": 1},
     "pay.query": {"order_id": ORDER, "attempt": 1},
     "pay.reverse": {"order_id": ORDER, "attempt": 1},
+    "quote.request": {"order_id": ORDER, "payer": "grace"},
+    "quote": {
+        "order_id": ORDER, "payer": "grace", "quote": "q1800000005-7c1d90e2ab34", "amount_minor": 1665,
+        "currency": "CNY", "points": 42, "expires_at": NOW + 305,
+        "lines": [
+            {"title": "10% off", "off_minor": 185, "reason": "applied", "why": "CNY 1.85 off"},
+            {"title": "5.00 off", "off_minor": 0, "reason": "below_minimum", "why": "CNY 1.50 more would be needed"},
+        ],
+    },
     "pay.answer": {
         "order_id": ORDER, "attempt": 1, "status": "approved", "reason": "ok", "amount_minor": 1850, "currency": "CNY",
         "reference": "R0000000002",
@@ -109,6 +118,17 @@ APPROVED = BODIES["event"] | {
     "data": {"attempt": 1},
 }  # fmt: skip
 TOO_LATE = BODIES["pay.answer"] | {"reason": "too_late"}
+BY_CLERK = BODIES["pay.refund"] | {"authority": "clerk"}
+QUOTED = BODIES["pay.request"] | {
+    "amount_minor": 1665, "channel": "alipay-like", "face_token": "fp0123456789abcdef",
+    "quote": "q1800000005-7c1d90e2ab34",
+}  # fmt: skip
+NO_CHANNEL = BODIES["pay.answer"] | {
+    "status": "declined", "reason": "unknown_channel", "reference": None, "channels": ["alipay-like", "simulated"],
+}  # fmt: skip
+WITH_OFFER = BODIES["pay.answer"] | {
+    "offer": {"code": "c5f2c81a09be4d3e6f7a8b9c0", "title": "See you: 2.00 off", "expires_at": NOW + 2_592_000},
+}  # fmt: skip
 
 
 def vector(typ: str, name: str | None = None, reason: str | None = None, **changes: Any) -> dict[str, Any]:
@@ -141,6 +161,10 @@ def vectors() -> dict[str, Any]:
         "box": party(BOX, BOX_KEY),
         "vectors": [vector(typ) for typ in BODIES] + [
             vector("event", "the box took the approval", jti="example-event-0002", body=APPROVED),
+            vector("pay.refund", "a clerk's refund", jti="example-pay-refund-0002", body=BY_CLERK),
+            vector("pay.request", "with a quote and a face token", jti="example-pay-request-0002", body=QUOTED),
+            vector("pay.answer", "a channel that is not there", jti="example-pay-answer-0003", body=NO_CHANNEL),
+            vector("pay.answer", "an approval with a coupon", jti="example-pay-answer-0004", body=WITH_OFFER),
             vector("pay.answer", "a reversal that came too late", jti="example-pay-answer-0002", body=TOO_LATE),
             vector("order", "an order that expired", "expired", now=NOW + 180),
             vector("order", "an order from the future", "not_yet_valid", now=NOW - 61),

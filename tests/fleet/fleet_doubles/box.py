@@ -15,7 +15,7 @@ from mqtt import topics
 from mqtt.envelope import Claims, Sealed, Signer, TrustedKey, Verifier, now_unix
 from mqtt.identity import box_id_from_key, fleet_id_from_key, load_public_key, public_pem, write_file
 from mqtt.link import Connected, Link, LinkOptions, Lost, Received, TlsOptions, Will
-from mqtt.schemas import AttemptRef, Body, OrderBody, PayAnswerBody, StateBody, parse_body
+from mqtt.schemas import AttemptRef, Body, OrderBody, PayAnswerBody, QuoteBody, StateBody, parse_body
 
 TlsMaker = Callable[[str], TlsOptions]  # from the box's id
 
@@ -101,6 +101,15 @@ class BoxDouble:
 
     def answers(self, order_id: str | None = None) -> list[PayAnswerBody]:
         return [b for b in list(self.bodies) if isinstance(b, PayAnswerBody) and order_id in (None, b.order_id)]
+
+    def quote(self, order: dict[str, Any], payer: str | None = None) -> QuoteBody:
+        """What the member would pay for it, asked of the gateway."""
+        before = len(self._quotes())
+        self.send("quote.request", {"order_id": order["order_id"], "payer": payer or self.payer})
+        return eventually(lambda: (self._quotes()[before:] or [None])[0], 15, "a quote")
+
+    def _quotes(self) -> list[QuoteBody]:
+        return [b for b in list(self.bodies) if isinstance(b, QuoteBody)]
 
     def orders(self) -> list[OrderBody]:
         return [b for b in list(self.bodies) if isinstance(b, OrderBody)]
