@@ -82,7 +82,7 @@ class Hands:
         self._wait(lambda: self.screen in names, timeout_s, f"screen {' or '.join(names)} (it shows {self.screen})")
         return self.screen
 
-    def wait_event(self, name: str, timeout_s: float = 30.0, **facts: object) -> dict[str, Any]:
+    def wait_event(self, name: str, /, timeout_s: float = 30.0, **facts: object) -> dict[str, Any]:
         """The first line of the event log after the last one that was waited for. Raises NotSeen."""
         found: list[int] = []
 
