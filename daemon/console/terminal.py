@@ -53,6 +53,7 @@ class Terminal:
             settings[:4] = [iflag, oflag, cflag, lflag]
             settings[6][termios.VMIN], settings[6][termios.VTIME] = 1, 0
             termios.tcsetattr(self._reading, termios.TCSANOW, settings)
+            termios.tcflush(self._reading, termios.TCIFLUSH)  # of before: an end of file among it would end the console
         os.set_blocking(self._writing, False)
         return self
 

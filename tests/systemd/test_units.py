@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(unit, units)
     for name in (
         "opt/kingfisher/bin/python", "opt/kingfisher/libexec/first-boot", "opt/kingfisher/libexec/check-key",
-        "usr/bin/rauc", "usr/bin/rm", "usr/bin/systemctl",
+        "usr/bin/env", "usr/bin/rauc", "usr/bin/rm", "usr/bin/systemctl",
     ):  # fmt: skip
         program = root / name
         program.parent.mkdir(parents=True, exist_ok=True)
