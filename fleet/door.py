@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fleet import accounts, boxes, commands, ledger_check, order_view, till_font
+from fleet import accounts, boxes, commands, ledger_check, metrics, order_view, till_font
 from fleet.content.routes import ContentRoutes
 from fleet.desk import Desk
 from fleet.errors import (
@@ -82,9 +82,16 @@ class EnrolmentRequest(_Request):
 
 class Door:
     def __init__(
-        self, desk: Desk, gateway: Gateway, connected: Callable[[], bool], *, api_token: str, till_token: str
+        self,
+        desk: Desk,
+        gateway: Gateway,
+        connected: Callable[[], bool],
+        watched: metrics.Metrics,
+        *,
+        api_token: str,
+        till_token: str,
     ) -> None:
-        self._desk, self._gateway, self._connected = desk, gateway, connected
+        self._desk, self._gateway, self._connected, self._metrics = desk, gateway, connected, watched
         self._tokens = {API: api_token.encode(), TILL: till_token.encode()}
         self._hosts: frozenset[str] = frozenset()
         self._runner: web.AppRunner | None = None
@@ -102,6 +109,7 @@ class Door:
         app.router.add_get("/v1/ledger", self._get_ledger)
         app.router.add_get("/v1/till", self._get_till)
         app.router.add_get("/v1/health", self._get_health)
+        app.router.add_get("/metrics", self._get_metrics)
         for path, name in (("/till", "till.html"), ("/till.css", "till.css"), ("/till.js", "till.js")):
             app.router.add_get(path, _file(name))
         app.router.add_get("/till-font.otf", _font)
@@ -258,6 +266,10 @@ class Door:
                 "fleet": self._gateway.signer.issuer,
             }
         )
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        refused, connected = dict(self._gateway.refused), self._connected()
+        return metrics.response(await self._do(lambda tx: self._metrics.text(tx, refused, connected)))
 
     def _who(self, request: web.Request) -> str:
         given = request.headers["Authorization"].partition(" ")[2].encode("utf-8", "replace")

@@ -56,18 +56,24 @@ class _Case:
 
 
 class Errands:
-    """`start` and `stop` on the event loop; the requests come from the desk's thread, inside a transaction."""
+    """`start` and `stop` on the event loop; the requests come from the desk's thread, inside a transaction.
+    `asked(channel, call, answer, seconds)` hears of each call."""
 
     _ledger: Ledger
 
-    def __init__(self, desk: Desk, channels: Mapping[str, Channel], now: Callable[[], int]) -> None:
-        self._desk, self._channels, self._now = desk, channels, now
+    def __init__(
+        self,
+        desk: Desk,
+        channels: Mapping[str, Channel],
+        now: Callable[[], int],
+        asked: Callable[[str, str, Answer, float], None],
+    ) -> None:
+        self._desk, self._channels, self._now, self._asked = desk, channels, now, asked
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted: list[Callable[[], None]] = []
         self._wanted_lock = threading.Lock()
         self._cases: dict[Key | str, _Case] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self.observe: Callable[[str, str, Answer, float], None] = lambda *_: None  # channel, call, answer, seconds
 
     def start(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -250,7 +256,7 @@ class Errands:
             answer = Answer(Verdict.UNKNOWN, Reason.PROVIDER_ERROR)
         finally:
             case.calling, case.interrupted = None, False
-        self.observe(channel, name, answer, loop.time() - began_s)
+        self._asked(channel, name, answer, loop.time() - began_s)
         log.info("event=asked channel=%s call=%s verdict=%s reason=%s", channel, name, answer.verdict, answer.reason)
         return answer
 

@@ -20,6 +20,7 @@ from fleet.desk import Desk
 from fleet.door import Door
 from fleet.errands import Errands
 from fleet.gateway import Gateway
+from fleet.metrics import Metrics
 from fleet.state import StateFolder
 from mqtt.courier import Courier
 from mqtt.envelope import Signer, now_unix
@@ -50,7 +51,8 @@ class Service:
         self.fleet = fleet_id_from_key(key.public_key())
         self.desk = Desk(open_database(options.state.database_file), self._after_commit)
         channels = open_channels(options.channels, self.desk, now_unix)
-        self.errands = Errands(self.desk, channels, now_unix)
+        self.metrics = Metrics()
+        self.errands = Errands(self.desk, channels, now_unix, self.metrics.asked)
         self.gateway = Gateway(
             Signer(key, self.fleet, self.fleet), channels, now_unix, self.errands,
             repository=Repository(options.state.folder / "content"),
@@ -150,6 +152,7 @@ async def _run(options: ServiceOptions, announce: Callable[[dict[str, Any]], Non
             service.desk,
             service.gateway,
             lambda: service.link.connected,
+            service.metrics,
             api_token=state.token(state.api_token_file),
             till_token=state.token(state.till_token_file),
         )
