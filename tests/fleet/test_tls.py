@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import getpass
 import ipaddress
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class Authority:
         builder = builder.add_extension(x509.KeyUsage(*[False] * 5, True, True, False, False), critical=True)
         self._write("ca", builder.sign(self._key, hashes.SHA256()), None)
 
-    def issue(self, file: str, common_name: str, *, days: int = 1) -> TlsOptions:
+    def issue(self, file: str, common_name: str, *, days: float = 1) -> TlsOptions:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         builder = self._builder(name, key.public_key(), days).add_extension(
@@ -68,7 +69,7 @@ class Authority:
         self._write(file, builder.sign(self._key, hashes.SHA256()), key)
         return TlsOptions(self.folder / "ca.pem", self.folder / f"{file}.pem", self.folder / f"{file}.key")
 
-    def _builder(self, name: x509.Name, public: ec.EllipticCurvePublicKey, days: int = 1) -> x509.CertificateBuilder:
+    def _builder(self, name: x509.Name, public: ec.EllipticCurvePublicKey, days: float = 1) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
@@ -163,6 +164,27 @@ def test_who_has_no_good_certificate_does_not_get_in(
     wait_for(lambda: len(lost) >= 2, what="refused, tried again, refused")
     assert not link.connected
     link.stop()
+
+
+def test_a_certificate_that_ends_while_the_box_is_connected_costs_no_payment_and_no_new_connection_is_had_with_it(
+    secured: Any, authority: Authority, wait_for: Callable[..., Any]
+) -> None:
+    ends_in_s = 6.0
+    began_s = time.monotonic()
+    box = secured.another_box(lambda name: authority.issue(name, name, days=ends_in_s / 86400))
+    box.connect()
+    order = secured.fleet.order(box.id)
+    wait_for(lambda: order["order_id"] in [o.order_id for o in box.orders()], 15, "order on the box")
+    time.sleep(max(0.0, began_s + ends_in_s + 1 - time.monotonic()))
+    box.send("pay.request", box.request(order))
+    assert box.answer(order["order_id"]).status == "approved"
+    box.confirm(order["order_id"])
+    before = box.connections
+    box.link.drop()
+    wait_for(lambda: len(box.lost) >= 3, 30, "lost, tried again, refused")
+    assert not box.link.connected
+    assert box.connections == before
+    assert secured.fleet.order_status(order["order_id"]) == "approved"
 
 
 def test_a_broker_of_another_authority_is_not_talked_to(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from mqtt.backoff import FullJitter
-from mqtt.errors import LinkBusy, LinkDown, LinkLost
+from mqtt.errors import LinkBusy, LinkDown, LinkLost, PublishRefused
 from mqtt.link import Connected, Link, LinkOptions, Lost, PubAck, Will
 
 
@@ -170,6 +171,18 @@ def test_stop_may_be_called_twice_and_before_a_connection(broker: Any) -> None:
     link.stop(3)
     link.stop(3)
     assert time.monotonic() - started_s < 3
+
+
+def test_ten_megabytes_never_reach_a_box_and_the_next_message_does(broker: Any, peer: Callable[..., Any]) -> None:
+    box = peer("box", "down/+", max_packet_bytes=256 * 1024).start()
+    forger = peer("forger", "none/+", max_packet_bytes=20 * 1024 * 1024).start()
+    with contextlib.suppress(LinkLost, LinkBusy, PublishRefused, TimeoutError):  # one broker says so, another hangs up
+        forger.link.publish("down/order", bytes(10 * 1024 * 1024)).result(10)
+    forger.wait_connected(1)
+    other = peer("other", "none/+").start()
+    other.link.publish("down/order", b"small").result(10)
+    box.wait(b"small")
+    assert box.payloads() == [b"small"]
 
 
 def test_a_fault_in_a_callback_does_not_end_the_link(broker: Any, peer: Callable[..., Any]) -> None:
