@@ -49,7 +49,7 @@ from daemon.notify import Notify
 from daemon.painter import Painter
 from daemon.payment.emvco import Merchant
 from daemon.payment.settling import SettlingTimes
-from daemon.payment.state import Rules
+from daemon.payment.state import SIMULATED, Rules
 from daemon.remote.desk import RemoteDesk
 from daemon.remote.log_bundle import LogBundle
 from daemon.retention import keeping_of
@@ -327,6 +327,7 @@ def _rules(config: Config) -> Rules:
             query_longest_s=times.query_longest_s, query_for_s=times.query_for_s, reverse_every_s=times.reverse_every_s,
         ),
         flow=times.flow, ways=times.ways,
+        channels=tuple(section.channel(name) for name, section in config.channels.items()) or (SIMULATED,),
         merchant=Merchant(**config.merchant.model_dump()) if config.merchant else None,
         look_s=times.look_s, pin_s=times.pin_s, show_s=times.show_s, offline_after_s=times.offline_after_s,
     )  # fmt: skip

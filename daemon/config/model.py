@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from daemon.config.channels import ChannelName, ChannelSection
 from daemon.config.content import AdsSection, ContentSection
 from daemon.config.section import Section
 from daemon.config.shop_floor import CounterSection, ReceiptsSection, TillSection
@@ -228,6 +229,7 @@ class Config(Section):
     policy: PolicyDocument = PolicyDocument()
     payment: PaymentSection = PaymentSection()
     merchant: MerchantSection | None = None
+    channels: dict[ChannelName, ChannelSection] = Field(default_factory=dict, description="none: `simulated` alone")
     counter: CounterSection = CounterSection()
     till: TillSection = TillSection()
     receipts: ReceiptsSection = ReceiptsSection()

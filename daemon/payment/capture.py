@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from types import MappingProxyType
 
-from daemon.payment import emvco
+from daemon.payment import emvco, routing
 from daemon.payment import settling as settle
 from daemon.payment.closing import close, is_offline, leaving, persist, with_attempt, without_attempt
 from daemon.payment.effects import (
@@ -71,19 +71,27 @@ def _confirm(state: State, turn: Turn, now: float, code: str | None = None, auth
     if order.expires_s <= now:
         return close(state, turn, Status.EXPIRED, "expired_before_confirm", now)
     who = known.candidates[0] if known.candidates else None
+    choice = routing.choose(state, order.amount, turn.flow, now)
+    if choice.best is None:
+        why = choice.left_out[0].reason if choice.left_out else "none_configured"
+        state, effects = persist(state, (Noted("no_channel", {"order_id": order.order_id, "reason": why}),))
+        state, more = close(state, turn, Status.CANCELLED, "no_channel", now)
+        return state, effects + more
     request = PayRequest(
         order.order_id, turn.attempt, order.amount, who.payer if who else ANONYMOUS, known.factors,
-        state.rules.channel, turn.flow, known.duress, state.epoch, who,
+        choice.best.name, turn.flow, known.duress, state.epoch, who,
         known.bank.token if known.bank else None, auth_code,
     )  # fmt: skip
     if is_offline(state, now):
         return _accept_offline(state, turn, request, now)
+    chosen = {"order_id": order.order_id, "channel": choice.best.name, "reason": choice.candidates[0].reason}
     moved = AttemptMoved(order.order_id, turn.attempt, Status.CONFIRMED, request=request)
+    state = routing.tried(state, choice.best.name, now)
     attempt = Settling(request, Status.CONFIRMED, due_s=now)
     paying = Paying(turn, code, now + state.rules.settling.code_s if code else 0.0)
     leave = leaving(state)
     state = replace(state, stage=paying, settling=with_attempt(state.settling, attempt))
-    state, effects = persist(state, (moved,), After(submit=attempt.key))
+    state, effects = persist(state, (Noted("channel", chosen), moved), After(submit=attempt.key))
     return state, leave + effects
 
 
@@ -115,6 +123,13 @@ def within_caps(caps: OfflineCaps, request: PayRequest, known: Known) -> bool:
     )
 
 
+def waited(state: State, attempt: Settling, now: float) -> Result:
+    """An attempt's time has come: ask, demand, or give up."""
+    if attempt.status is Status.SUBMITTED and attempt.request.flow not in settle.WAITS_FOR_PAYER:
+        state = routing.silent(state, attempt.request.channel, now)
+    return took(state, settle.due(attempt, now, routing.times_of(state, attempt.request)))
+
+
 def cancel_code(state: State, stage: Paying, now: float) -> Result:
     """The payer gives up while the code is shown: it may have been paid this very moment, so it is reversed."""
     attempt = state.settling.get(stage.key)
@@ -135,7 +150,8 @@ def persisted(state: State, token: int, now: float) -> Result:
     if after.settled is not None:
         state = replace(state, settling=without_attempt(state.settling, after.settled))
     if after.submit is not None and after.submit in state.settling:
-        done = settle.submitted(state.settling[after.submit], now, state.rules.settling)
+        sent = state.settling[after.submit]
+        done = settle.submitted(sent, now, routing.times_of(state, sent.request))
         state, more = took(state, done)
         effects += (Submit(*after.submit), *more)
     for effect in after.effects:
@@ -172,6 +188,8 @@ def answer(state: State, event: Answer, now: float) -> Result:
         return persist(state, (Noted("answer_unexpected", facts),))
     if event.amount != attempt.request.amount:
         return persist(state, (Noted("answer_amount_differs", facts | {"minor": event.amount.minor}),))
+    if attempt.status in (Status.SUBMITTED, Status.UNKNOWN, Status.QUERYING):  # the others say nothing of the channel
+        state = routing.heard(state, attempt.request.channel, event.status.value, event.reason, now)
     return took(state, settle.answered(attempt, event, now, state.rules.settling))
 
 

@@ -220,7 +220,7 @@ def _tick(state: State, now: float) -> Result:
     effects: tuple[Effect, ...] = ()
     for attempt in list(state.settling.values()):
         if attempt.status is not Status.CONFIRMED and attempt.due_s <= now:
-            state, more = capture.took(state, settle.due(attempt, now, state.rules.settling))
+            state, more = capture.waited(state, attempt, now)
             effects += more
     more = ()
     stage = state.stage

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from daemon.payment.channels import Breaker, ChannelConfig
 from daemon.payment.effects import Effect
 from daemon.payment.emvco import Merchant
 from daemon.payment.flows import Step
+from daemon.payment.money import DECIMALS
 from daemon.payment.order import Bank, Order, Turn
 from daemon.payment.policy import Factor, Policy
 from daemon.payment.settling import Settling, SettlingTimes
 from daemon.payment.status import Status
 
 Key = tuple[str, int]
+SIMULATED = ChannelConfig("simulated", frozenset(DECIMALS))  # a fleet's own accounts, where none is configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Rules:
     settling: SettlingTimes = field(default_factory=SettlingTimes)
     flow: str = "face_first"
     ways: tuple[str, ...] = ("face_first", "phone_first", "id_card")
-    channel: str = "simulated"
+    channels: tuple[ChannelConfig, ...] = (SIMULATED,)
     merchant: Merchant | None = None
     look_s: float = 30.0
     pin_s: float = 30.0
@@ -155,7 +158,7 @@ def _empty() -> Mapping[Any, Any]:
 @dataclass(frozen=True, slots=True)
 class State:
     """`epoch` grows with every new stage that asks something. `settling` holds every attempt whose money may be on
-    its way. `offline_since` is None while the link is up."""
+    its way; `breakers` how each channel does. `offline_since` is None while the link is up."""
 
     rules: Rules = field(default_factory=Rules)
     stage: Stage = field(default_factory=Idle)
@@ -165,6 +168,7 @@ class State:
     awaiting: Mapping[int, After] = field(default_factory=_empty)
     next_token: int = 1
     counter_taken: bool = False
+    breakers: Mapping[str, Breaker] = field(default_factory=_empty)
     offline_since: float | None = None
 
 
