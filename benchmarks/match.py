@@ -3,6 +3,7 @@
     python benchmarks/match.py                              # 1,000 to 100,000: every peer
     python benchmarks/match.py --sizes 1000000 --only compact --json
     python benchmarks/match.py --svg docs/match.svg
+    python benchmarks/match.py --agreement 40000            # compact against exact, mated probes in 20,000 templates
 
 Two kinds of rows: `faces` fill as many dimensions as the embeddings of a network do (192 of 512: what fr_feature's
 fill, measured on LFW), `isotropic` fill all of them evenly, the hardest case. Probes are enrolled rows with noise, so
@@ -14,6 +15,7 @@ The peers come from script/locks/bench.txt into a venv of their own (`benchmarks
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import os
@@ -31,12 +33,14 @@ import numpy as np
 import peer_venv
 from numpy.typing import NDArray
 
+from pipeline.eval.intervals import proportion
 from pipeline.match import BruteForceMatcher, CompactMatcher, ExactMatcher, MatchResult
 
 DIMENSIONS = 512
 HASH = "0" * 64
 USED = 192  # dimensions that fr_feature's embeddings fill
 ROUNDS = 60
+AGREEMENT = 20_000
 TURN = 10
 HNSW_UP_TO = 10_000  # building it takes minutes above
 Rows = NDArray[np.float32]
@@ -50,9 +54,13 @@ def main() -> int:
     parser.add_argument("--kinds", default="faces,isotropic", help="of rows (%(default)s)")
     parser.add_argument("--only", default="", help="engines whose name begins so, with commas between")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="probes (%(default)s)")
+    parser.add_argument("--agreement", type=int, metavar="PROBES", help="count how often compact finds what exact does")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--svg", type=Path, help="write a picture too")
     options = parser.parse_args()
+    if options.agreement:
+        print(json.dumps(agree(options.agreement), indent=2))
+        return 0
     rows = []
     for kind in options.kinds.split(","):
         for size in map(int, options.sizes.split(",")):
@@ -110,13 +118,43 @@ def compare(kind: str, size: int, rounds: int, only: tuple[str, ...]) -> list[di
     ]
 
 
+def agree(probes: int) -> dict[str, object]:
+    """Compact mode against exact mode on mated probes alone: same first person, and the scores' difference."""
+    random = np.random.default_rng(3)
+    gallery = draw_rows(random, AGREEMENT, "faces")
+    handles = [f"p{number // 2}" for number in range(AGREEMENT)]
+    exact, compact = ExactMatcher(handles, gallery, HASH), CompactMatcher(handles, gallery, HASH)
+    differing, apart = 0, []
+    for _ in range(probes):
+        row = gallery[random.integers(AGREEMENT)]
+        probe = unit(row + 0.75 * draw_rows(random, 1, "faces")[0])
+        one, other = exact.search(probe), compact.search(probe)
+        differing += one.handle != other.handle
+        apart.append(abs(one.score - other.score))
+    return {
+        "templates": AGREEMENT,
+        "mated_probes": probes,
+        "differing": differing,
+        "same_first": 1 - differing / probes,
+        "same_first_ci95": [1 - high for high in reversed(proportion(differing, probes))],
+        "score_error_largest": max(apart),
+        "score_error_rms": float(np.sqrt(np.mean(np.square(apart)))),
+        "score_error_bound": compact.score_error,
+    }
+
+
 def draw_rows(random: np.random.Generator, count: int, kind: str) -> Rows:
     """(count, 512) unit rows."""
     if kind == "isotropic":
         return unit(random.standard_normal((count, DIMENSIONS), dtype=np.float32))
-    turn = np.linalg.qr(np.random.default_rng(192).standard_normal((DIMENSIONS, USED)))[0].T.astype(np.float32)
+    turn = _turn()
     fading = np.exp(-np.arange(USED, dtype=np.float32) / 96)  # half of the length in the first 33, as measured
     return unit((random.standard_normal((count, USED), dtype=np.float32) * fading) @ turn)
+
+
+@functools.cache
+def _turn() -> Rows:
+    return np.linalg.qr(np.random.default_rng(192).standard_normal((DIMENSIONS, USED)))[0].T.astype(np.float32)
 
 
 def unit(rows: NDArray[np.floating]) -> Rows:
