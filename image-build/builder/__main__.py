@@ -13,13 +13,15 @@ import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import bundle
 import debian
 import disk
 import initrd
+import kernel
 import root
 import sbom
 import wheels
-from steps import BuildFailed, Steps, digest_of, have, run
+from steps import BuildFailed, Steps, digest_of, digest_of_inputs, have, run
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = REPO / "image-build"
@@ -56,6 +58,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="default: $KINGFISHER_STATE/image/BOARD")
     parser.add_argument("--models", type=Path, help="default: $KINGFISHER_STATE/models, pulled when missing")
     parser.add_argument("--keyring", type=Path, help="CA that signs updates, PEM; default: a throw-away one")
+    parser.add_argument("--bundle", action="store_true", help="also update.raucb, for boxes that run an older image")
+    parser.add_argument("--signer", type=Path, nargs=2, metavar=("CERT", "KEY"), help="PEM; goes with --keyring")
     parser.add_argument("--json", action="store_true", help="print what was made, and the times, as JSON")
     options = parser.parse_args()
     state = Path(os.environ.get("KINGFISHER_STATE", REPO / ".kingfisher"))
@@ -67,6 +71,8 @@ def main() -> int:
             cache=Path(cache) if cache else default_cache,
             models=options.models or state / "models",
             keyring=options.keyring,
+            bundled=options.bundle,
+            signer=options.signer,
             out=options.out or state / "image" / options.board,
         )
     except BuildFailed as failed:
@@ -79,15 +85,21 @@ def main() -> int:
     return 0
 
 
-def build(*, board: disk.Board, cache: Path, models: Path, keyring: Path | None, out: Path) -> Made:
+def build(
+    *, board: disk.Board, cache: Path, models: Path, keyring: Path | None, bundled: bool,
+    signer: tuple[Path, Path] | None, out: Path,
+) -> Made:  # fmt: skip
     """Every step in its order. Raises BuildFailed."""
+    if (keyring is None) != (signer is None) and bundled:
+        raise BuildFailed("the bundle", "--keyring and --signer go together", "or neither: a throw-away CA signs it")
     began_s = time.monotonic()
     if os.geteuid() != 0:
         raise BuildFailed(
             "image-build", "needs root: it runs the box's own Python in a chroot", "sudo image-build/build …"
         )
     have((
-        "mmdebstrap", "qemu-aarch64-static", "arch-test", "genimage", "mcopy", "mkfs.vfat", "mke2fs", "mksquashfs",
+        *(("rauc",) if bundled else ()), "mmdebstrap", "qemu-aarch64-static", "arch-test", "genimage", "mcopy",
+        "mkfs.vfat", "mke2fs", "mksquashfs",
         "mkimage", "mkenvimage", "depmod", "systemd-sysusers", "openssl",
     ))  # fmt: skip
     steps = Steps(cache)
@@ -109,7 +121,9 @@ def build(*, board: disk.Board, cache: Path, models: Path, keyring: Path | None,
                       lambda into: root.base(tar / "root.tar", third_party, into))  # fmt: skip
     own = steps.make("own", {"files": digest_of(REPO / name for name in OURS)},
                      lambda into: wheels.build_own(REPO, into))  # fmt: skip
-    keys = keyring or steps.make("update-ca", {"purpose": "throw-away"}, _throw_away_ca) / "ca.pem"
+    # RAUC signs by CMS, which knows no Ed25519 yet.
+    throw_away = {"purpose": "throw-away", "key": "P-256"}
+    keys = keyring or steps.make("update-ca", throw_away, _throw_away_ca) / "ca.pem"
     tree_inputs = {
         "base": base.name, "own": own.name, "debs": debs.name, "models": digest_of(chosen), "board": board.name,
         "files": digest_of([REPO / "systemd", HERE / "root", board.folder]), "keys": digest_of([keys]),
@@ -119,7 +133,7 @@ def build(*, board: disk.Board, cache: Path, models: Path, keyring: Path | None,
     def fill(into: Path) -> None:
         root.assemble(
             base_root=base / "root", own=own, linux=debs / "linux", models=chosen, repo=REPO, board=board.name,
-            keyring=keys, version=version, into=into,
+            keyring=keys, version=version, build=digest_of_inputs(tree_inputs), into=into,
         )  # fmt: skip
         sbom.write(into / "root", debs / "debs", chosen, f"kingfisher-{board.name}", version, into / "sbom.json")
         root.squash(into / "root", into / "root.squashfs", _epoch())
@@ -140,6 +154,16 @@ def build(*, board: disk.Board, cache: Path, models: Path, keyring: Path | None,
                                "files": digest_of([HERE / "boards/boot.cmd", HERE / "boards/genimage.cfg",
                                                    board.folder])}, assemble)  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
+    if bundled:
+        certificate, key = signer if signer else (keys, keys.with_suffix(".key"))
+        update = steps.make("bundle", {"tree": tree.name, "debs": debs.name, "signer": digest_of([certificate, key]),
+                                       "code": code["bundle"], "hook": digest_of([HERE / "bundle-hook"])},
+                            lambda into: bundle.make(
+                                board=board.name, version=version, squashfs=tree / "root.squashfs",
+                                kernel=kernel.image(debs / "linux"), initrd=tree / "initrd.gz",
+                                hook=HERE / "bundle-hook", signer=bundle.Signer(certificate, key, keys),
+                                into=into / "update.raucb"))  # fmt: skip
+        run("cp", "--reflink=auto", update / "update.raucb", out / "update.raucb")
     for name, source in (("disk.img", card), ("u-boot.bin", card), ("boot.cmd", card), ("sbom.json", tree)):
         run("cp", "--sparse=always", "--reflink=auto", source / name, out / name)
     root_bytes = (tree / "root.squashfs").stat().st_size
@@ -169,7 +193,8 @@ def _models(folder: Path, board: disk.Board) -> list[Path]:
 def _throw_away_ca(into: Path) -> None:
     """A CA for updates that belongs to this machine alone: never for a box that is sold."""
     run(
-        "openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "3650", "-keyout", into / "ca.key",
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
+        "-keyout", into / "ca.key",
         "-out", into / "ca.pem", "-subj", "/CN=Kingfisher throw-away update CA",
     )  # fmt: skip
     (into / "ca.key").chmod(0o600)

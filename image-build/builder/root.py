@@ -45,6 +45,7 @@ ENABLED = {
         "systemd-networkd.service",
     ),
     "local-fs.target": ("kingfisher-no-data.service",),
+    "timers.target": ("kingfisher-trial.timer",),
     "sysinit.target": ("systemd-resolved.service", "systemd-timesyncd.service"),
     "sockets.target": ("systemd-networkd.socket",),
 }  # fmt: skip
@@ -74,7 +75,7 @@ def base(tar: Path, third_party: Path, into: Path) -> None:
 
 def assemble(
     *, base_root: Path, own: Path, linux: Path, models: Sequence[Path], repo: Path, board: str, keyring: Path,
-    version: str, into: Path,
+    version: str, build: str, into: Path,
 ) -> None:  # fmt: skip
     """`into/root/`: the whole tree of one board."""
     root = into / "root"
@@ -92,7 +93,7 @@ def assemble(
             run("cp", "-a", "--no-preserve=ownership", f"{overlay}/.", root)
     (root / "etc/rauc").mkdir(exist_ok=True)
     shutil.copy(keyring, root / "etc/rauc/keyring.pem")
-    (root / "etc/kingfisher-release").write_text(f"BOARD={board}\nVERSION={version}\n")
+    (root / "etc/kingfisher-release").write_text(f"BOARD={board}\nVERSION={version}\nBUILD={build}\n")
     _settle(root)
 
 

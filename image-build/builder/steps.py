@@ -51,7 +51,7 @@ class Steps:
         Raises:
             BuildFailed: as `build` does; nothing is kept then.
         """
-        key = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        key = digest_of_inputs(inputs)
         done = self.cache / f"{name}-{key}"
         began_s = time.monotonic()
         if done.is_dir():
@@ -104,6 +104,11 @@ HOST_PACKAGES = (
 
 def needs_hint() -> str:
     return f"On Debian: apt-get install --no-install-recommends {' '.join(HOST_PACKAGES)}"
+
+
+def digest_of_inputs(inputs: Mapping[str, object]) -> str:
+    """Sixteen hexadecimal digits that name a step's result."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def digest_of(paths: Iterable[Path]) -> str:

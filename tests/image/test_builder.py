@@ -161,6 +161,8 @@ def test_no_script_of_the_image_offers_a_prompt() -> None:
     scripts = [
         REPO / "image-build/initrd-init",
         *(REPO / "image-build").glob("boards/*/root/**/libexec/*"),
+        *(REPO / "image-build/root").rglob("libexec/*"),
+        REPO / "image-build/bundle-hook",
         *(REPO / "systemd/libexec").iterdir(),
     ]
     for script in scripts:
@@ -186,6 +188,51 @@ def test_every_unit_that_is_enabled_is_ours_or_debians() -> None:
     ours |= {path.name for path in (REPO / "image-build/root/usr/lib/systemd/system").iterdir()}
     named = {unit for units in ENABLED.values() for unit in units}
     assert {unit for unit in named if unit.startswith("kingfisher")} <= ours
+
+
+def run_script(script: Path, argument: str, folder: Path, **settings: str | Path) -> str:
+    """What a script of the box prints, where `folder` stands for its root."""
+    text = script.read_text().replace("/var/lib/rauc", f"{folder}/rauc").replace("/etc/", f"{folder}/etc/")
+    (folder / "script").write_text(text)
+    environment = {"PATH": f"{folder}/bin:/usr/bin:/bin", **{name: str(value) for name, value in settings.items()}}
+    done = subprocess.run(["sh", folder / "script", argument], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_update_puts_its_kernel_into_the_slot_that_it_goes_to_and_touches_no_other(tmp_path: Path) -> None:
+    for slot in ("A", "B"):
+        (tmp_path / "boot" / slot).mkdir(parents=True)
+        (tmp_path / "boot" / slot / "Image").write_text("old")
+        (tmp_path / "boot" / slot / "initrd.gz").write_text("old")
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "Image").write_text("new kernel")
+    (bundle / "initrd.gz").write_text("new initrd")
+    hook = REPO / "image-build/bundle-hook"
+    settings = {"KINGFISHER_BOOT": tmp_path / "boot", "RAUC_SLOT_BOOTNAME": "B", "RAUC_BUNDLE_MOUNT_POINT": bundle}
+    run_script(hook, "slot-pre-install", tmp_path, **settings)
+    assert (tmp_path / "boot/B/Image").read_text() == "old"
+    run_script(hook, "slot-post-install", tmp_path, **settings)
+    found = {str(path.relative_to(tmp_path)): path.read_text() for path in (tmp_path / "boot").rglob("*.*")}
+    assert found == {"boot/A/initrd.gz": "old", "boot/B/initrd.gz": "new initrd"}
+    assert (tmp_path / "boot/A/Image").read_text() == "old"
+    assert (tmp_path / "boot/B/Image").read_text() == "new kernel"
+
+
+def test_only_a_new_system_that_never_came_up_reboots_for_the_other_slot(tmp_path: Path) -> None:
+    for name in ("bin", "etc", "rauc"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bin/systemctl").write_text('#!/bin/sh\necho "systemctl $*"\n')
+    (tmp_path / "bin/systemctl").chmod(0o755)
+    (tmp_path / "etc/kingfisher-release").write_text("BUILD=1\n")
+    trial = REPO / "image-build/root/opt/kingfisher/libexec/slot-trial"
+    assert "reboot" in run_script(trial, "over", tmp_path)
+    assert "trial_passed" in run_script(trial, "passed", tmp_path)
+    assert run_script(trial, "passed", tmp_path) == ""
+    assert run_script(trial, "over", tmp_path) == "", "it worked once: its daemon's trouble is not the slot's"
+    (tmp_path / "etc/kingfisher-release").write_text("BUILD=2\n")
+    assert "reboot" in run_script(trial, "over", tmp_path)
 
 
 @pytest.mark.parametrize("file", BOARDS, ids=lambda p: p.parent.name)
