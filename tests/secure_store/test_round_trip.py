@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
 
 import numpy as np
@@ -10,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secure_store import Consent
+from secure_store.ageing import Aged, Ageing, aged
 from secure_store.census import Census
 from secure_store.consent import allows, give, in_force, receipts, withdraw
 from secure_store.errors import StoreDamaged, StoreError
-from secure_store.layout import TemplateSet, joined, pack_set, unpack_set
+from secure_store.layout import TemplateSet, pack_set, unpack_set
 from secure_store.sealed import Label, new_key, open_sealed, seal
 
 words = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=12)
@@ -103,17 +106,28 @@ def test_after_any_history_of_consents_what_was_withdrawn_is_not_allowed(history
     assert receipts(profile)[0].consent.purposes == history[0][0]
 
 
-@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=12), st.integers(1, 6))
-def test_however_templates_age_the_newest_stays_and_the_limit_holds(qualities, limit) -> None:
-    def one(quality: float, at: int) -> TemplateSet:
-        return TemplateSet(np.full((1, 3), at, np.float32), (quality,), (at,), frozenset({"pay"}), None, 0)
+@given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 20), st.floats(-1, 1)), max_size=14), st.integers(0, 4))
+def test_however_templates_age_the_enrolment_stays_and_the_limit_holds(enrolled, years, kept) -> None:
+    def one(cosine: float, at: int, count: int = 1) -> TemplateSet:
+        row = np.array([[cosine, math.sqrt(1 - cosine**2)]] * count, np.float32)
+        return TemplateSet(row, (0.5,) * count, (at,) * count, frozenset({"pay"}), None, 0)
 
-    kept = one(qualities[0], 0)
-    for at, quality in enumerate(qualities[1:], start=1):
-        kept = joined(kept, one(quality, at), limit)
-        assert len(kept.qualities) <= limit
-        assert at in kept.added_at
-        assert [int(row[0]) for row in kept.vectors] == list(kept.added_at)
+    rule = Ageing(kept, 10, 0.7)
+    held, now = one(1.0, 100, enrolled), 100
+    for step, cosine in years:
+        now += step
+        before = held
+        after, became = aged(held, one(cosine, now), rule)
+        assert (after is None) == (became not in (Aged.ADDED, Aged.REPLACED))
+        held = after or held
+        newer = [at for at in held.added_at if at != 100]
+        assert held.added_at[:enrolled] == (100,) * enrolled
+        assert len(newer) <= kept
+        assert all(late - early >= 10 for early, late in itertools.pairwise([100, *newer]))
+        assert (held.vectors[:, 0] >= 0.69).all(), "all of them are of the enrolled face"
+        assert len(held.vectors) == len(held.qualities) == len(held.added_at)
+        assert after is None or now in held.added_at
+        assert after is not None or held is before
 
 
 def test_threads_read_and_write_at_once_and_nobody_sees_half_a_record(store, person, face, model) -> None:
