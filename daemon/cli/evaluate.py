@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from pipeline.eval.datasets import (
 from pipeline.eval.features import embed_all
 from pipeline.eval.identify import OpenSet, identify, split
 from pipeline.eval.memory import Memory, Tell
+from pipeline.eval.polyprotect import measure
 from pipeline.eval.toml import thresholds_toml
-from pipeline.eval.verify import ROUNDS, verify
+from pipeline.eval.verify import ROUNDS, people_of, verify
 from pipeline.models.durable import write_durably
 from pipeline.models.manifest import load_set
 from pipeline.thresholds import CALIBRATED, STARTING, Thresholds, load_thresholds
@@ -39,6 +40,7 @@ EXAMPLES = """examples:
   kingfisher eval verify --images lfw --pairs pairs.csv --groups groups.csv --json
   kingfisher eval identify --images lfw --gallery-size 1000 --thresholds box.toml
   kingfisher eval pad --images frames --labels labels.csv --json
+  kingfisher eval protect --images lfw             accuracy of templates nobody can turn back
   kingfisher eval calibrate --images lfw --groups groups.csv --half a --output box.toml
 
 Embeddings are remembered (biometric data, folder of mode 0700) under --cache, so that a second run is quick.
@@ -75,6 +77,10 @@ def add(subparsers: Any) -> None:
     action = _action(actions, "pad", "attacks: APCER by source and BPCER, per frame and per decision", call_pad)
     action.add_argument("--labels", type=Path, required=True, help="CSV with image,label (live|attack),source[,video]")
     _add_thresholds(action)
+
+    action = _action(actions, "protect", "what irreversible templates (PolyProtect) would cost", call_protect)
+    action.add_argument("--half", choices=("a", "b"), help="only this half of the people")
+    action.add_argument("--seed", type=int, default=1, help="of the drawn secrets (%(default)s)")
 
     action = _action(actions, "calibrate", "write the thresholds file that the daemon loads", call_calibrate)
     _add_people(action)
@@ -164,6 +170,21 @@ def call_pad(options: argparse.Namespace) -> int:
         if options.report:
             report.attacks(options.report, options.images, cues, result)
     return _print(result.as_json(), options)
+
+
+def call_protect(options: argparse.Namespace) -> int:
+    images = _of_half(pictures_in(options.images), options.half)
+    with _bench(options) as bench:
+        faces = embed_all(bench.engine, bench.memory, options.images, images, bench.tell)
+        _, person = people_of(faces.images)
+        costs = measure(faces.vectors, person, seed=options.seed, tell=bench.tell)
+    if options.json:
+        print_json({"models": options.models, "ways": {name: asdict(cost) for name, cost in costs.items()}})
+        return 0
+    for name, cost in costs.items():
+        missed = "  ".join(f"FNMR@{at} {'-' if rate is None else f'{rate:.4f}'}" for at, rate in cost.fnmr.items())
+        print(f"{name:24} EER {cost.eer:.4f}  {missed}  {cost.numbers} numbers, {cost.mapping_us:.0f} us a mapping")
+    return 0
 
 
 def call_calibrate(options: argparse.Namespace) -> int:
