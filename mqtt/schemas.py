@@ -347,7 +347,7 @@ class ConfigBody(Body):
     """What the fleet wants of a box, by section and name. `version` only ever grows, for each box."""
 
     version: Version
-    settings: dict[Setting, dict[Setting, JsonValue]]
+    settings: dict[Setting, dict[Code, JsonValue]]
 
 
 class ConfigFault(Body):

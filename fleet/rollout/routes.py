@@ -13,7 +13,7 @@ from fleet import boxes
 from fleet.errors import NotFound
 from fleet.rollout import views
 from fleet.rollout.books import Push, Rollouts
-from mqtt.schemas import Setting
+from mqtt.schemas import Code, Setting
 
 Do = Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
 Read = Callable[[web.Request], Awaitable[Any]]
@@ -23,7 +23,7 @@ class PushRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     scope: Literal["tenant", "group", "box"]
     name: str = Field(max_length=64)
-    settings: dict[Setting, dict[Setting, JsonValue]]
+    settings: dict[Setting, dict[Code, JsonValue]]
     waves: Annotated[list[float], Field(min_length=1, max_length=20)] = [100.0]
     halt_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     answer_within_s: Annotated[int, Field(ge=5, le=24 * 3600)] = 900
