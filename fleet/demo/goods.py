@@ -10,6 +10,23 @@ from fleet.demo.town import BOX_NAME, Town
 
 WATER, TEA, BREAD = "6901234567892", "6923450657713", "6954767423579"
 APPLES = "12345"  # the scale's number for them
+SHOP_FLOOR = """
+[counter]
+clerk_amounts = true
+
+[till.line]
+path = "{till}"
+
+[payment]
+ways = ["face_first", "qr_scanned"]
+offline_after_s = 2
+{payment}
+[policy.offline]
+per_payment = 2000
+per_payer_day = 5000
+per_box_day = 20000
+payments_per_payer_day = 5
+"""
 
 
 def catalogue() -> dict[str, Any]:
@@ -41,6 +58,6 @@ def stock(town: Town) -> None:
     town.kingfisher("catalogue", "install", str(signed), "--config", str(town.config))
 
 
-def shop_floor(till: Path) -> str:
-    """What a box.toml needs for a clerk's keypad and a till's line."""
-    return f'\n[counter]\nclerk_amounts = true\n\n[till.line]\npath = "{till}"\n'
+def shop_floor(till: Path, payment: str = "") -> str:
+    """What a box.toml needs for all that the scenarios show; `payment` is more for its [payment] section."""
+    return SHOP_FLOOR.format(till=till, payment=payment)

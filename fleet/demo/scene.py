@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from fleet.demo.hands import Hands, NotSeen
 from fleet.demo.till import Till
-from fleet.demo.town import BOX_NAME, Town
+from fleet.demo.town import BOX_NAME, Town, wait_until
 from fleet.errors import FleetError
 
 Step = Callable[..., AbstractContextManager[None]]
@@ -65,6 +65,12 @@ class Scene:
                 raise NotSeen("at the gateway", f"order {order_id} is {view['status']} after {within_s:.0f} s")
             time.sleep(0.1)
         return view
+
+    def wait_for(self, order_id: str, within_s: float) -> dict[str, Any]:
+        """An order that the gateway has yet to hear of, once it is final. Raises NotSeen."""
+        if not wait_until(lambda: order_id in str(self.town.fleet_json("orders", "--limit", "100")), within_s, 0.5):
+            raise NotSeen("at the gateway", f"no order {order_id} within {within_s:.0f} s")
+        return self.final(order_id, within_s)
 
     def require(self, true: bool, what: str) -> None:
         """Raises FleetError: the scenario has proven nothing."""
@@ -121,6 +127,17 @@ def enrol(scene: Scene, picture: str, balance: str) -> None:
     finished(command, f"enrolling {picture}")
     hands.press("ok")
     hands.wait_screen("Idle")
+
+
+def open_app_account(scene: Scene, balance: str) -> None:
+    """The simulated provider's account of whoever pays by an app: opened, and nobody enrolled for it."""
+    command = scene.town.begin_fleet("enrol", "--box", BOX_NAME, "--payer", "anonymous", "--balance", balance)
+    scene.hands.wait_screen("Consent")
+    scene.hands.press("cancel")
+    command.wait(30)
+    scene.hands.wait_screen("EnrolFailed")
+    scene.hands.press("ok")
+    scene.idle()
 
 
 def told_on(console: Console) -> Step:

@@ -43,7 +43,7 @@ class VirtualBox:
         self._lines: deque[dict[str, object]] = deque(maxlen=KEPT_LOG_LINES)
         self.camera = VirtualCamera(pictures, on_change=self._tell_camera)
         self.keypad = VirtualKeypad()
-        self.display = VirtualDisplay(display_size, on_change=self._server.display_changed)
+        self.display = VirtualDisplay(display_size, on_change=self._shown)
         self.lamp = VirtualLamp(self._server.publish)
         self.voice = VirtualVoice(self._server.publish)
         self.scanner = VirtualScanner()
@@ -132,6 +132,11 @@ class VirtualBox:
     def preview(self, name: str | None) -> Image.Image:
         """A camera choice's picture, or what is before the camera now. Raises UnknownPicture."""
         return self.camera.preview(name)
+
+    def _shown(self) -> None:
+        """There are new pixels on the glass; the moment is told too, as a page has them only some ms later."""
+        self._server.publish({"shown": {"at": time.time()}})
+        self._server.display_changed()
 
     def _tell_camera(self) -> None:
         self._server.publish(self._camera_message())

@@ -12,13 +12,12 @@ import pytest
 from fleet.demo import goods
 from fleet.demo.hands import Hands
 from fleet.demo.scenarios import SCENARIOS
-from fleet.demo.scene import Scene, enrol
+from fleet.demo.scene import Scene, enrol, open_app_account
 from fleet.demo.till import Till
 from fleet.demo.town import Town, wait_until
 
 PINS = {"grace_hopper": "2580"}
 QUICK = """
-[payment]
 look_s = 10
 pin_s = 20
 show_s = 1.5
@@ -38,7 +37,7 @@ def open_scene(
 
     def make() -> Scene:
         folder = tmp_path_factory.mktemp("floor")
-        settings = QUICK + goods.shop_floor(folder / "till")
+        settings = goods.shop_floor(folder / "till", QUICK)
         town = Town(folder, models_folder, portraits_folder, locale="en", settings=settings)
         till = Till(folder / "till")
         closing.append(till.__enter__().__exit__)
@@ -54,6 +53,7 @@ def open_scene(
         scene.idle()
         hands.wait_event("connected")
         enrol(scene, "grace_hopper", "1000.00")
+        open_app_account(scene, "1000.00")
         return scene
 
     yield make
