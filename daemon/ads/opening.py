@@ -62,9 +62,12 @@ def open_advertising(
     else:
         fetcher = HttpFetcher(folder / "partial", pacer, content.ca)
 
+    def ready() -> bool:
+        return clock.trusted and (pieces is None or link.connected)
+
     def worker_of(adopt: Callable[[Campaigns | None], None]) -> ContentWorker:
         source = Source(f"{url}metadata/", f"{url}targets/", fetcher)
-        errand = Errand(folder, root, source, store, content.look_every_s, adopt, tell, lambda: clock.trusted)
+        errand = Errand(folder, root, source, store, content.look_every_s, adopt, tell, ready)
         return ContentWorker(errand, stopping)
 
     return Advertising(

@@ -14,13 +14,14 @@ Pixels = NDArray[np.uint8]
 VIEW_OF: dict[Slot, type[View]] = {Slot.IDLE: Idle, Slot.PAYING: Processing, Slot.SUCCESS: Approved}
 CORNER_WIDTH, CORNER_HEIGHT = 0.26, 0.44  # of the display: right of the ring, above the amount
 MARGIN = 0.025
+COVERABLE = frozenset({"key_beside_data"})  # true of a box as long as it stands, and nothing a payer could act on
 LANDSCAPE = 1.3
 
 
 def slot_of(view: View | None) -> Slot | None:
-    """Which slot this view has room for. An idle screen that has something to say keeps its place."""
+    """Which slot this view has room for. An idle screen that has something to say to a payer keeps its place."""
     match view:
-        case Idle(conditions=()):
+        case Idle(conditions=conditions) if COVERABLE.issuperset(conditions):
             return Slot.IDLE
         case Processing():
             return Slot.PAYING

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from mqtt.schemas import Body, ContentChunkBody, ContentRequestBody
 
-ANSWER_S = 15.0
+ANSWER_S = 5.0
 
 
 class Pieces:

@@ -19,8 +19,9 @@ log = logging.getLogger("daemon.content")
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 900.0
 BETWEEN_ROUNDS_S = 2.0  # however often it is announced
+NOT_READY_S = 0.5
 
-STALE, INCOMPLETE = "content_stale", "content_incomplete"
+REFUSED, INCOMPLETE = "content_refused", "content_incomplete"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Errand:
     look_every_s: float
     adopt: Callable[[Campaigns | None], None]
     tell: Callable[[str, str | None], None]
-    trusted: Callable[[], bool]  # without a clock, nothing that expires can be believed
+    ready: Callable[[], bool]  # a clock, without which nothing that expires can be believed; a way to the fleet
 
 
 class ContentWorker:
@@ -66,6 +67,9 @@ class ContentWorker:
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
+            if not self._errand.ready():
+                self._stopping.wait(NOT_READY_S)
+                continue
             self._wanted.clear()
             failures = 0 if self._round() else failures + 1
             retry_s = min(FIRST_RETRY_S * 2 ** (failures - 1), LONGEST_RETRY_S)
@@ -75,16 +79,14 @@ class ContentWorker:
 
     def _round(self) -> bool:
         errand = self._errand
-        if not errand.trusted():
-            return False
         try:
             brought = refresh(errand.folder, errand.root, errand.source, errand.store)
         except ContentRefused as refused:
             if not self._stopping.is_set():
                 note(log, "content_refused", logging.WARNING, what=refused.what, why=refused.why, detail=refused.detail)
-                errand.tell(STALE, str(refused))
+                errand.tell(REFUSED, str(refused))
             return False
-        errand.tell(STALE, None)
+        errand.tell(REFUSED, None)
         self._report(brought)
         self.version = brought.targets_version
         errand.adopt(brought.campaigns)

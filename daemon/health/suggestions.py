@@ -36,6 +36,8 @@ SUGGESTIONS = {
     "certificate_expired": "no broker takes it any more: provision the box again with a ticket from the fleet",
     "journal_broken": "keep box.db as evidence: `journal verify` names the entry; compare with the fleet's checkpoints",
     "content_stale": "see `net`: the box has not reached what the fleet publishes",
+    "content_refused": "what the content server sent is not believed or did not arrive: `logs` names which and why",
+    "content_incomplete": "a file of a campaign could not be had: `logs` names it; the others are shown",
     "no_scanner": "check the scanner's cable; payers can still pay, and amounts can be typed",
     "no_till": "check the till's cable and [till.line] in box.toml; the till asks again by itself",
     "no_printer": "is the printer switched on? `kingfisher receipt ORDER` prints what is missing",
@@ -48,7 +50,8 @@ SUGGESTIONS = {
 # What a technician or an operator does something about; a payer at the idle screen need not read it.
 NOT_FOR_PAYERS = frozenset(
     {
-        "disk_low", "certificate_expiring", "config_refused", "content_stale", "journal_broken", "identity_twice",
+        "disk_low", "certificate_expiring", "config_refused", "content_stale", "content_refused",
+        "content_incomplete", "journal_broken", "identity_twice",
         "memory_not_locked", "swap_on", "process_dumpable", "witness_unreachable", "rotation_unfinished",
         "no_scanner", "no_till", "no_printer", "no_paper", "catalogue_refused",
         "key_ring_repaired", "key_ring_copy_repaired", "record_damaged", "census_damaged",
