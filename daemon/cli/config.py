@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.cli.output import add_json, print_json
-from daemon.config.load import ConfigRefused, differences, load
+from daemon.config.load import ConfigRefused, differences, load, load_all
 
 
 def add(subparsers: Any) -> None:
@@ -26,16 +26,20 @@ def add(subparsers: Any) -> None:
 
 def check(options: argparse.Namespace) -> int:
     try:
-        load(options.config)
+        loaded = load_all(options.config)
     except ConfigRefused as refused:
         if options.json:
             print_json({"ok": False, "errors": refused.errors})
             return 1
         raise
     if options.json:
-        print_json({"ok": True, "errors": []})
-    else:
-        print(f"{options.config} is good")
+        print_json({"ok": True, "errors": [], "fleet_version": loaded.version, "left_out": list(loaded.left_out)})
+        return 0
+    print(f"{options.config} is good")
+    if loaded.version:
+        print(f"over it goes version {loaded.version} of the fleet's config")
+    for line in loaded.left_out:
+        print(f"the fleet's config is left out: {line}")
     return 0
 
 

@@ -1,10 +1,10 @@
 """Which settings the fleet may set, and how its document goes over the box's own. Pure.
 
 What only the box can know stays in `box.toml`: its devices, its state folder, its paths. What the box's trust stands on
-stays there too: the fleet's key, the broker, the store's key provider, who may enrol, to whom a QR code pays. A document
-that could change those would let whoever once holds the fleet's signing key take the boxes over for good, and a typing
-error would cut off every box from whoever could mend it. They change by provisioning again, with a ticket and a
-technician.
+stays there too: the fleet's key, the broker, the store's key provider, who may enrol, to whom a QR code pays. A
+document that could change those would let whoever once holds the fleet's signing key take the boxes over for good, and
+a typing error would cut off every box from whoever could mend it. They change by provisioning again, with a ticket and
+a technician.
 """
 
 from __future__ import annotations
