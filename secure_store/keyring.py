@@ -92,7 +92,7 @@ def raw_keks(database: Database, provider_key: bytes, tenant: str) -> dict[int, 
         "SELECT generation, wrapped FROM keyring WHERE name=? AND holder=? ORDER BY generation", [KEK, holder]
     ).fetchall()
     if not rows:
-        raise WrongKey("key ring", f"no key in it was wrapped by the key {holder}")
+        raise WrongKey("key ring", f"this key ({holder}) opens nothing in it: it is another box's, or was exchanged")
     wrapping = derive(provider_key, "kek-wrap")
     try:
         return {number: open_sealed(wrapping, wrapped, Label(tenant, KEK, counter=number)) for number, wrapped in rows}

@@ -21,7 +21,8 @@ from secure_store.records import Records
 from secure_store.salvage import find_people
 
 Progress = Callable[[int, int, str], None]
-CARD_HINT = "The card is failing: back up, and replace it."
+CARD_HINT = "The card is failing, or somebody wrote to it past the daemon: back up, and replace it."
+BACKUP_HINT = "Restore the newest backup: `kingfisher store restore FILE`. Without one, everybody enrols again."
 SALVAGE_HINT = "Salvage it into a new folder (`kingfisher store restore --salvage`), or restore the newest backup."
 
 
@@ -40,6 +41,7 @@ class Verified:
     findings: tuple[Finding, ...]
     readable: tuple[str, ...]  # handles whose whole record opens
     pages_checked: bool  # False: the store was not closed cleanly, so pages without records were not compared
+    opens: bool = True  # False: what is readable was found in the raw bytes
 
     @property
     def sound(self) -> bool:
@@ -86,15 +88,17 @@ def examine(
     chosen = options or StoreOptions()
     findings: list[Finding] = []
     if not (folder / FILE_NAME).exists():
-        return Verified((Finding(str(folder), "there is no store here", "Check the path."),), (), False)
+        return Verified((Finding(str(folder), "there is no store here", "Check the path."),), (), False, False)
     pages_checked = _check_pages(folder / FILE_NAME, findings)
     try:
         records = Records(folder, provider, tenant, profile, replace(chosen, accept_present_state=False))
     except (StoreBusy, ProfileRefused):
         raise
     except StoreError as error:
-        findings.append(Finding(error.what, error.why, error.hint))
-        return Verified(tuple(findings), tuple(salvageable(folder, provider, tenant)), pages_checked)
+        found = tuple(salvageable(folder, provider, tenant))
+        hint = (SALVAGE_HINT if found else BACKUP_HINT) if isinstance(error, StoreDamaged) else error.hint
+        findings.append(Finding(error.what, error.why, hint))
+        return Verified(tuple(findings), found, pages_checked, False)
     try:
         verified = verify(records, progress)
     finally:
@@ -145,10 +149,25 @@ def _check_pages(path: Path, findings: list[Finding]) -> bool:
     except (ValueError, KeyError, TypeError):
         findings.append(Finding("page checksums", "their file is damaged", "Nothing is lost; they are made anew."))
         return False
-    for number in changed or []:
-        why = "it is not what was written at the last close"
-        findings.append(Finding(f"page {number}", why, CARD_HINT))
+    for first, last in _runs(changed or []):
+        if first == last:
+            findings.append(Finding(f"page {first}", "it is not what was written at the last close", CARD_HINT))
+        else:
+            findings.append(
+                Finding(f"pages {first} to {last}", "they are not what was written at the last close", CARD_HINT)
+            )
     return changed is not None
+
+
+def _runs(numbers: list[int]) -> list[tuple[int, int]]:
+    """1, 2, 3, 7 -> (1, 3), (7, 7)."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
 
 
 def _check_people(records: Records, findings: list[Finding], progress: Progress) -> tuple[str, ...]:
@@ -176,6 +195,7 @@ def _check_people(records: Records, findings: list[Finding], progress: Progress)
     return tuple(readable)
 
 
+MISSING_HINT = "Whoever's are gone is not recognised: restore the newest backup, or enrol anew who asks."
 ERASE_HINT = "Restore a backup, or erase this person and enrol them again; all others are not concerned."
 
 
@@ -184,7 +204,14 @@ def _check_census(records: Records, findings: list[Finding]) -> None:
         why = f"the sealed census cannot be read ({records.census_why})"
         findings.append(Finding("census", why, "Accept the present state with the operator's authority, or restore."))
         return
-    found = records.recounted()
-    if (found.people, found.total, found.sets) != (records.census.people, records.census.total, records.census.sets):
-        why = f"{found.people} records open, {records.census.people} were written; or one is older than it was left"
+    found, written = records.recounted(), records.census
+    if found.people != written.people:
+        why = f"{found.people} records open, {written.people} were written"
         findings.append(Finding("census", why, StoreRolledBack.default_hint))
+    elif found.total != written.total:
+        why = "as many records open as were written, but one is older than it was left, or another stands in its place"
+        findings.append(Finding("census", why, StoreRolledBack.default_hint))
+    for model in sorted({*found.sets, *written.sets}):
+        if found.sets.get(model, 0) != written.sets.get(model, 0):
+            why = f"{found.sets.get(model, 0)} template sets are there, {written.sets.get(model, 0)} were written"
+            findings.append(Finding(f"templates of model {model[:12]}", why, MISSING_HINT))

@@ -36,13 +36,13 @@ def verified(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"The store is sound: {_people(len(readable))}, and every record opens."
     else:
         count = f"{len(findings)} things are" if len(findings) > 1 else "one thing is"
-        yield f"The store is damaged: {count} not as written."
+        yield f"The store {'is damaged' if found['opens'] else 'does not open'}: {count} not as written."
         for number, finding in enumerate(findings[:MANY], start=1):
             yield f"  {number}. {_upper(finding['what'])}: {finding['why']}."
         if len(findings) > MANY:
             yield f"  ... and {len(findings) - MANY} more; --json lists them all."
         yield ""
-        yield _cost(readable, damaged)
+        yield _cost(readable, damaged, found["opens"])
         yield "What to do:"
         for hint in dict.fromkeys(finding["hint"] for finding in findings):
             yield f"  - {hint}"
@@ -50,10 +50,12 @@ def verified(found: Mapping[str, Any]) -> Iterator[str]:
         yield "Pages without records were not compared: the store is in use, or was not closed in good order."
 
 
-def _cost(readable: Sequence[str], damaged: Sequence[str]) -> str:
+def _cost(readable: Sequence[str], damaged: Sequence[str], opens: bool) -> str:
     if damaged:
         rest = f"; the records of {_people(len(readable))} open, and they are not concerned." if readable else "."
         return f"This costs {_people(len(damaged))}: {_names(damaged)}{rest}"
+    if readable and not opens:
+        return f"Nothing is served from it now, but the records of {_people(len(readable))} are whole in its raw bytes."
     if readable:
         return f"It costs nobody their record: those of {_people(len(readable))} open."
     return "No record can be read as it is."

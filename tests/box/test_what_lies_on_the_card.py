@@ -183,7 +183,7 @@ def test_a_box_whose_store_does_not_open_goes_on_and_says_why(shop) -> None:
     enter(shop)
     status = json.loads(shop.town.kingfisher("status", "--json", "--config", str(shop.town.config)))
     assert [condition["name"] for condition in status["conditions"]] == ["store_locked"]
-    assert "no key in it was wrapped by the key" in status["conditions"][0]["why"]
+    assert "opens nothing in it: it is another box" in status["conditions"][0]["why"]
     found = store_says(shop, "verify", ok=1)
     assert [finding["what"] for finding in found["findings"]] == ["key ring"]
     with pytest.raises(Exception, match="Use the key this store was made with"):

@@ -113,7 +113,7 @@ def test_verify_explains_a_damaged_store_whom_it_concerns_and_what_to_do(technic
     assert said.startswith("The store is damaged: ")
     assert "This costs 1 person: m-1; the records of 2 people open, and they are not concerned." in said
     assert "Restore a backup, or erase this person and enrol them again" in said
-    assert "The card is failing: back up, and replace it." in said
+    assert "The card is failing, or somebody wrote to it past the daemon: back up, and replace it." in said
     found = technician.asks("verify", ok=1)
     assert found["sound"] is False
     assert found["readable"] == ["m-0", "m-2"]
@@ -131,12 +131,36 @@ def test_verify_explains_a_store_that_does_not_even_open(technician, what) -> No
     else:
         shutil.rmtree(technician.store)
     said = technician.does("verify", ok=1)
-    assert said.startswith("The store is damaged: ")
+    assert said.startswith("The store does not open: ")
     assert "What to do:\n  - " in said
+    assert "Run `kingfisher store verify`" not in said, "that is what just ran"
+    if what == "no database":
+        assert "the records of 3 people are whole in its raw bytes" in said
+        assert "kingfisher store restore --salvage" in said
     assert "Traceback" not in said + technician.complained
     if what == "wrong key":
         assert "Use the key this store was made with" in said
         assert "No record can be read as it is." in said
+
+
+def test_verify_tells_taken_out_templates_from_an_older_record_and_names_neither_as_the_other(technician) -> None:
+    with closing(sqlite3.connect(technician.store / "store.db")) as db:
+        db.execute("DELETE FROM template_sets WHERE person = 2")
+        db.commit()
+    said = technician.does("verify", ok=1)
+    assert "Templates of model abababababab: 2 template sets are there, 3 were written." in said
+    assert "older" not in said.partition("What to do:")[0]
+    assert "or somebody wrote to it past the daemon" in said
+
+
+def test_verify_names_damaged_pages_in_runs(technician) -> None:
+    path = technician.store / "store.db"
+    raw = path.read_bytes()
+    page = int.from_bytes(raw[16:18], "big") or 65536
+    page = 65536 if page == 1 else page
+    path.write_bytes(raw[: 3 * page])
+    said = technician.does("verify", ok=1)
+    assert f"Pages 4 to {len(raw) // page}: they are not what was written at the last close." in said
 
 
 def test_the_keys_are_rotated_and_it_is_journaled(technician) -> None:
