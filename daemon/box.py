@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, assert_never
 from daemon import box_store, commands, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
-from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, Scanned, Stop, TillSaid
+from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, RefundWanted, Scanned, Stop, TillSaid
 from daemon.checkpoints import Checkpointer
 from daemon.clock import TrustedClock
 from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
@@ -229,6 +229,11 @@ class Box:
                 self._p.applier.heard(event)
             case ConditionChanged(name, present, why):
                 self._condition(name, why if present else None)
+            case RefundWanted(order_id, authority, answer):
+                said, stop = self._payment.refund(order_id, authority)
+                note(log, "refund_wanted", order=order_id, by=authority, answer=said)
+                answer(said)
+                return stop
             case Borrow(loan):
                 self._p.lending.lend(loan, busy=self._busy)
             case GiveBack(loan):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from daemon.config.applier import ConfigNews
@@ -43,6 +44,15 @@ class ConditionChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundWanted:
+    """Somebody with the authority for it (`clerk`, `technician`) wants an order paid back; `answer` gets one word."""
+
+    order_id: str
+    authority: str
+    answer: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the loop; `fault` makes the process fail, so that it is started anew."""
 
@@ -51,8 +61,8 @@ class Stop:
 
 BoxEvent = (
     KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable | Message | LinkState
-    | TimeDoubted | Written | PayerAnswer | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | Borrow
-    | GiveBack | Stop
+    | TimeDoubted | Written | PayerAnswer | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | RefundWanted
+    | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 

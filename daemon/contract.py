@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from daemon.enrolment import machine as enrolment
 from daemon.errors import DaemonError
-from daemon.payment.effects import CheckEnded
+from daemon.payment.effects import CheckEnded, Refund
 from daemon.payment.events import Answer, AnswerStatus
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest
@@ -148,8 +148,9 @@ def reverse(order_id: str, attempt: int) -> PayReverseBody:
     return PayReverseBody(order_id=order_id, attempt=attempt)
 
 
-def refund(order_id: str, attempt: int) -> PayRefundBody:
-    return PayRefundBody(order_id=order_id, attempt=attempt)
+def refund(wanted: Refund) -> PayRefundBody:
+    body = {"order_id": wanted.order_id, "attempt": wanted.attempt, "authority": wanted.authority}
+    return PayRefundBody.model_validate(body)
 
 
 def time_request(nonce: str) -> TimeRequestBody:

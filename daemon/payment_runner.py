@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
-from daemon import contract, payment_history, payments
+from daemon import contract, own_orders, payment_history, payments
 from daemon.box_events import Stop
 from daemon.clock import TrustedClock
 from daemon.decisions import identified, outcome, rival
@@ -28,6 +28,7 @@ from daemon.payment import events as ev
 from daemon.payment.flows import Step
 from daemon.payment.order import Circumstances, Identified
 from daemon.payment.state import AskFactor, AskPayer, Idle, Rules, ScanCode, State
+from daemon.payment.status import Status
 from daemon.scribe import Scribe
 from pipeline.decision import Challenge, Decision, Guidance
 
@@ -73,7 +74,8 @@ class PaymentRunner:
         """Unsettled attempts are asked about. Open orders are taken up once the clock can tell whether they hold."""
         found = payments.unfinished(self._reader, time.monotonic(), self._clock.now())
         note(log, "recovered", unsettled=len(found.attempts), open_orders=len(found.orders))
-        stop = self._took(*core.recover(self.state.rules, found.attempts, (), time.monotonic()))
+        stop = self._took(*core.recover(self.state.rules, found.attempts, (), time.monotonic(), found.refunds))
+        stop = self.step(ev.LinkDown()) or stop  # until it is up
         return (self.take_up_orders() if self._clock.trusted else None) or stop
 
     def take_up_orders(self) -> Stop | None:
@@ -104,6 +106,15 @@ class PaymentRunner:
         hour = time.localtime(wall).tm_hour
         return payment_history.around(self._reader, who.payer, turn.order.amount, hour, wall)
 
+    def refund(self, order_id: str, authority: str) -> tuple[str, Stop | None]:
+        """`refunding`, or why not; the caller has the authority."""
+        known = payments.request_of(self._reader, order_id)
+        if known is None:
+            return "unknown_order", None
+        if known[1] is not Status.APPROVED or (order_id, known[0].attempt) in self.state.settling:
+            return f"is_{known[1].value}", None
+        return "refunding", self.step(ev.RefundAsked(known[0], authority))
+
     def tick(self, now: float) -> Stop | None:
         due = self.next_deadline()
         return self.step(ev.Tick()) if due is not None and due <= now else None
@@ -119,8 +130,16 @@ class PaymentRunner:
 
     def step(self, event: ev.Event, message: Message | None = None) -> Stop | None:
         """`message` is what caused the event: it enters the inbox in the transaction of what it changes."""
+        if isinstance(event, ev.Answer) and event.reason == "unknown_order":
+            self._say_order_again(event.order_id)
         state, effects = core.step(self.state, event, time.monotonic())
         return self._took(state, effects, message)
+
+    def _say_order_again(self, order_id: str) -> None:
+        """A broker may have taken our word on an order of our own while no gateway listened. Said twice is said once."""
+        body = own_orders.body_of(self._reader, order_id)
+        if body is not None:
+            self._link.say("order.made", body)
 
     def _took(
         self, state: State, effects: tuple[fx.Effect, ...], message: Message | None = None,
@@ -143,12 +162,14 @@ class PaymentRunner:
             case fx.Submit():
                 self._link.flush()
             case fx.Query(order_id, attempt):
+                self._say_order_again(order_id)
                 self._link.say("pay.query", contract.query(order_id, attempt))
             case fx.Reverse(order_id, attempt):
                 self._link.say("pay.reverse", contract.reverse(order_id, attempt))
-            case fx.Refund(order_id, attempt):
-                self._link.say("pay.refund", contract.refund(order_id, attempt))
+            case fx.Refund():
+                self._link.say("pay.refund", contract.refund(effect))
             case fx.SendVoucher(request):
+                self._say_order_again(request.order_id)
                 accepted_at = payments.accepted_at(self._reader, request.order_id, request.attempt)
                 self._link.say("pay.voucher", contract.voucher(request, accepted_at or self._clock.now()))
             case fx.Watch(order_id, epoch, payer):

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlite_utils
 
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest, Turn
+from daemon.payment.settling import APPROVED_LATE
 from daemon.payment.status import UNSETTLED, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What a start finds on disk. `orders` are open ones, each with the number of its next attempt."""
+    """What a start finds on disk. `orders` are open ones, each with the number of its next attempt; `refunds` names
+    the authority of those that somebody asked for."""
 
     attempts: tuple[tuple[PayRequest, Status], ...]
     orders: tuple[Turn, ...]
+    refunds: Mapping[tuple[str, int], str]
 
 
 def create_schema(database: sqlite_utils.Database) -> None:
@@ -93,7 +97,11 @@ def unfinished(connection: sqlite3.Connection, now_s: float, now_wall: int) -> U
             amount = Amount(row["amount_minor"], row["currency"])
             order = Order(row["order_id"], amount, row["title"], now_s + row["expires_at"] - now_wall)
             turns.append(Turn(order, _attempts_made(connection, order.order_id) + 1))
-    return Unfinished(attempts, tuple(turns))
+    refunds = {
+        (row["order_id"], int(row["attempt"])): str(row["reason"])
+        for row in rows if row["status"] == Status.REFUNDING and row["reason"] != APPROVED_LATE
+    }  # fmt: skip
+    return Unfinished(attempts, tuple(turns), refunds)
 
 
 def title_of(connection: sqlite3.Connection, order_id: str) -> str | None:

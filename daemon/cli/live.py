@@ -1,4 +1,4 @@
-"""`kingfisher status|net|logs|camera|keypad|display|restart|reboot`: asked of the running daemon, over its socket."""
+"""`kingfisher status`, `net`, `logs`, `camera`, `refund` and the like: asked of the running daemon, over its socket."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ HELP = {
     "camera": "a coarse picture in characters; refused while a payer may be there",
     "keypad": "shows the keys that are pressed, for some seconds",
     "display": "shows a test card for some seconds",
+    "refund": "pays an approved order back, whole",
     "restart": "begin anew with the same settings, read again",
     "reboot": "reboot the machine",
 }
@@ -30,6 +31,8 @@ def add(subparsers: Any) -> None:
         parser.add_argument(
             "--config", type=Path, default=Path("/etc/kingfisher/box.toml"), help="default: %(default)s"
         )
+        if name == "refund":
+            parser.add_argument("order", metavar="ORDER")
         if name == "logs":
             parser.add_argument("--last", type=int, default=50, metavar="N", help="default: %(default)s")
         if name in ("keypad", "display"):
@@ -42,7 +45,7 @@ def add(subparsers: Any) -> None:
 
 def call(options: argparse.Namespace) -> int:
     command = options.live
-    args = {name: getattr(options, name) for name in ("last", "seconds", "force") if hasattr(options, name)}
+    args = {name: getattr(options, name) for name in ("last", "seconds", "force", "order") if hasattr(options, name)}
     client = ControlClient(locate_state(options.config), timeout_s=30 + args.get("seconds", 0))
     for over, said in client.follow(command, **args):
         if options.json:

@@ -38,11 +38,12 @@ COMMANDS = {
     "camera": "a coarse picture in characters; refused while a payer may be there",
     "keypad": "shows the keys that are pressed, for some seconds",
     "display": "shows a test card for some seconds",
+    "refund": "pays an approved order back, whole",
     "restart": "begin anew with the same settings, read again",
     "reboot": "reboot the machine",
     "console": "the technician's console on a serial line",
 }
-LIVE = ("status", "net", "logs", "camera", "keypad", "display", "restart", "reboot")
+LIVE = ("status", "net", "logs", "camera", "keypad", "display", "refund", "restart", "reboot")
 MODULES = {"eval": "evaluate", "verify-evidence": "verify_evidence", "clerk-pin": "clerk_pin"}
 MODULES |= dict.fromkeys(LIVE, "live")
 

@@ -148,6 +148,12 @@ def store(session: Session, words: list[str]) -> None:
             session.page([f"  {said['label']}: {said['done']} of {said['total']}"])
 
 
+def refund(session: Session, words: list[str]) -> None:
+    if len(words) != 1:
+        raise Refused("usage", "refund takes one order", "refund ORDER; `journal` lists them")
+    session.page(pages.end("refund", session.client().ask("refund", order=words[0])))
+
+
 def restart(session: Session, words: list[str]) -> None:
     session.page(pages.end("restart", session.client().ask("restart", force=_forced("restart", words))))
 
@@ -270,6 +276,7 @@ TABLE: dict[str, Command] = {
         Command("store", "store [WHAT]", "status, verify, rotate, backup; withdraw HANDLE [PURPOSE ...]", store),
         Command("config", "config", "the settings in force", asked("config", _config)),
         Command("provision", "provision", "join a fleet with a ticket, or renew the certificate", provision),
+        Command("refund", "refund ORDER", "pays an approved order back, whole", refund),
         Command("restart", "restart [now]", "begin anew; `now`: even while an order is open", restart),
         Command("reboot", "reboot [now]", "reboot the machine", reboot),
         Command("exit", "exit", "log out", exit_),

@@ -16,6 +16,7 @@ from typing import Any
 
 from daemon import journal
 from daemon.box_db import BoxDb
+from daemon.box_events import RefundWanted
 from daemon.clock import TrustedClock
 from daemon.config.model import Config
 from daemon.console import lending, requests
@@ -25,6 +26,7 @@ from daemon.console.network import network
 from daemon.console.preview import ascii_preview, brightness
 from daemon.console.reboot import ask_for_reboot
 from daemon.console.recent_logs import RecentLogs
+from daemon.console.refund_desk import refund
 from daemon.console.snapshot import Board
 from daemon.console.store_desk import StoreDesk
 from daemon.console.test_card import test_card
@@ -62,7 +64,7 @@ class Desk:
     tls: TlsOptions | None
     model_hash: str
     software: str
-    send: Callable[[Borrow | GiveBack], None]
+    send: Callable[[Borrow | GiveBack | RefundWanted], None]
     restart: Callable[[], None]
     began_s: float
 
@@ -93,6 +95,8 @@ class Desk:
                 return self._keypad(seconds, peer)
             case "display", requests.TestArgs(seconds=seconds):
                 return self._display(seconds, peer)
+            case "refund", requests.RefundArgs(order=order_id):
+                return refund(self.send, order_id)
             case "restart", requests.ForceArgs(force=force):
                 self._only_idle(force)
                 note(log, "restart_asked")

@@ -125,6 +125,8 @@ def end(command: str, answer: Any) -> Iterator[str]:
             return iter([f"{answer['keys']} keys" if answer["keys"] else "no key was pressed: check the cable"])
         case "display":
             return iter(["the screen is back"])
+        case "refund":
+            return iter([f"order {answer['order_id']} is being paid back; `journal` says how it ends"])
         case "restart":
             return iter(["the daemon begins anew; it is back in a few seconds"])
         case "reboot":

@@ -28,6 +28,12 @@ class TestArgs(Args):
     seconds: TestSeconds = 10.0
 
 
+class RefundArgs(Args):
+    """Which order's money goes back, whole. Who may ask is whoever may speak on this socket: a technician."""
+
+    order: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+
 class ForceArgs(Args):
     """`force`: even while an order is open. What was submitted is settled after the start."""
 
@@ -61,6 +67,7 @@ COMMANDS: dict[str, type[Args]] = {
     "camera": NoArgs,
     "keypad": TestArgs,
     "display": TestArgs,
+    "refund": RefundArgs,
     "restart": ForceArgs,
     "reboot": ForceArgs,
     "typed": TypedArgs,

@@ -198,7 +198,7 @@ def approved_late(state: State, event: ApprovedLate) -> Result:
     key = (event.request.order_id, event.request.attempt)
     if key in state.settling:
         return state, ()
-    return took(state, settle.refunding(event.request, Status.REVERSED, "approved_late", late=True))
+    return took(state, settle.refunding(event.request, Status.REVERSED, None))
 
 
 def refund_asked(state: State, event: RefundAsked) -> Result:
@@ -206,7 +206,7 @@ def refund_asked(state: State, event: RefundAsked) -> Result:
     key = (event.request.order_id, event.request.attempt)
     if key in state.settling:
         return state, ()
-    return took(state, settle.refunding(event.request, Status.APPROVED, event.by, late=False))
+    return took(state, settle.refunding(event.request, Status.APPROVED, event.authority))
 
 
 def link_up(state: State, now: float) -> Result:

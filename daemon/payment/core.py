@@ -8,7 +8,9 @@ knows the payer's steps, `capture` the money.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import assert_never
 
 from daemon.payment import capture, collecting
@@ -48,6 +50,7 @@ from daemon.payment.state import (
     ChooseBank,
     ChooseWay,
     Idle,
+    Key,
     Looking,
     Paying,
     Result,
@@ -61,14 +64,19 @@ from daemon.payment.withdrawal import withdrawn
 
 
 def recover(
-    rules: Rules, unsettled: tuple[tuple[PayRequest, Status], ...], open_orders: tuple[Turn, ...], now: float
-) -> Result:
-    """The state after a start, from what the disk says: unsettled attempts are asked about, open orders taken up."""
+    rules: Rules, unsettled: tuple[tuple[PayRequest, Status], ...], open_orders: tuple[Turn, ...], now: float,
+    refunds: Mapping[Key, str] = MappingProxyType({}),
+) -> Result:  # fmt: skip
+    """The state after a start, from what the disk says: unsettled attempts are asked about, open orders taken up.
+    `refunds` names the authority of those that somebody asked for."""
     state = State(rules=rules)
     state = replace(state, waiting=tuple(_on_its_way(state, turn) for turn in open_orders))
     effects: tuple[Effect, ...] = ()
     for request, status in unsettled:
-        state, new = capture.took(state, settle.recovered(request, status, now, rules.settling))
+        state, new = capture.took(
+            state,
+            settle.recovered(request, status, now, rules.settling, refunds.get((request.order_id, request.attempt))),
+        )
         effects += new
     state, more = _next(state, now)
     return state, effects + more

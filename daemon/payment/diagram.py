@@ -1,7 +1,7 @@
 """Draws the states of an attempt for the docs, from the table the code goes by.
 
-    python -m daemon.payment.diagram            prints it
-    python -m daemon.payment.diagram FILE       puts it between the two marks in FILE
+python -m daemon.payment.diagram            prints it
+python -m daemon.payment.diagram FILE       puts it between the two marks in FILE
 """
 
 from __future__ import annotations

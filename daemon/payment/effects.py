@@ -119,10 +119,14 @@ class Reverse:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Demand that a captured attempt be paid back. Repeated until it is acknowledged."""
+    """Demand that a captured attempt be paid back. Repeated until it is acknowledged.
+
+    `authority` is whose (`clerk`, `technician`); None where the box itself pays back what was approved too late.
+    """
 
     order_id: str
     attempt: int
+    authority: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,10 +158,10 @@ class ApprovedLate:
 
 @dataclass(frozen=True, slots=True)
 class RefundAsked:
-    """Somebody with the authority for it wants an APPROVED attempt refunded; `by` is a word for the journal."""
+    """Somebody with the authority for it wants an APPROVED attempt refunded: `clerk` or `technician`."""
 
     request: PayRequest
-    by: str
+    authority: str
 
 
 @dataclass(frozen=True, slots=True)

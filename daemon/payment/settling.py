@@ -28,20 +28,21 @@ class SettlingTimes:
 
 
 WAITS_FOR_PAYER = frozenset({"qr_shown", "qr_scanned"})  # the payer's own app may still ask the payer something
+APPROVED_LATE = "approved_late"  # why a refund was begun, where nobody asked for it
 Sent = Query | Reverse | Refund | SendVoucher
 
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """An attempt whose money may be on its way. `due_s` is when something must be done again; `late` marks a refund of
-    what the gateway approved after the reversal."""
+    """An attempt whose money may be on its way. `due_s` is when something must be done again; `authority` is who
+    wanted a refund; None: it is of what the gateway approved after the reversal, and is never given up."""
 
     request: PayRequest
     status: Status
     due_s: float
     asked: int = 0
     give_up_s: float = 0.0
-    late: bool = False
+    authority: str | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -66,10 +67,12 @@ def submitted(settling: Settling, now: float, times: SettlingTimes) -> Step:
     return Step(after, (after.status,))
 
 
-def recovered(request: PayRequest, status: Status, now: float, times: SettlingTimes) -> Step:
+def recovered(
+    request: PayRequest, status: Status, now: float, times: SettlingTimes, authority: str | None = None
+) -> Step:
     """An attempt found unsettled at start: whether it left the box is not known, so the gateway is asked."""
     if status in (Status.REVERSING, Status.REFUNDING, Status.ACCEPTED_OFFLINE):
-        return Step(Settling(request, status, now))
+        return Step(Settling(request, status, now, authority=authority))
     passed: tuple[Status, ...] = ()
     if status in (Status.CONFIRMED, Status.SUBMITTED):
         status = move(status, Status.UNKNOWN)
@@ -96,7 +99,7 @@ def due(settling: Settling, now: float, times: SettlingTimes) -> Step:
         case Status.REVERSING:
             return _again(settling, Reverse(*settling.key), now, times)
         case Status.REFUNDING:
-            return _again(settling, Refund(*settling.key), now, times)
+            return _again(settling, Refund(*settling.key, settling.authority), now, times)
         case Status.ACCEPTED_OFFLINE:
             return _again(settling, SendVoucher(settling.request), now, times)
         case _:
@@ -116,10 +119,10 @@ def given_up(settling: Settling, reason: str) -> Step:
     return Step(after, (*passed, after.status), (Reverse(*after.key),), reason)
 
 
-def refunding(request: PayRequest, status: Status, reason: str, late: bool) -> Step:
-    """An APPROVED attempt, or a REVERSED one whose approval came late, is to be paid back."""
-    after = Settling(request, move(status, Status.REFUNDING), math.inf, late=late)
-    return Step(after, (after.status,), (Refund(*after.key),), reason)
+def refunding(request: PayRequest, status: Status, authority: str | None) -> Step:
+    """An APPROVED attempt, or a REVERSED one whose approval came late (no `authority`), is to be paid back."""
+    after = Settling(request, move(status, Status.REFUNDING), math.inf, authority=authority)
+    return Step(after, (after.status,), (Refund(*after.key, authority),), authority or APPROVED_LATE)
 
 
 def demand_written(settling: Settling, now: float, times: SettlingTimes) -> Settling:
@@ -165,7 +168,7 @@ def _refund_answered(settling: Settling, answer: Answer) -> Step:
     match answer.status:
         case AnswerStatus.REFUNDED:
             return _settled(settling, Status.REFUNDED, answer)
-        case AnswerStatus.REVERSED | AnswerStatus.DECLINED if settling.late:
+        case AnswerStatus.REVERSED | AnswerStatus.DECLINED if settling.authority is None:
             return _settled(settling, Status.REFUNDED, answer)  # there is nothing left to pay back
         case AnswerStatus.DECLINED:
             # Refused: the sale stands.

@@ -131,8 +131,8 @@ def test_a_link_that_has_only_just_gone_is_waited_for(counter):
 def test_a_sale_is_refunded_on_demand_and_the_demand_repeated(counter):
     effects = counter.send(RefundAsked(REQUEST, "technician"))
     assert moved(effects) == [Status.REFUNDING]
-    assert Refund("o1", 1) in effects
-    assert Refund("o1", 1) in counter.wait(16)
+    assert Refund("o1", 1, "technician") in effects
+    assert Refund("o1", 1, "technician") in counter.wait(16)
     counter.answer(AnswerStatus.APPROVED)
     assert counter.state.settling, "that is how the capture stands"
     effects = counter.answer(AnswerStatus.REFUNDED)
@@ -168,3 +168,12 @@ def test_an_approval_for_a_reversed_attempt_becomes_a_refund(counter):
 def test_a_refund_goes_on_after_a_power_cut(counter):
     counter.state, _ = core.recover(Rules(), ((REQUEST, Status.REFUNDING),), (), counter.now)
     assert Refund("o1", 1) in counter.wait(1)
+
+
+def test_who_wanted_a_refund_is_known_after_a_power_cut(counter):
+    asked = ((REQUEST, Status.REFUNDING),)
+    counter.state, _ = core.recover(Rules(), asked, (), counter.now, {("o1", 1): "clerk"})
+    assert Refund("o1", 1, "clerk") in counter.wait(1)
+    assert moved(counter.answer(AnswerStatus.DECLINED)) == [Status.APPROVED]
+    counter.state, _ = core.recover(Rules(), asked, (), counter.now)
+    assert moved(counter.answer(AnswerStatus.DECLINED)) == [Status.REFUNDED], "nothing is left to pay back"

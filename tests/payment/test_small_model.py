@@ -96,7 +96,7 @@ def told_apart(world: World) -> tuple[str, ...]:
     stage = state.stage
     until = getattr(stage, "until_s", None)
     settling = [
-        (k, s.status, round(min(s.due_s - now, 1e6), 1), s.asked, round(s.give_up_s - now, 1), s.late)
+        (k, s.status, round(min(s.due_s - now, 1e6), 1), s.asked, round(s.give_up_s - now, 1), s.authority)
         for k, s in state.settling.items()
     ]
     turn = getattr(stage, "turn", None)
@@ -268,10 +268,10 @@ def test_no_pair_of_state_and_event_is_undefined(worlds):
 def test_no_pair_of_an_attempts_state_and_an_answer_is_undefined():
     request = PayRequest("o1", 1, CNY, "grace", ("face", "pin"), "simulated", "face_first")
     for status in UNSETTLED - {Status.CONFIRMED}:
-        for late in (False, True):
+        for authority in (None, "clerk"):
             for reason in ("ok", "too_late"):
                 for said in ev.AnswerStatus:
-                    attempt = Settling(request, status, 0.0, late=late)
+                    attempt = Settling(request, status, 0.0, authority=authority)
                     step = answered(attempt, ev.Answer("o1", 1, said, reason, CNY, None), 1.0, SettlingTimes())
                     assert step.settling.status in TRANSITIONS[status] | {status}
         due(Settling(request, status, 0.0), 1.0, SettlingTimes())

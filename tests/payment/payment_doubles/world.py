@@ -40,6 +40,7 @@ from daemon.payment.events import (
     Tick,
 )
 from daemon.payment.order import Order, PayRequest, Turn
+from daemon.payment.settling import APPROVED_LATE
 from daemon.payment.state import AskFactor, Rules, Showing, State
 from daemon.payment.status import RELEASES_GOODS, TRANSITIONS, UNSETTLED, Status
 from payment_doubles.gateway import Gateway, Key
@@ -66,6 +67,7 @@ class World:
     answers: list[Answer] = field(default_factory=list)
     asked: list[CheckFactor | FindPayer | ListBanks] = field(default_factory=list)
     proven: set[Key] = field(default_factory=set)
+    authority: dict[Key, str] = field(default_factory=dict)
     released: set[str] = field(default_factory=set)
     dead: bool = False
 
@@ -76,7 +78,7 @@ class World:
         other = copy.copy(self)
         other.gateway = self.gateway.copy()
         for name in ("orders", "closed", "verified", "attempts", "unwritten", "wire", "answers", "asked", "proven",
-                     "released"):  # fmt: skip
+                     "authority", "released"):  # fmt: skip
             setattr(other, name, copy.copy(getattr(self, name)))
         return other
 
@@ -140,6 +142,8 @@ class World:
             assert moved.status in TRANSITIONS[old], (old, moved.status)
             self.reached[old] += 1
             self.attempts[key] = (request, moved.status)
+            if moved.status is Status.REFUNDING and moved.reason != APPROVED_LATE:
+                self.authority[key] = moved.reason
             if moved.status in RELEASES_GOODS:
                 self.released.add(moved.order_id)
             return
@@ -241,7 +245,8 @@ class World:
             Turn(o, 1 + max((a for i, a in self.attempts if i == o.order_id), default=0))
             for o in self.orders.values() if o.order_id not in self.closed and o.order_id not in busy
         )  # fmt: skip
-        self.state, effects = core.recover(self.rules, unsettled, turns, self.now)
+        refunds = {key: by for key, by in self.authority.items() if self.attempts[key][1] is Status.REFUNDING}
+        self.state, effects = core.recover(self.rules, unsettled, turns, self.now, refunds)
         self.carry_out(effects)
 
     def tell_again(self) -> bool:
