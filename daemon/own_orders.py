@@ -26,6 +26,7 @@ from mqtt.outbox import Priority
 from mqtt.schemas import OrderMadeBody
 
 Source = Literal["clerk", "cart", "till"]
+WORD_LIFE_S = 24 * 3600  # of the message; when the order itself ends stands in it, and the gateway holds to that
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,16 @@ def by_reference(connection: sqlite3.Connection, reference: str) -> Origin | Non
     return _origin(connection.execute("SELECT * FROM own_orders WHERE reference = ?", (reference,)).fetchone())
 
 
+def body_of(connection: sqlite3.Connection, order_id: str) -> OrderMadeBody | None:
+    """What the fleet was told of an order, to be told again; None for an order that is the fleet's own."""
+    row = connection.execute(
+        "SELECT o.order_id, o.amount_minor, o.currency, o.title, w.source, w.reference, w.made_at, o.expires_at"
+        " FROM own_orders w JOIN orders o USING (order_id) WHERE w.order_id = ?",
+        (order_id,),
+    ).fetchone()
+    return OrderMadeBody(**dict(row)) if row is not None else None
+
+
 class OwnOrders:
     """Makes them. `life_s` is how long a payer may take, from the making to the pay request."""
 
@@ -93,7 +104,7 @@ class OwnOrders:
                 (body.order_id, source, reference, lines, wall),
             )
             journal.append(tx, "order_made", {"order_id": body.order_id, "source": source}, wall)
-            self._link.put(tx, "order.made", body, life, Priority.MONEY)
+            self._link.put(tx, "order.made", body, WORD_LIFE_S, Priority.MONEY)
 
         return Made(Order(body.order_id, amount, title, time.monotonic() + life), write)
 

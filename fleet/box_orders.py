@@ -2,7 +2,8 @@
 
 A box may do so within the limits that an operator gave it, in the currencies named there. Its order's id begins with
 the box's own id, so that no box can ever take or spoil another's. What is refused is kept as a cancelled order with
-its reason: a pay request for it is then declined, and the operator sees what was tried.
+its reason: a pay request for it is then declined, and the operator sees what was tried. One that comes late is taken
+all the same: no pay request for it is, but a voucher for what the box accepted while it was cut off may follow.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mqtt.schemas import OrderMadeBody  # slow to import, and most commands don't need it
 
 LONGEST_LIFE_S = 24 * 3600
+MOST_AHEAD_S = 60  # a box's clock before ours
 
 
 class Taken(StrEnum):
@@ -94,8 +96,6 @@ def _refusal(allowed: dict[str, int], made: OrderMadeBody, now: int) -> str | No
         return "currency_not_allowed"
     if made.amount_minor > allowed[made.currency]:
         return "amount_above_limit"
-    if made.expires_at <= now:
-        return "expired_on_arrival"
-    if made.expires_at > now + LONGEST_LIFE_S:
+    if made.expires_at > min(made.made_at, now + MOST_AHEAD_S) + LONGEST_LIFE_S:
         return "lives_too_long"
     return None

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from daemon.box_events import KeypadKey, Scanned, TillSaid
+from daemon.box_events import KeypadKey, Scanned, Stop, TillSaid
 from daemon.clock import TrustedClock
 from daemon.counter import catalogue as catalogues
 from daemon.counter import machine
+from daemon.payment import effects as fx
 from daemon.payment import events as ev
 from daemon.payment.effects import AttemptMoved, OrderClosed
 from daemon.payment.money import Amount
@@ -135,6 +136,23 @@ def test_a_scan_while_somebody_pays_is_the_payments_and_never_opens_a_cart(shop)
     press(rig, "menu")
     time.sleep(0.2)
     assert not rig.box._floor.busy
+
+
+def test_the_fleet_is_told_of_an_order_again_before_each_question_and_voucher_for_it(shop, monkeypatch):
+    rig = shop()
+    press(rig, "5", "ok")
+    assert rig.until(lambda: len(sent(rig)) == 1)
+    [made] = sent(rig)
+    said: list[tuple[str, Any]] = []
+    monkeypatch.setattr(rig.link, "say", lambda typ, body, life_s=60: said.append((typ, body)))
+    request = PayRequest(made.order_id, 1, Amount(500, "CNY"), "grace", ("face",), "simulated", "face_first")
+    rig.queue.put(Stop())
+    rig.thread.join(10)
+    rig.box._payment._reader = rig.db.reader()
+    for effect in (fx.Query(made.order_id, 1), fx.SendVoucher(request), fx.Query("of-the-fleet", 1)):
+        rig.box._payment._carry_out(effect)
+    assert [typ for typ, _ in said] == ["order.made", "pay.query", "order.made", "pay.voucher", "pay.query"]
+    assert said[0][1] == said[2][1] == made
 
 
 # ---- the till -------------------------------------------------------------------------------------------------------

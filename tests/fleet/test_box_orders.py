@@ -80,8 +80,8 @@ def test_a_pay_request_that_overtakes_its_order_is_declined_and_the_next_attempt
         ({"amount_minor": 5001}, "amount_above_limit"),
         ({"currency": "USD"}, "currency_not_allowed"),
         ({"currency": "KWD", "amount_minor": 10_001}, "amount_above_limit"),
-        ({"made_at": 1, "expires_at": 2}, "expired_on_arrival"),
         ({"expires_at": 2**33}, "lives_too_long"),
+        ({"made_at": 2**33, "expires_at": 2**33 + 60}, "lives_too_long"),
     ],
 )
 def test_what_goes_over_the_limits_of_the_registration_is_kept_as_cancelled_and_never_paid(till, change, reason):
@@ -90,6 +90,14 @@ def test_what_goes_over_the_limits_of_the_registration_is_kept_as_cancelled_and_
     assert till.until(order, "cancelled")["reason"] == reason
     answer = till.pay(order)
     assert (answer.status, answer.reason) == ("declined", "order_closed")
+    assert till.payer_has() == 10_000
+
+
+def test_an_order_that_comes_late_is_known_and_can_not_be_paid_by_a_request_any_more(till):
+    order = made(till.box, made_at=now_unix() - 7200, expires_at=now_unix() - 7000)
+    till.box.send("order.made", order)
+    till.until(order, "expired")
+    assert till.pay(order).reason == "order_expired"
     assert till.payer_has() == 10_000
 
 
