@@ -98,16 +98,20 @@ def add(command: Command, of: Act) -> None:
         "  kingfisher-fleet remote counter-1 crypto-erase",
     )  # fmt: skip
     remote.add_argument("box", metavar="BOX", help="id or name")
-    what = "doctor|logs|screenshot|restart|crypto-erase"
+    what = "doctor|logs|screenshot|restart|erase|crypto-erase"
     within = remote.add_subparsers(dest="remote_command", required=True, metavar=what)
     for name, text in (
         ("doctor", "Every check, with what to do."),
         ("logs", "The newest log lines, without anything of a person in them."),
         ("screenshot", "What the display shows; refused while a payer may be there."),
         ("restart", "Begin anew; refused while a payer may be there."),
+        ("erase", "Erase one person on the box: the record, in raw files too, and the PIN tries."),
         ("crypto-erase", "Destroy the keys of every template on the box, then the files. Asks for a word first."),
     ):
-        one = command(name, text, f"  kingfisher-fleet remote counter-1 {name}", within)
+        whom = " grace" if name == "erase" else ""
+        one = command(name, text, f"  kingfisher-fleet remote counter-1 {name}{whom}", within)
+        if name == "erase":
+            one.add_argument("handle", metavar="HANDLE", help="the payer's opaque name")
         one.add_argument("--timeout-s", type=float, default=60.0, metavar="S", help="default: %(default)g")
         one.add_argument("--expires-s", type=int, default=120, metavar="S", help="default: %(default)s")
         if name == "logs":

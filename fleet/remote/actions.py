@@ -1,4 +1,4 @@
-"""`kingfisher-fleet remote BOX doctor|logs|screenshot|restart|crypto-erase`."""
+"""`kingfisher-fleet remote BOX doctor|logs|screenshot|restart|erase|crypto-erase`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fleet.client import GatewayClient
 from fleet.errors import WaitedInVain
 from fleet.state import StateFolder
 
-SAYS_NOTHING = frozenset({"restart"})
+SAYS_NOTHING = frozenset({"restart", "erase"})
 LATE_S = 15.0  # parts are telemetry: they may come a little after the answer
 REASONS = {
     "order_open": "a payment or an enrolment is on; `--force` restarts all the same",
@@ -21,6 +21,7 @@ REASONS = {
     "confirm": "say it again with the word that the box answered",
     "wrong_confirmation": "that was not the box's word; it has a new one",
     "restarting": "the box begins anew",
+    "person_unknown": "nobody of this handle is enrolled there",
     "erased": "the keys, then the files, are destroyed; the box begins anew, empty",
 }
 
@@ -57,7 +58,7 @@ def _whole(client: GatewayClient, path: str, view: dict[str, Any]) -> dict[str, 
 
 
 def _args(args: Namespace) -> dict[str, Any]:
-    given = {"last": getattr(args, "last", None), "confirm": getattr(args, "confirm", None)}
+    given = {name: getattr(args, name, None) for name in ("last", "confirm", "handle")}
     if getattr(args, "force", False):
         given["force"] = True
     return {name: value for name, value in given.items() if value is not None}
