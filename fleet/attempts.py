@@ -68,11 +68,11 @@ def look_again(tx: sqlite3.Connection, order_id: str, attempt: int, at: int | No
     tx.execute("UPDATE attempts SET look_again_at = ? WHERE order_id = ? AND attempt = ?", (at, order_id, attempt))
 
 
-def under_way(tx: sqlite3.Connection, now: int) -> list[Key]:
-    """Attempts for which the provider must be asked something now, oldest first."""
+def under_way(tx: sqlite3.Connection, now: int) -> list[tuple[Key, str]]:
+    """Attempts for which the provider must be asked something now, each with its channel, oldest first."""
     rows = tx.execute(
-        "SELECT order_id, attempt FROM attempts WHERE status IN ('submitted', 'reversing') OR look_again_at <= ?"
-        " ORDER BY received_at",
+        "SELECT order_id, attempt, channel FROM attempts WHERE status IN ('submitted', 'reversing')"
+        " OR look_again_at <= ? ORDER BY received_at",
         (now,),
     )
-    return [(found[0], found[1]) for found in rows]
+    return [((found[0], found[1]), str(found[2])) for found in rows]

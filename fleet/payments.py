@@ -236,8 +236,11 @@ class Payments:
 
     def resume(self, tx: sqlite3.Connection) -> None:
         """After a start, and now and then: what providers must be asked about is asked, unless it is already."""
-        for key in attempts.under_way(tx, self._now()):
-            self._errands.adopt(key)
+        for key, channel in attempts.under_way(tx, self._now()):
+            if channel in self.channels:
+                self._errands.adopt(key)
+            else:
+                log.error("event=channel_missing channel=%s order=%s attempt=%d", channel, *key)
         for refund_id in refunds.under_way(tx):
             self._errands.refund(refund_id)
 

@@ -100,8 +100,10 @@ class PayRequestBody(Body):
     decided_at: UnixTime
     flow: Code
     account: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None  # an opaque token, no PAN
-    auth_code: Annotated[str, _text("[A-Za-z0-9]{8,64}")] | None = None  # off the payer's own app, good once
-    face_token: Annotated[str, _text("[A-Za-z0-9_-]{8,256}")] | None = None  # of a provider's matcher, good once
+    auth_code: Annotated[str, _text("[A-Za-z0-9]{8,64}")] | None = Field(
+        default=None, repr=False
+    )  # off the payer's app
+    face_token: Annotated[str, _text("[A-Za-z0-9_-]{8,256}")] | None = Field(default=None, repr=False)  # good once
     quote: Id | None = None  # the member's: then the amount is that of the quote
 
 

@@ -42,7 +42,8 @@ class Reason(StrEnum):
     TRY_AGAIN = "try_again"
     MORE_THAN_CAPTURED = "more_than_captured"
     TIMEOUT = "timeout"
-    UNREACHABLE = "unreachable"
+    UNREACHABLE = "unreachable"  # no connection: nothing was sent
+    CUT_OFF = "cut_off"
     PROVIDER_ERROR = "provider_error"
     BAD_SIGNATURE = "bad_signature"
     MALFORMED = "malformed"
@@ -142,6 +143,11 @@ class Channel(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def of_payment(answer: Answer) -> Answer:
+    """For a payment that was never sent there is nothing to ask about: the payer may try another channel at once."""
+    return Answer(Verdict.DECLINED, answer.reason) if answer.reason == Reason.UNREACHABLE else answer
 
 
 def provider_key(order_id: str, attempt: int) -> str:

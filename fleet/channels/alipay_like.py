@@ -21,7 +21,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from fleet.channels import rsa2
-from fleet.channels.adapter import Answer, Charge, Reason, RefundOrder, Times, Trade, Verdict, word
+from fleet.channels.adapter import Answer, Charge, Reason, RefundOrder, Times, Trade, Verdict, of_payment, word
 from fleet.channels.wire import NoWord, Wire
 from fleet.errors import AmountRefused, ChannelFailed
 from fleet.money import format_amount, parse_amount
@@ -72,7 +72,7 @@ class AlipayLike:
         }
         said = await self._call("alipay.trade.pay", biz)
         if isinstance(said, Answer):
-            return said
+            return of_payment(said)
         if said.get("code") == "10000":
             return self._captured(charge, said)
         if said.get("code") == "40004" and said.get("sub_code") == "ACQ.TRADE_HAS_SUCCESS":

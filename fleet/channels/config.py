@@ -6,6 +6,7 @@ Keys and secrets stand in files of their own, named relative to the file. See `d
 from __future__ import annotations
 
 import asyncio
+import ssl
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -66,11 +67,14 @@ class AlipayLikeOptions(_Provider):
 
 
 class WechatLikeOptions(_Provider):
-    """`api_key_file` holds the key of the HMAC."""
+    """`api_key_file` holds the key of the HMAC; `client_certificate` (PEM, key and chain) is what the provider wants to
+    see for reversals and refunds; `address` is the one that payments are said to come from."""
 
     type: Literal["wechat-like"]
     merchant_id: Annotated[str, Field(min_length=1, max_length=32)]
     api_key_file: str
+    client_certificate: str | None = None
+    address: Annotated[str, Field(max_length=64)] = "127.0.0.1"
     reverse_after_s: Seconds = 15.0
 
 
@@ -124,17 +128,18 @@ def open_channels(options: ChannelOptions, desk: Desk, now: Callable[[], int]) -
 
 
 def _open(options: AlipayLikeOptions | WechatLikeOptions, folder: Path) -> Channel:
-    wire = Wire(options.base_url, options.call_s)
     currencies = frozenset(options.currencies)
     if isinstance(options, WechatLikeOptions):
+        wire = Wire(options.base_url, options.call_s, _tls(options, folder))
         api_key = _read(options.name, folder / options.api_key_file).decode("utf-8", "replace").strip()
         if len(api_key) < 16:
             raise ChannelFailed(
                 f"channel {options.name}", f"{options.api_key_file} holds no key of 16 or more characters"
             )
         return WechatLike(
-            options.name, wire, options.app_id, options.merchant_id, api_key, times=options.times, currencies=currencies
-        )
+            options.name, wire, options.app_id, options.merchant_id, api_key, times=options.times,
+            currencies=currencies, address=options.address,
+        )  # fmt: skip
     what = f"channel {options.name}"
     try:
         private = load_pem_private_key(_read(options.name, folder / options.private_key), password=None)
@@ -143,6 +148,7 @@ def _open(options: AlipayLikeOptions | WechatLikeOptions, folder: Path) -> Chann
         raise ChannelFailed(what, "a key file is no PEM key", "RSA, 2048 bits or more") from error
     if not isinstance(private, RSAPrivateKey) or not isinstance(public, RSAPublicKey) or private.key_size < 2048:
         raise ChannelFailed(what, "its keys are of another kind", "RSA, 2048 bits or more")
+    wire = Wire(options.base_url, options.call_s)
     return AlipayLike(options.name, wire, options.app_id, private, public, times=options.times, currencies=currencies)
 
 
@@ -151,3 +157,15 @@ def _read(name: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ChannelFailed(f"channel {name}", f"{path}: {error.strerror}", "see docs/payments.md") from error
+
+
+def _tls(options: WechatLikeOptions, folder: Path) -> ssl.SSLContext | None:
+    if options.client_certificate is None:
+        return None
+    context = ssl.create_default_context()
+    try:
+        context.load_cert_chain(folder / options.client_certificate)
+    except (OSError, ssl.SSLError) as error:
+        what = f"channel {options.name}"
+        raise ChannelFailed(what, f"{options.client_certificate} is no certificate with its key", "PEM") from error
+    return context

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Sequence
 
 from fleet.channels import wechat_xml
-from fleet.channels.adapter import Answer, Charge, Reason, RefundOrder, Times, Trade, Verdict, word
+from fleet.channels.adapter import Answer, Charge, Reason, RefundOrder, Times, Trade, Verdict, of_payment, word
 from fleet.channels.wire import NoWord, Wire
 from fleet.errors import ChannelFailed
 
@@ -66,7 +66,7 @@ class WechatLike:
             "spbill_create_ip": self._address, field: credential.code,
         })  # fmt: skip
         if isinstance(said, Answer):
-            return said
+            return of_payment(said)
         if said.get("result_code") == "SUCCESS":
             return _captured(charge, said)
         if said.get("err_code") == "ORDERPAID":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import aiohttp
 
 from fleet.channels.adapter import Reason
@@ -18,10 +20,11 @@ class NoWord(Exception):
 
 
 class Wire:
-    """The connections to one provider. `base_url` without a trailing slash."""
+    """The connections to one provider; `tls` where it wants a certificate of ours."""
 
-    def __init__(self, base_url: str, call_s: float) -> None:
+    def __init__(self, base_url: str, call_s: float, tls: ssl.SSLContext | None = None) -> None:
         self._base, self._timeout = base_url.rstrip("/"), aiohttp.ClientTimeout(total=call_s)
+        self._tls: ssl.SSLContext | bool = tls if tls is not None else True
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: bytes, content_type: str) -> bytes:
@@ -37,15 +40,17 @@ class Wire:
             self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=False)
         try:
             async with self._session.request(
-                method, url, data=body, headers=headers, allow_redirects=False
+                method, url, data=body, headers=headers, allow_redirects=False, ssl=self._tls
             ) as response:
                 text = await response.content.read(MAX_ANSWER_BYTES + 1)
                 while len(text) <= MAX_ANSWER_BYTES and (more := await response.content.read(MAX_ANSWER_BYTES)):
                     text += more
         except TimeoutError as error:
             raise NoWord(Reason.TIMEOUT, method) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except aiohttp.ClientConnectorError as error:
             raise NoWord(Reason.UNREACHABLE, type(error).__name__) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise NoWord(Reason.CUT_OFF, type(error).__name__) from error
         if response.status != 200:
             raise NoWord(Reason.PROVIDER_ERROR, f"HTTP {response.status}")
         if len(text) > MAX_ANSWER_BYTES:

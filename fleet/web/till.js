@@ -10,18 +10,21 @@ const REASONS = {
   insufficient_funds: ["余额不足", "Not enough balance"], unknown_payer: ["没有这位付款人的账户", "No account for this payer"],
   order_expired: ["订单已过期", "The order had expired"], already_paid: ["已付过款", "Already paid"],
   acquirer_declined: ["银行拒绝", "The acquirer said no"], too_late: ["处理超时", "Took too long"],
-  never_received: ["没有收到付款请求", "The request never came"],
+  never_received: ["没有收到付款请求", "The request never came"], unreachable: ["支付渠道连不上", "The payment channel can't be reached"],
+  unknown_channel: ["没有这个支付渠道", "No such payment channel"], credential_refused: ["付款码无效", "The payment code is not valid"],
 };
 const VERDICTS = {
   queued: ["正在发送", "Sending", "wait", "…"], sent: ["已发送，等待盒子", "Sent, waiting for the box", "wait", "…"],
   on_box: ["请顾客看着盒子", "The payer may look at the box", "wait", "◉"], paying: ["正在扣款", "Charging", "wait", "…"],
   approved: ["收款成功", "Approved", "good", "✓"], declined: ["付款被拒", "Declined", "bad", "✕"],
   expired: ["订单已过期", "Expired", "gone", "⏱"], cancelled: ["顾客已取消", "Cancelled", "gone", "–"],
-  reversed: ["已退回", "Reversed", "gone", "↩"],
+  reversing: ["正在退回", "Being given back", "wait", "…"], reversed: ["已退回", "Reversed", "gone", "↩"],
+  manual: ["退款未完成，需人工处理", "Not given back yet: a person must see to it", "doubt", "!"],
+  refunding: ["正在退款", "Being refunded", "wait", "…"], refunded: ["已退款", "Refunded", "gone", "↩"],
   captured: ["已扣款，等待盒子确认", "Charged, waiting for the box's word", "wait", "…"],
   captured_unconfirmed: ["盒子没有确认，请勿交货，请看盒子", "The box has not confirmed: keep the goods, look at the box", "doubt", "!"],
 };
-const STEP_OF = { queued: 0, sent: 1, on_box: 2, paying: 3, captured_unconfirmed: 3, approved: 4, declined: 4, expired: 4, cancelled: 4, reversed: 4 };
+const STEP_OF = { queued: 0, sent: 1, on_box: 2, paying: 3, captured_unconfirmed: 3, approved: 4, declined: 4, expired: 4, cancelled: 4, reversing: 3, reversed: 4, manual: 3, refunding: 4, refunded: 4 };
 
 let digits = "", order = null, currency = "CNY", busy = false, boxes = [];
 

@@ -113,9 +113,17 @@ def test_what_went_wrong_on_the_way_is_unknown_and_the_query_tells(
     assert said(till.query(charge())) == (("approved", "ok") if taken else ("unknown", "not_found"))
 
 
-def test_a_provider_that_is_not_there_is_unreachable(till: Till) -> None:
+def test_a_payment_to_a_provider_that_is_not_there_was_never_sent_so_it_is_declined(till: Till) -> None:
     till.provider.stop()
-    assert said(till.pay(charge())) == ("unknown", "unreachable")
+    assert said(till.pay(charge())) == ("declined", "unreachable")
+    assert said(till.query(charge())) == ("unknown", "unreachable")
+    assert said(till.reverse(charge())) == ("unknown", "unreachable")
+
+
+def test_a_connection_that_breaks_after_the_request_leaves_all_open(till: Till) -> None:
+    till.bank.fail("pay", Fault.CUT_OFF)
+    assert said(till.pay(charge())) == ("unknown", "cut_off")
+    assert said(till.query(charge())) == ("approved", "ok")
 
 
 def test_an_approval_of_another_amount_is_nobodys_approval(till: Till) -> None:
@@ -269,4 +277,28 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     file.write_text(table.replace('name = "wechat-like"', 'name = "simulated"'))
     with pytest.raises(ChannelFailed, match="simulated is taken"):
         load_channels(file)
+    provider.stop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "content"),
+    [
+        ("alipay-like", "ours.pem", b"no key"),
+        ("alipay-like", "theirs.pem", None),
+        ("wechat-like", "wechat.key", b"short"),
+        ("wechat-like", "client.pem", b"no certificate"),
+    ],
+)
+def test_a_key_that_can_not_be_used_is_named_before_anything_is_paid(
+    tmp_path: Path, kind: str, file: str, content: bytes | None
+) -> None:
+    provider = PayingProvider(kind)
+    table = provider.settings(tmp_path) + ('client_certificate = "client.pem"\n' if file == "client.pem" else "")
+    (tmp_path / "channels.toml").write_text(table)
+    if content is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(ChannelFailed, match=f"channel {kind}"):
+        open_channels(ChannelOptions(providers=load_channels(tmp_path / "channels.toml")), None, lambda: 0)
     provider.stop()

@@ -182,6 +182,16 @@ def test_a_success_that_comes_after_the_reversal_is_booked_and_refunded(
     assert [a.status for a in scene.box.answers(order["order_id"])] == ["reversed"]
 
 
+def test_a_provider_that_is_not_there_costs_a_moment_and_the_next_attempt_takes_another_channel(
+    scene: Any, provider: PayingProvider, pay: Any
+) -> None:
+    provider.stop()
+    order = pay()
+    answer = scene.box.answer(order["order_id"])
+    assert (answer.status, answer.reason) == ("declined", "unreachable")
+    assert scene.pay(order, attempt=2, channel="simulated").status == "approved"
+
+
 def test_no_credential_is_left_in_the_state_folder(scene: Any, provider: PayingProvider, pay: Any) -> None:
     code = "SECRETCODE0123456789"
     order = pay(code)
@@ -190,3 +200,52 @@ def test_no_credential_is_left_in_the_state_folder(scene: Any, provider: PayingP
     files = [f for f in scene.fleet.state.rglob("*") if f.is_file()]
     assert len(files) > 4
     assert [f.name for f in files if code.encode() in f.read_bytes()] == []
+
+
+PATIENT = "call_s = 30.0\nquery_s = [0.1, 0.2]\nretry_s = 0.1\n"
+
+
+def test_a_reversal_does_not_wait_for_a_silent_provider(
+    scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any]
+) -> None:
+    scene.fleet.stop()
+    (scene.fleet.state / "channels.toml").write_text(provider.settings(scene.fleet.state, PATIENT))
+    scene.fleet.start()
+    provider.bank.fail("pay", Fault.SILENT_AFTER)
+    order = pay()
+    until(wait_for, lambda: provider.bank.kept_minor() == AMOUNT, "the debit")
+    scene.box.send("pay.reverse", {"order_id": order["order_id"], "attempt": 1})
+    assert scene.box.answer(order["order_id"]).status == "reversed"
+    assert owed(scene, provider) == (0, 0)
+
+
+def test_a_reversal_waits_until_the_provider_takes_one(
+    scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any]
+) -> None:
+    """WeChat Pay asks for 15 s between payment and reversal; here it is 2."""
+    scene.fleet.stop()
+    table = provider.settings(scene.fleet.state).replace("reverse_after_s = 0.0\n", "")
+    (scene.fleet.state / "channels.toml").write_text(table + "reverse_after_s = 2.0\n")
+    provider.bank.reverse_after_s = 2.0
+    scene.fleet.start()
+    order = pay()
+    assert scene.box.answer(order["order_id"]).status == "approved"
+    scene.box.send("pay.reverse", {"order_id": order["order_id"], "attempt": 1})
+    scene.box.send("pay.query", {"order_id": order["order_id"], "attempt": 1})
+    assert scene.box.answer(order["order_id"], 2).status == "pending"
+    wait_for(lambda: scene.box.answers(order["order_id"])[-1].status == "reversed", 20, "reversed")
+    assert provider.bank.calls["reverse"] == 1
+    assert owed(scene, provider) == (0, 0)
+
+
+def test_a_gateway_with_a_fault_in_its_channels_does_not_start_and_says_where(
+    scene: Any, provider: PayingProvider
+) -> None:
+    scene.fleet.stop()
+    (scene.fleet.state / "channels.toml").write_text(provider.settings(scene.fleet.state) + "colour = 'red'\n")
+    code, said, _ = scene.fleet.cli("gateway", "--broker", f"127.0.0.1:{scene.fleet.broker_port}", check=False)
+    assert code == 1
+    assert said["error"]["code"] == "channel_failed"
+    assert f"channel.0.{provider.kind}.colour" in said["error"]["message"]
+    (scene.fleet.state / "channels.toml").write_text(provider.settings(scene.fleet.state))
+    scene.fleet.start()

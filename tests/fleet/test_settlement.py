@@ -138,7 +138,7 @@ class Payments(RuleBasedStateMachine):
                     for charge in self.on_the_wire:
                         self.provider.pay(charge)
                 self.now += 200
-                for key in attempts.under_way(self.tx, self.now):
+                for key, _ in attempts.under_way(self.tx, self.now):
                     while (task := outcomes.task(self.tx, CHANNELS, key, self.now)) is not None:
                         self.told(outcomes.heard(self.tx, CHANNELS, task, self.call(task), self.now))
                         if task.ask is Ask.LOOK:

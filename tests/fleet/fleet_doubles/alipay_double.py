@@ -13,7 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 
 from fleet.channels import rsa2
-from fleet_doubles.providers import Bank, State, Trade, behave
+from fleet_doubles.providers import Bank, State, Trade, behave, hang_up
 
 CALLS = {
     "alipay.trade.pay": "pay",
@@ -55,6 +55,7 @@ class AlipayDouble:
         return await behave(
             self.bank, CALLS[method], lambda: act(biz) if CALLS[method] != "bill" else self._bill(request),
             lambda said: self._speak(method, said, self._key), lambda said: self._speak(method, said, self._stranger),
+            lambda: hang_up(request),
         )  # fmt: skip
 
     def _speak(self, method: str, said: Any, key: RSAPrivateKey) -> web.Response:

@@ -26,6 +26,7 @@ class Fault(StrEnum):
     ERROR_BEFORE = "HTTP 503, and nothing done"
     ERROR_AFTER = "done, and HTTP 502"
     FORGED = "done, and the answer signed by somebody else"
+    CUT_OFF = "done, and the connection broken"
     LATE = "no answer now; done some time later"
     UNKNOWN = "the provider's own word for: I don't know"
 
@@ -174,12 +175,18 @@ async def silence(bank: Bank, seconds: float = 60.0) -> None:
             await asyncio.sleep(0.05)
 
 
+def hang_up(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
 async def behave(
     bank: Bank,
     call: str,
     act: Callable[[], Any],
     speak: Callable[[Any], web.StreamResponse],
     forge: Callable[[Any], web.StreamResponse],
+    hang_up: Callable[[], None],
 ) -> web.StreamResponse:
     """One call with its fault, if one is due. `act` does it, `speak` tells the result, `forge` wrongly signed."""
     bank.calls[call] += 1
@@ -196,6 +203,10 @@ async def behave(
         case Fault.ERROR_AFTER:
             act()
             return web.Response(status=502)
+        case Fault.CUT_OFF:
+            act()
+            hang_up()
+            return web.Response(status=500)
         case Fault.LATE:
             asyncio.get_running_loop().call_later(bank.late_s, act)
             return web.Response(status=504)

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from fleet.channels import wechat_xml
-from fleet_doubles.providers import Bank, State, Trade, behave
+from fleet_doubles.providers import Bank, State, Trade, behave, hang_up
 
 ERR_CODES = {
     "code refused": "AUTH_CODE_INVALID",
@@ -47,6 +47,7 @@ class WechatDouble:
             return await behave(
                 self.bank, call, lambda: act(fields),
                 lambda said: self._speak(said, self._api_key), lambda said: self._speak(said, "x" * 32),
+                lambda: hang_up(request),
             )  # fmt: skip
 
         return handle
