@@ -83,8 +83,10 @@ def now_unix() -> int:
 
 
 def new_jti() -> str:
-    """128 random bits, 22 characters."""
-    return secrets.token_urlsafe(16)
+    """128 random bits, 22 characters, of which the first is a letter or a digit: an id wherever one is wanted."""
+    while not (made := secrets.token_urlsafe(16))[0].isalnum():
+        pass
+    return made
 
 
 def sign(claims: Claims, key: Ed25519PrivateKey, kid: str) -> str:

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mqtt import topics
-from mqtt.envelope import Claims, Limits, Signer, TrustedKey, Verifier, sign
+from mqtt.envelope import Claims, Limits, Signer, TrustedKey, Verifier, new_jti, sign
 from mqtt.errors import EnvelopeRefused, RefusalReason
 from mqtt.identity import box_id_from_key, fleet_id_from_key, public_pem
+from mqtt.schemas import StateBody
 
 NOW = 1_800_000_000
 FLEET_KEY = Ed25519PrivateKey.from_private_bytes(b"f" * 32)
@@ -288,3 +289,8 @@ def test_no_signed_json_raises_anything_but_a_refusal(claim_changes: dict[str, A
             verifier().verify(candidate, TOPIC, retained=False)
         except EnvelopeRefused:
             continue
+
+
+def test_what_is_made_up_anew_is_an_id_wherever_one_is_wanted() -> None:
+    for _ in range(2000):
+        StateBody(online=False, session=new_jti(), instance=new_jti())
