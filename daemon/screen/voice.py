@@ -22,6 +22,7 @@ from daemon.screen.views import (
     EnterCard,
     EnterPhone,
     EnterPin,
+    Hint,
     Look,
     NewPin,
     Reversed,
@@ -32,13 +33,15 @@ from daemon.screen.views import (
     View,
 )
 
+ACTS = frozenset({Hint.TURN_LEFT, Hint.TURN_RIGHT, Hint.BLINK})  # asked of a payer in doubt, whose eyes are elsewhere
+
 
 def line(view: View, locale: str) -> str | None:
     """The sentence that belongs to a view, None for the quiet ones."""
     words = wording(locale)
     match view:
-        case Look() | EnrolLook():
-            return words("voice.look")
+        case Look(hint=hint) | EnrolLook(hint=hint):
+            return words(f"hint.{hint}") if hint in ACTS else words("voice.look")
         case EnterPin(wrong_tries_left=left):
             return words("voice.pin") if left is None else words("voice.pin_wrong")
         case EnterPhone(mode=mode, wrong=wrong):

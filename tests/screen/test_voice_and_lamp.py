@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from daemon.screen.lamp import lamp
@@ -30,6 +32,15 @@ def test_a_payer_is_asked_once_to_look_however_the_picture_and_the_seconds_chang
     assert on_change(Idle("Shop"), LOOK, "zh-CN") == "请看摄像头"
     assert on_change(LOOK, Look(1850, "CNY", None, "come_closer", 29), "zh-CN") is None
     assert on_change(None, LOOK, "en") == "Please look at the camera"
+
+
+def test_a_payer_in_doubt_hears_each_thing_to_do_and_then_to_look_again() -> None:
+    still = Look(1850, "CNY", hint="hold_still")
+    left, blink = replace(still, hint="turn_left"), replace(still, hint="blink")
+    assert on_change(still, left, "en") == "Turn your head to your left"
+    assert on_change(left, replace(left, seconds_left=3.0), "en") is None
+    assert on_change(left, blink, "zh-CN") == "请眨一下眼睛"
+    assert on_change(blink, still, "en") == "Please look at the camera"
 
 
 def test_typing_is_silent_and_a_wrong_pin_is_said_each_time() -> None:
