@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import TYPE_CHECKING, assert_never
 
 from daemon import box_store, commands, payments
@@ -67,7 +68,6 @@ from daemon.template_update import TemplateUpdate
 from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
 from hal.voice import Voice
-from mqtt.envelope import new_jti
 from mqtt.schemas import ConfigBody, ContentChunkBody, ContentNoticeBody, PlayAckBody, StateBody
 from pipeline.capture import Capture
 
@@ -148,7 +148,7 @@ class Box:
         self._retention = Retention(parts.db, parts.members, parts.link, parts.clock, parts.keeping)
         self._store_watch = StoreWatch(parts.db, parts.members, parts.clock)
         self._prune_due_s = 0.0
-        self._instance = new_jti()
+        self._instance = token_hex(12)
 
     def run(self) -> str | None:
         """The loop. Its first act is to take up what a power cut left open."""

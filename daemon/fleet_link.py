@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -21,7 +22,7 @@ from daemon.clock import TrustedClock
 from daemon.logs import note
 from mqtt import topics
 from mqtt.courier import Courier
-from mqtt.envelope import Claims, Signer, TrustedKey, Verifier, new_jti
+from mqtt.envelope import Claims, Signer, TrustedKey, Verifier
 from mqtt.errors import EnvelopeRefused, MqttError, RefusalReason
 from mqtt.identity import box_id_from_key, fleet_id_from_key
 from mqtt.inbox import Inbox
@@ -79,7 +80,7 @@ class FleetLink:
         self.outbox, self.inbox = Outbox(), Inbox()
         self.refused: Counter[str] = Counter()
         self._db, self._clock = db, clock
-        self._session = new_jti()  # made up anew with each connection's will
+        self._session = token_hex(12)  # made up anew with each connection's will
         self._on_message, self._on_link = on_message, on_link
         self._signer = Signer(key, self.box_id, self.box_id, clock.now)
         trusted = TrustedKey(self.fleet_id, fleet_key)
@@ -146,7 +147,7 @@ class FleetLink:
         sent.add_done_callback(_ignore)
 
     def _will(self) -> Will:
-        self._session = new_jti()
+        self._session = token_hex(12)
         body = StateBody(online=False, session=self._session).to_json()
         sealed = self._signer.seal("state", self.fleet_id, body, STATE_LIFE_S)
         return Will(topics.topic_of("state", self.box_id), sealed.token)

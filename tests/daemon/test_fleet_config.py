@@ -189,3 +189,15 @@ def test_a_config_that_came_by_a_topic_of_another_kind_is_refused(box):
 
     box.link._received(Received(topics.down(box.link.box_id, "order"), token, False, lambda: True))
     assert box.link.refused["wrong_topic"] == 1
+
+
+def test_whatever_a_box_makes_up_for_its_state_is_a_name_that_the_contract_takes(rig):
+    """A random name may begin with a dash in one of thirty-two starts."""
+    from mqtt.schemas import StateBody
+
+    box = rig()
+    for _ in range(300):
+        box.link._will()
+        StateBody(online=False, session=box.link._session)
+    box.start()
+    assert StateBody(online=True, instance=box.box._instance).instance.isalnum()
