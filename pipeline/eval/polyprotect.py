@@ -46,14 +46,26 @@ def draw(rng: np.random.Generator) -> Secrets:
 
 def protect(vectors: Vectors, secrets: Secrets, overlap: int) -> Vectors:
     """(N, D) -> (N, K), L2-normalised for a cosine; zeros fill the last run. Raises EvaluationRefused."""
+    return _mapped(_powers(vectors, overlap), secrets, overlap)
+
+
+def _powers(vectors: Vectors, overlap: int) -> NDArray[np.float64]:
+    """(5, N, width): the vectors to the powers 1 to 5, filled up with zeros to whole runs."""
     if not 0 <= overlap < RUN:
         raise EvaluationRefused("overlap", f"{overlap} of {RUN} numbers", f"it is 0 to {RUN - 1}")
     step = RUN - overlap
     runs = max(1, -(-(vectors.shape[1] - overlap) // step))
     padded = np.zeros((len(vectors), step * (runs - 1) + RUN), np.float64)
     padded[:, : vectors.shape[1]] = vectors
-    cut = np.lib.stride_tricks.sliding_window_view(padded, RUN, axis=1)[:, ::step]
-    mapped = (cut**secrets.exponents) @ secrets.coefficients
+    return np.cumprod(np.broadcast_to(padded, (RUN, *padded.shape)), axis=0)
+
+
+def _mapped(powers: NDArray[np.float64], secrets: Secrets, overlap: int) -> Vectors:
+    step = RUN - overlap
+    runs = (powers.shape[2] - RUN) // step + 1
+    mapped = np.zeros((powers.shape[1], runs))
+    for place, (coefficient, exponent) in enumerate(zip(secrets.coefficients, secrets.exponents, strict=True)):
+        mapped += coefficient * powers[exponent - 1][:, place : place + step * (runs - 1) + 1 : step]
     lengths = np.linalg.norm(mapped, axis=1, keepdims=True)
     return np.asarray(mapped / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
 
@@ -80,23 +92,20 @@ def measure(
     rows, who = np.ascontiguousarray(vectors[found]), person[found]
     rng = np.random.default_rng(seed)
     secrets = {int(one): draw(rng) for one in np.unique(who)}
-    ways: dict[str, Callable[[Vectors, int], Vectors]] = {"unprotected": lambda batch, _: batch}
-    for overlap in overlaps:
-        ways[f"polyprotect, overlap {overlap}"] = lambda batch, one, overlap=overlap: protect(  # type: ignore[misc]
-            batch, secrets[one], overlap
-        )
-    costs: dict[str, Cost] = {}
-    for number, (name, way) in enumerate(ways.items(), start=1):
-        pairs, numbers = _compared(rows, who, way)
-        costs[name] = _cost(pairs, numbers, rows, way, int(who[0]))
-        tell(number, len(ways), "ways")
+    costs = {"unprotected": _cost(*_compared(rows, who, lambda _: rows), 0.0)}
+    for number, overlap in enumerate(overlaps, start=1):
+        powers = _powers(rows, overlap)
+        pairs, numbers = _compared(rows, who, lambda one, p=powers, o=overlap: _mapped(p, secrets[one], o))  # type: ignore[misc]
+        costs[f"polyprotect, overlap {overlap}"] = _cost(pairs, numbers, _took_us(rows[:1], secrets, overlap))
+        tell(number, len(overlaps), "overlaps")
     return costs
 
 
-def _compared(rows: Vectors, who: Indices, way: Callable[[Vectors, int], Vectors]) -> tuple[PairScores, int]:
+def _compared(rows: Vectors, who: Indices, under: Callable[[int], Vectors]) -> tuple[PairScores, int]:
+    """Everybody's first picture against all others, under their secrets; and how many numbers a template has."""
     scores, same, of, numbers = [], [], [], 0
     for one in np.unique(who):
-        mapped = way(rows, int(one))
+        mapped = under(int(one))
         first = int(np.flatnonzero(who == one)[0])
         others = np.arange(len(rows)) != first
         scores.append((mapped @ mapped[first])[others])
@@ -107,12 +116,16 @@ def _compared(rows: Vectors, who: Indices, way: Callable[[Vectors, int], Vectors
     return listed_pairs(np.concatenate(scores), np.concatenate(same), np.concatenate(of), people), numbers
 
 
-def _cost(pairs: PairScores, numbers: int, rows: Vectors, way: Callable[[Vectors, int], Vectors], one: int) -> Cost:
-    thresholds = {name: threshold_at(pairs, fmr) for name, fmr in FMRS.items()}
-    fnmr = {name: None if t is None else 1 - tar_at(pairs, t) for name, t in thresholds.items()}
-    took = []
+def _took_us(probe: Vectors, secrets: dict[int, Secrets], overlap: int) -> float:
+    took, one = [], next(iter(secrets.values()))
     for _ in range(200):
         start = time.perf_counter()
-        way(rows[:1], one)
+        protect(probe, one, overlap)
         took.append(time.perf_counter() - start)
-    return Cost(equal_error(pairs), fnmr, numbers, 1e6 * float(np.median(took)))
+    return 1e6 * float(np.median(took))
+
+
+def _cost(pairs: PairScores, numbers: int, mapping_us: float) -> Cost:
+    thresholds = {name: threshold_at(pairs, fmr) for name, fmr in FMRS.items()}
+    fnmr = {name: None if t is None else 1 - tar_at(pairs, t) for name, t in thresholds.items()}
+    return Cost(equal_error(pairs), fnmr, numbers, mapping_us)
