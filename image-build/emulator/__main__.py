@@ -15,13 +15,14 @@ from pathlib import Path
 
 import card
 import technician
-from bad_input import bad_input
+from bad_input import PARTS, bad_input
 from counter import PIN, Counter, books_agree, kingfisher
 from fleet_town import FleetTown, wait_until
 from machine import Machine
 from preprovision import only_pictures, preprovision
 from qmp import EmulatorFault
 from run import BOOT_S, CONNECTED, GROW_MB, PICTURE, READY, SETTLE_S, Run
+from update import update
 
 IDLE_MINUTES = 10.0
 
@@ -174,7 +175,10 @@ def main() -> int:
     parser.add_argument(
         "--full", action="store_true", help="kills, both watchdogs, idle writes, five more pulled plugs"
     )
-    parser.add_argument("--bad-input", action="store_true", help="only that: each fault is named, and the box stays up")
+    parser.add_argument(
+        "--bad-input", nargs="*", choices=PARTS, help="only that, or a part: each fault is named, and the box stays up"
+    )
+    parser.add_argument("--update", action="store_true", help="only that: RAUC bundles, one good, one that fails")
     parser.add_argument("--idle", type=float, metavar="MINUTES", help="only that: what a box at rest writes")
     parser.add_argument("--preprovisioned", action="store_true", help="identity put on the card, not by the console")
     parser.add_argument("--image", type=Path, default=state / "image/qemu", help="default: %(default)s")
@@ -197,8 +201,10 @@ def main() -> int:
             if options.idle:
                 preprovision(town, run.disk, run.pictures, PICTURE)
                 run.tell("idle: what it writes is counted", lambda: idle(run, options.idle))
-            elif options.bad_input:
-                bad_input(run, town)
+            elif options.update:
+                update(run, town)
+            elif options.bad_input is not None:
+                bad_input(run, town, options.bad_input)
             else:
                 short(run, town, counter)
                 if options.full:

@@ -83,10 +83,14 @@ class Run:
 
     def power_off(self) -> None:
         """The plug is pulled."""
+        self.forget_rig()
+        self.machine.kill()
+
+    def forget_rig(self) -> None:
+        """The box begins anew: its end of the port will be another program's."""
         if self._rig is not None:
             self._rig.close()
             self._rig = None
-        self.machine.kill()
 
     def shoot(self, name: str, timeout_s: float = 60.0) -> Path:
         """The display once something stands there and has stopped changing. Raises EmulatorFault."""

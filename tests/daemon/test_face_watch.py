@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from daemon.box_events import newest_only
-from daemon.face_watch import CameraFound, Faces, FacesRefused, FacesUsable, FaceWatch, ForPayment, Seen
+from daemon.face_watch import CameraFound, CameraLost, Faces, FacesRefused, FacesUsable, FaceWatch, ForPayment, Seen
+from hal.camera_v4l2 import V4l2Options
+from hal.drivers import Rig, build_camera
 from hal.virtual.camera import VirtualCamera
 from hal.virtual.samples import pull_samples
 from pipeline.decision import Challenge
@@ -116,3 +118,26 @@ def test_the_box_shows_and_forgets_the_condition_by_its_own_name(rig: Any) -> No
     assert "no_camera" not in dict(box.parts.board.snapshot.conditions)
     box.parts.queue.put(FacesUsable())
     assert box.until(lambda: "faces_refused" not in dict(box.parts.board.snapshot.conditions))
+
+
+def test_a_camera_that_is_not_there_is_missed_before_any_payer_comes(engine: FaceEngine, tmp_path: Path) -> None:
+    reports: Queue[Any] = Queue()
+    watch = FaceWatch(
+        build_camera(V4l2Options(path=tmp_path / "video0"), Rig()),
+        Faces(
+            engine,
+            load_thresholds(PROVISIONAL, engine.manifest),
+            lambda payer: BruteForceMatcher((), np.empty((0, 512), np.float32), ""),
+        ),
+        frame_timeout_s=20.0,
+        report=reports.put,
+        preview=lambda image: None,
+    )
+    watch.start()
+    try:
+        first = reports.get(timeout=60)
+    finally:
+        watch.stop()
+    assert isinstance(first, CameraLost)
+    assert first.wanted is None
+    assert "No such file" in first.why
