@@ -15,8 +15,14 @@ FIND_BROKER_S = 60.0
 
 BLAMELESS = frozenset(
     {
-        "unsettled", "no_payers", "too_hot", "disk_low", "certificate_expiring", "certificate_expired",
-        "config_refused", "config_damaged", "content_stale", "identity_twice", "store_locked", "record_damaged",
+        # what stands about the box, and what only time brings
+        "unsettled", "no_payers", "too_hot", "disk_low", "no_paper", "certificate_expiring", "certificate_expired",
+        # a box whose time the fleet had told it asks again after a new start
+        "no_clock",
+        # what lies on the card, and what was published
+        "store_locked", "store_behind", "key_refused", "record_damaged", "census_damaged", "key_ring_repaired",
+        "key_ring_copy_repaired", "witness_unreachable", "rotation_unfinished", "journal_broken", "catalogue_refused",
+        "content_stale", "content_refused", "content_incomplete", "config_refused", "identity_twice", "swap_on",
     }
 )  # fmt: skip
 
