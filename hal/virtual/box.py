@@ -95,7 +95,14 @@ class VirtualBox:
         """Messages that bring a new page up to date."""
         width, height = self.display.size
         box: dict[str, object] = {"box": {"display": [width, height]}}
-        return [box, {"till": {"url": self._till_url}}, self._camera_message(), self.lamp.message(), *list(self._lines)]
+        printed = [self.printer.newest] if self.printer.newest is not None else []
+        now: list[dict[str, object]] = [
+            box,
+            {"till": {"url": self._till_url}},
+            self._camera_message(),
+            self.lamp.message(),
+        ]
+        return [*now, *printed, *list(self._lines)]
 
     def hear(self, text: str) -> None:
         """A page's or script's message. Raises BadMessage, UnknownPicture, DeviceGone."""

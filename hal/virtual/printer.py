@@ -27,6 +27,7 @@ class VirtualPrinter:
         self._publish = publish
         self._opened = False
         self.fault = "none"
+        self.newest: dict[str, object] | None = None  # receipt, for a page that is opened later
 
     def make_fault(self, state: str) -> None:
         """`none`, `unplugged` or `no_paper`."""
@@ -48,7 +49,8 @@ class VirtualPrinter:
     def print(self, data: bytes, timeout_s: float) -> None:
         """Raises DeviceGone."""
         self._require()
-        self._publish({"receipt": {"text": data.decode("utf-8", "replace")}})
+        self.newest = {"receipt": {"text": data.decode("utf-8", "replace")}}
+        self._publish(self.newest)
 
     def close(self) -> None:
         """May be called twice."""

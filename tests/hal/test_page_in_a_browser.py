@@ -243,3 +243,24 @@ def test_nothing_overlaps_or_needs_scrolling(browser: Browser, box: VirtualBox, 
     assert bar["y"] + bar["height"] <= device["y"]
     assert device["y"] + device["height"] <= hint["y"]
     page.close()
+
+
+def test_a_code_typed_into_the_scanners_field_is_scanned_and_can_be_scanned_again(page: Page, box: VirtualBox) -> None:
+    box.scanner.open()
+    page.locator("#scan").fill("6901234567892")
+    page.locator("#scan").press("Enter")
+    page.locator("#scan").press("Enter")
+    assert [box.scanner.read(5).text for _ in range(2)] == ["6901234567892"] * 2  # type: ignore[union-attr]
+    page.keyboard.type("4006")  # it was marked: the next code takes its place, and no digit goes to the keypad
+    expect(page.locator("#scan")).to_have_value("4006")
+    assert box.keypad.read(0.2) is None
+
+
+def test_a_receipt_comes_out_beside_the_box(page: Page, box: VirtualBox) -> None:
+    expect(page.locator("#receipt-panel")).to_be_hidden()
+    box.printer.open()
+    box.printer.print("合计 CNY             18.50\n谢谢惠顾\n".encode(), 1)
+    expect(page.locator("#receipt")).to_contain_text("合计 CNY             18.50")
+    box.hear('{"fault": "printer", "state": "no_paper"}')
+    page.locator("#faults summary").click()
+    expect(page.locator('[data-device="printer"][data-state="no_paper"]')).to_have_attribute("aria-pressed", "true")
