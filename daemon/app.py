@@ -327,7 +327,7 @@ def _rules(config: Config) -> Rules:
             query_longest_s=times.query_longest_s, query_for_s=times.query_for_s, reverse_every_s=times.reverse_every_s,
         ),
         flow=times.flow, ways=times.ways,
-        channels=tuple(section.channel(name) for name, section in config.channels.items()) or (SIMULATED,),
+        channels=tuple(section.channel(name) for name, section in config.channels.items()) or SIMULATED,
         merchant=Merchant(**config.merchant.model_dump()) if config.merchant else None,
         look_s=times.look_s, pin_s=times.pin_s, show_s=times.show_s, offline_after_s=times.offline_after_s,
     )  # fmt: skip

@@ -17,6 +17,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet import accounts, boxes, commands, ledger_check, metrics, order_view, till_font
+from fleet.channels.wallet import NAME as WALLET
+from fleet.channels.wallet import Wallet
 from fleet.content.routes import ContentRoutes
 from fleet.desk import Desk
 from fleet.errors import (
@@ -35,6 +37,7 @@ from fleet.money import parse_amount
 from fleet.money_routes import MoneyRoutes
 from fleet.remote.routes import RemoteRoutes
 from fleet.rollout.routes import RolloutRoutes
+from fleet.wallet_routes import WalletRoutes
 from mqtt.schemas import Handle
 
 T = TypeVar("T")
@@ -116,6 +119,9 @@ class Door:
         if self._gateway.content is not None:
             ContentRoutes(self._gateway.content, self._read_for_operator, self._do).add(app)
         MoneyRoutes(self._gateway.payments, self._read_for_operator, self._do).add(app)
+        wallet = self._gateway.payments.channels.get(WALLET)
+        if isinstance(wallet, Wallet):
+            WalletRoutes(wallet, self._gateway.now, self._read_for_operator, self._do).add(app)
         RemoteRoutes(self._gateway.send_command, self._gateway.now, self._read_for_operator, self._do).add(app)
         RolloutRoutes(self._gateway.rollouts, self._gateway.now, self._read_for_operator, self._do).add(app)
         self._runner = web.AppRunner(app, access_log=None)

@@ -10,7 +10,7 @@ from typing import Any
 from daemon.payment.channels import Breaker, ChannelConfig
 from daemon.payment.effects import Effect
 from daemon.payment.emvco import Merchant
-from daemon.payment.flows import Step
+from daemon.payment.flows import FLOWS, Step
 from daemon.payment.money import DECIMALS
 from daemon.payment.order import Bank, Order, Turn
 from daemon.payment.policy import Factor, Policy
@@ -18,7 +18,12 @@ from daemon.payment.settling import Settling, SettlingTimes
 from daemon.payment.status import Status
 
 Key = tuple[str, int]
-SIMULATED = ChannelConfig("simulated", frozenset(DECIMALS))  # a fleet's own accounts, where none is configured
+_SHOWN = frozenset({"qr_shown"})
+# Where none is configured: the fleet's own accounts, and for a code that is shown the simulated app.
+SIMULATED = (
+    ChannelConfig("simulated", frozenset(DECIMALS), flows=frozenset(FLOWS) - _SHOWN),
+    ChannelConfig("wallet", frozenset(DECIMALS), flows=_SHOWN),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Rules:
     settling: SettlingTimes = field(default_factory=SettlingTimes)
     flow: str = "face_first"
     ways: tuple[str, ...] = ("face_first", "phone_first", "id_card")
-    channels: tuple[ChannelConfig, ...] = (SIMULATED,)
+    channels: tuple[ChannelConfig, ...] = SIMULATED
     merchant: Merchant | None = None
     look_s: float = 30.0
     pin_s: float = 30.0

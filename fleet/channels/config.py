@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from fleet.channels.adapter import Channel, Times
 from fleet.channels.alipay_like import AlipayLike
 from fleet.channels.simulated import Simulated
+from fleet.channels.wallet import Wallet
 from fleet.channels.wechat_like import WechatLike
 from fleet.channels.wire import Wire
 from fleet.desk import Desk
@@ -112,7 +113,7 @@ def load_channels(path: Path) -> tuple[Configured, ...]:
     except ValueError as error:
         raise ChannelFailed(what, f"not TOML: {error}") from error
     names = [provider.name for provider in found.channel]
-    twice = sorted({name for name in names if names.count(name) > 1} | ({"simulated"} & set(names)))
+    twice = sorted({name for name in names if names.count(name) > 1} | ({"simulated", "wallet"} & set(names)))
     if twice:
         raise ChannelFailed(what, f"the name {', '.join(twice)} is taken", "give each channel a name of its own")
     return tuple(Configured(provider, path.parent) for provider in found.channel)
@@ -124,7 +125,9 @@ def open_channels(options: ChannelOptions, desk: Desk, now: Callable[[], int]) -
     simulated: Channel = Simulated(
         lambda job: asyncio.wrap_future(desk.run(job)), now, given.delay_s, given.fail_mode, given.fail_first
     )
-    return {simulated.name: simulated} | {c.options.name: _open(c.options, c.folder) for c in options.providers}
+    wallet: Channel = Wallet(lambda job: asyncio.wrap_future(desk.run(job)), now)
+    own = {simulated.name: simulated, wallet.name: wallet}
+    return own | {c.options.name: _open(c.options, c.folder) for c in options.providers}
 
 
 def _open(options: AlipayLikeOptions | WechatLikeOptions, folder: Path) -> Channel:
