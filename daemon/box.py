@@ -472,6 +472,7 @@ class Box:
         def prune(tx: sqlite3.Connection) -> None:
             self._p.link.inbox.prune(tx, wall)
             self._p.link.outbox.prune(tx, wall)
+            payments.prune(tx, wall)
 
         if self._p.clock.trusted:
             self._p.db.submit(prune)

@@ -13,6 +13,9 @@ from daemon.payment.order import Order, PayRequest, Turn
 from daemon.payment.settling import APPROVED_LATE
 from daemon.payment.status import UNSETTLED, Status
 
+KEPT_S = 100 * 24 * 3600  # longer than any policy looks back (`payment_history.VISITS_S`)
+PRUNED_AT_ONCE = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
@@ -42,6 +45,8 @@ def create_schema(database: sqlite_utils.Database) -> None:
         pk=("order_id", "attempt"), foreign_keys=[("order_id", "orders", "order_id")],
         not_null={"amount_minor", "currency", "payer", "status"}, if_not_exists=True,
     )  # fmt: skip
+    for columns in (["payer", "changed_at"], ["changed_at"]):  # what a policy counts
+        database.table("attempts").create_index(columns, if_not_exists=True)
 
 
 def is_known(connection: sqlite3.Connection, order_id: str) -> bool:
@@ -140,6 +145,21 @@ def drop_unsent_requests(tx: sqlite3.Connection) -> int:
     """At a start: a pay request that is still in the outbox must not leave any more, since its payer has gone. What
     became of its attempt is asked instead; one that never arrived gets a tombstone. The number dropped."""
     return tx.execute("DELETE FROM outbox WHERE kind = 'pay.request'").rowcount
+
+
+def prune(tx: sqlite3.Connection, now: int) -> int:
+    """Forgets orders that ended long ago, with their attempts; what they left in the journal stays. A few at a time,
+    so that nobody waits behind it. The number forgotten."""
+    marks = ",".join("?" * len(UNSETTLED))
+    found = tx.execute(
+        "SELECT order_id FROM orders o WHERE status <> ? AND closed_at < ? AND NOT EXISTS (SELECT 1 FROM attempts a"
+        f" WHERE a.order_id = o.order_id AND (a.status IN ({marks}) OR a.changed_at >= ?)) ORDER BY closed_at LIMIT ?",
+        (Status.OPEN, now - KEPT_S, *UNSETTLED, now - KEPT_S, PRUNED_AT_ONCE),
+    ).fetchall()
+    for row in found:
+        for table in ("own_orders", "attempts", "orders"):
+            tx.execute(f"DELETE FROM {table} WHERE order_id = ?", (row["order_id"],))
+    return len(found)
 
 
 def open_order_ids(connection: sqlite3.Connection) -> tuple[str, ...]:
