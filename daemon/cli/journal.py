@@ -1,4 +1,4 @@
-"""`kingfisher journal show|verify|export`: what the box did, and that nobody changed it afterwards."""
+"""`kingfisher journal show|verify|export|attempts`: what the box did, and that nobody changed it afterwards."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   kingfisher journal verify                                  the chain, and every checkpoint that the box signed
   kingfisher journal verify --checkpoint 412:5b5b...         and one that the fleet holds (kingfisher-fleet audit)
   kingfisher journal export --out journal.jsonl              signed, to be checked elsewhere
+  kingfisher journal attempts --day 2026-11-21 --out day.jsonl   for `kingfisher-fleet reconcile --with`
   kingfisher journal verify --file journal.jsonl --box-key box_public.pem [--checkpoint ...]
 """
 
@@ -33,6 +34,7 @@ def add(subparsers: Any) -> None:
         "show": (show, "the last entries"),
         "verify": (verify, "walk the whole chain and hold it against the checkpoints"),
         "export": (export, "all of it as JSON lines, signed by the box"),
+        "attempts": (attempts, "a day's payments, signed, to be held against the fleet's ledger"),
     }
     for name, (call, text) in calls.items():
         action = actions.add_parser(name, help=text)
@@ -48,6 +50,17 @@ def add(subparsers: Any) -> None:
                 )
                 action.add_argument("--file", type=Path, help="an export instead of a box.db")
                 action.add_argument("--box-key", type=Path, metavar="PEM", help="with --file: the box's public key")
+            case "attempts":
+                action.add_argument("--day", required=True, metavar="YYYY-MM-DD")
+                action.add_argument(
+                    "--utc-offset",
+                    type=int,
+                    default=480,
+                    metavar="MIN",
+                    help="of the day's clock (default: %(default)s)",
+                )
+                action.add_argument("--out", type=Path, required=True, metavar="FILE")
+                action.add_argument("--key", type=Path, help="the box's key (default: box.key beside the database)")
             case "export":
                 action.add_argument(
                     "--out", type=Path, required=True, metavar="FILE", help="written whole or not at all"
@@ -124,6 +137,24 @@ def export(options: argparse.Namespace) -> int:
         print_json(facts)
     else:
         print(f"{facts['entries']} entries of {box} in {options.out}")
+    return 0
+
+
+def attempts(options: argparse.Namespace) -> int:
+    from daemon import attempts_export
+    from mqtt.identity import load_private_key, write_file
+
+    key = load_private_key(options.key or options.db.parent / "box.key")
+    try:
+        data, count = attempts_export.export(open_reader(options.db), key, options.day, options.utc_offset)
+    except ValueError:
+        print(f"kingfisher journal: {options.day!r} is not a day: write it as 2026-11-21", file=sys.stderr)
+        return 2
+    write_file(options.out, data, mode=0o640)
+    if options.json:
+        print_json({"file": os.fspath(options.out), "day": options.day, "attempts": count})
+    else:
+        print(f"{count} attempts of {options.day} in {options.out}")
     return 0
 
 

@@ -139,7 +139,7 @@ def signed_text(head: Head, lines: int, digest: str) -> bytes:
 def compare(
     here: Mapping[tuple[str, int], AttemptLine], there: Mapping[tuple[str, int], AttemptLine]
 ) -> list[Difference]:
-    """What the two lists disagree about, by key; nothing where they agree."""
+    """What the ledger (`here`) and a box (`there`) disagree about, by key; nothing where they agree."""
     found: list[Difference] = []
     for key in sorted(here.keys() | there.keys()):
         ours, theirs = here.get(key), there.get(key)
@@ -152,14 +152,18 @@ def compare(
             found.append(Difference(kind, *key, "-" if ours is None else shown, shown if ours is None else "-", money))
             continue
         either_paid = Standing.PAID in (standing(ours.status), standing(theirs.status))
-        for kind, a, b, differ in (
-            ("amount_differs", _amount(ours), _amount(theirs), _amount(ours) != _amount(theirs)),
-            ("state_differs", ours.status, theirs.status, standing(ours.status) is not standing(theirs.status)),
+        more_went_back = (
+            theirs.refunded_minor > ours.refunded_minor
+        )  # the ledger may know of refunds that a box does not
+        for kind, a, b, differ, money in (
+            ("amount_differs", _amount(ours), _amount(theirs), _amount(ours) != _amount(theirs), either_paid),
+            ("state_differs", ours.status, theirs.status, standing(ours.status) is not standing(theirs.status),
+             either_paid),
             ("refund_differs", str(ours.refunded_minor), str(theirs.refunded_minor),
-             ours.refunded_minor != theirs.refunded_minor),
+             ours.refunded_minor != theirs.refunded_minor, more_went_back),
         ):  # fmt: skip
             if differ:
-                found.append(Difference(kind, *key, a, b, either_paid))
+                found.append(Difference(kind, *key, a, b, money))
     return found
 
 

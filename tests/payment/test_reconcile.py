@@ -120,7 +120,8 @@ def test_an_end_that_is_told_in_other_words_is_no_difference() -> None:
         ([PAID], [replace(PAID, status="declined")], "state_differs", True),
         ([PAID], [replace(PAID, status="querying")], "state_differs", True),
         ([replace(PAID, status="declined")], [replace(PAID, status="querying")], "state_differs", False),
-        ([replace(PAID, refunded_minor=500)], [PAID], "refund_differs", True),
+        ([replace(PAID, refunded_minor=500)], [PAID], "refund_differs", False),
+        ([PAID], [replace(PAID, refunded_minor=500)], "refund_differs", True),
     ],
 )
 def test_each_kind_of_difference_is_named_and_says_whether_money_is_in_question(
