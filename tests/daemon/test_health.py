@@ -119,6 +119,16 @@ def test_a_journal_that_is_changed_or_cut_off_while_the_box_runs_is_noticed(db, 
     assert "entry 6" in watch.look()["journal_broken"]
 
 
+def test_an_entry_that_was_edited_is_noticed_and_the_first_look_goes_only_so_far_back(db, tmp_path):
+    for n in range(20):
+        db.run(lambda tx, n=n: journal.append(tx, "something", {"n": n}, 1))
+    with closing(sqlite3.connect(tmp_path / "box.db")) as other, other:
+        other.execute("UPDATE journal SET facts = '{}' WHERE seq = 5")
+    assert "entry 5" in JournalTail(db.reader).look()["journal_broken"]
+    assert JournalTail(db.reader, first=10).look() == {"journal_broken": None}
+    assert JournalTail(db.reader, first=19).look()["journal_broken"]
+
+
 def test_content_is_old_when_nothing_was_fetched_for_long_and_none_is_fine(tmp_path):
     assert ContentAge(tmp_path, 7, TrustedClock(), 1).look() == {"content_stale": None}
     file = tmp_path / "content" / "metadata" / "timestamp.json"
