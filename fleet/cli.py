@@ -19,6 +19,7 @@ from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissin
 from fleet.fail_mode import FailMode
 from fleet.members import grammar as member_grammar
 from fleet.state import default_folder
+from fleet.swarm import grammar as swarm_grammar
 from mqtt.errors import MqttError
 
 EXIT_CODES = """exit codes:
@@ -252,6 +253,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     operator_cli.add(command, _of)
     roster_cli.add(command, _of)
     content_grammar.add(command, _of)
+    swarm_grammar.add(command, _of)
     money_cli.add(command, _of)
     wallet_cli.add(command, _of)
     member_grammar.add(command, _of)

@@ -1,0 +1,262 @@
+"""A crowd of boxes in one process: registered with the fleet, connected, and given orders at a steady rate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from fleet import accounts, boxes
+from fleet.authority import Authority
+from fleet.swarm.box import Habits, SwarmBox
+from fleet.swarm.wire import Wire
+from mqtt import topics
+from mqtt.envelope import TrustedKey
+from mqtt.identity import box_id_from_key
+
+GROUP = "swarm"
+PAYERS = 50
+PURSE_MINOR = 10**9
+TICK_S = 0.02
+BACKOFF_BASE_S, BACKOFF_CAP_S = 0.5, 20.0
+
+
+@dataclass(frozen=True)
+class CrowdOptions:
+    """`jitter` False is for showing what it is good for: every box comes back at the same moments."""
+
+    count: int
+    broker: tuple[str, int]
+    fleet: str
+    fleet_key: TrustedKey
+    habits: Habits = field(default_factory=Habits)
+    breaks: int = 0  # the first so many boxes do not survive the setting `habits.breaks_on`
+    authority: Authority | None = None  # TLS: who signs the boxes' certificates, and the broker's
+    jitter: bool = True
+    seed: int = 1
+
+
+@dataclass
+class Member:
+    """A box with its connection."""
+
+    box: SwarmBox
+    wire: Wire
+    dark: bool = False
+
+
+def found(tx: sqlite3.Connection, count: int, now: int) -> list[Ed25519PrivateKey]:
+    """Keys for so many boxes, known to the fleet as swarm-1, swarm-2, …, and payers with money enough."""
+    keys = [Ed25519PrivateKey.generate() for _ in range(count)]
+    for number, key in enumerate(keys, start=1):
+        box = boxes.add(tx, key.public_key(), f"swarm-{number}", "main", now)
+        tx.execute("UPDATE boxes SET box_group = ? WHERE id = ?", (GROUP, box))
+    for number in range(PAYERS):
+        accounts.open_payer(tx, f"swarm-{number}", PURSE_MINOR, "CNY", now)
+    return keys
+
+
+def retire(tx: sqlite3.Connection, keys: list[Ed25519PrivateKey], now: int) -> None:
+    """The boxes of a swarm that has ended are believed no more."""
+    for key in keys:
+        boxes.revoke(tx, box_id_from_key(key.public_key()), now)
+
+
+class Crowd:
+    """`async with` connects and disconnects all of them."""
+
+    def __init__(self, options: CrowdOptions, keys: list[Ed25519PrivateKey]) -> None:
+        self._options = options
+        self._random = random.Random(options.seed)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="swarm-")
+        self.members = [self._member(number, key) for number, key in enumerate(keys)]
+
+    async def __aenter__(self) -> Crowd:
+        self._tasks = [asyncio.create_task(member.wire.run()) for member in self.members]
+        self._tasks.append(asyncio.create_task(self._live()))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._folder.cleanup()
+
+    async def all_ready(self, timeout_s: float) -> float:
+        """Seconds until every box that is not dark stood connected. Raises TimeoutError."""
+        began_s = time.monotonic()
+        async with asyncio.timeout(timeout_s):
+            for member in self.members:
+                if not member.dark:
+                    await member.wire.ready.wait()
+        return time.monotonic() - began_s
+
+    def cut_all(self) -> None:
+        """As when a broker or a line fails: all at once."""
+        for member in self.members:
+            member.wire.cut()
+
+    def go_dark(self, number: int) -> str:
+        """This box dies without a word; its id."""
+        member = self.members[number]
+        member.dark = True
+        self._tasks[number].cancel()
+        member.wire.cut()
+        return member.box.id
+
+    # ---- inside --------------------------------------------------------------------------------------------------
+
+    def _member(self, number: int, key: Ed25519PrivateKey) -> Member:
+        options = self._options
+        habits = Habits(
+            options.habits.look_s, options.habits.pin_s,
+            options.habits.breaks_on if number < options.breaks else None, f"swarm-{number % PAYERS}",
+        )  # fmt: skip
+        wires: list[Wire] = []
+
+        def send(topic: str, payload: bytes, retain: bool) -> None:
+            done = wires[0].publish(topic, payload, retain=retain)
+            done.add_done_callback(lambda future: future.exception())  # lost: asked again by schedule
+
+        box = SwarmBox(key, options.fleet, options.fleet_key, send, habits)
+        wires.append(
+            Wire(
+                box.id, options.broker, topics.box_filter(box.id), box.heard, tls=self._tls(key, box.id), will=box.will,
+                connected=box.connected, pause=self._pause,
+            )
+        )  # fmt: skip
+        return Member(box, wires[0])
+
+    def _pause(self, failures: int) -> float:
+        """Full jitter: anywhere between now and a bound that doubles."""
+        bound_s = min(BACKOFF_BASE_S * 2**failures, BACKOFF_CAP_S)
+        return self._random.uniform(0, bound_s) if self._options.jitter else bound_s
+
+    def _tls(self, key: Ed25519PrivateKey, box: str) -> ssl.SSLContext | None:
+        authority = self._options.authority
+        if authority is None:
+            return None
+        folder = Path(self._folder.name)
+        certificate, private, ca = folder / f"{box}.pem", folder / f"{box}.key", folder / "ca.pem"
+        certificate.write_text(authority.certify_box(key.public_key()))
+        private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        ca.write_text(authority.pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_verify_locations(cafile=str(ca))
+        context.load_cert_chain(str(certificate), str(private))
+        return context
+
+    async def _live(self) -> None:
+        while True:
+            now = time.monotonic()
+            for member in self.members:
+                if not member.dark and member.wire.ready.is_set() and member.box.next_due_s() <= now:
+                    member.box.tick()
+            await asyncio.sleep(TICK_S)
+
+
+@dataclass
+class Load:
+    """What a stretch of orders came to. Seconds, by order, from the request at the gateway's door to the box's
+    taking the approval."""
+
+    asked: int = 0
+    refused: int = 0
+    latency_s: list[float] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+
+    def percentile(self, share: float) -> float:
+        ranked = sorted(self.latency_s)
+        return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else float("nan")
+
+
+async def put_under_load(
+    crowd: Crowd, address: str, token: str, per_s: float, for_s: float, progress: Callable[[int, int], None],
+    settle_s: float = 60.0,
+) -> Load:  # fmt: skip
+    """Orders at a steady rate, open loop: a slow answer holds none of the next ones up."""
+    load, began_s = Load(), time.monotonic()
+    asked_at: dict[str, float] = {}
+    chosen = random.Random(7)
+    awake = [member for member in crowd.members if not member.dark]
+    connector = aiohttp.TCPConnector(limit=200)
+    async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {token}"}) as session:
+
+        async def one(box: str) -> None:
+            at = time.monotonic()
+            amount = f"{chosen.randint(100, 5000) / 100:.2f}"
+            wanted = {"box": box, "amount": amount, "currency": "CNY", "expires_in_s": 300}
+            try:
+                async with session.post(f"{address}/v1/orders", json=wanted) as answer:
+                    if answer.status != 201:
+                        load.refused += 1
+                        return
+                    asked_at[(await answer.json())["order_id"]] = at
+            except aiohttp.ClientError:
+                load.refused += 1
+
+        tasks: list[asyncio.Task[None]] = []
+        total = int(per_s * for_s)
+        for number in range(total):
+            due_s = began_s + number / per_s
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            tasks.append(asyncio.create_task(one(chosen.choice(awake).box.id)))
+            if number % 50 == 0:
+                progress(number, total)
+        await asyncio.gather(*tasks)
+    load.asked = total
+    approved: dict[str, float] = {}
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(settle_s):
+            while len(approved) < len(asked_at):
+                approved = {order: at for member in awake for order, at in member.box.tally.approved.items()}
+                approved = {order: at for order, at in approved.items() if order in asked_at}
+                await asyncio.sleep(0.1)
+    load.latency_s = [approved[order] - at for order, at in asked_at.items() if order in approved]
+    load.lost = sorted(asked_at.keys() - approved.keys())
+    return load
+
+
+async def bare_round_trips(broker: tuple[str, int], topic: str, tls: ssl.SSLContext | None, count: int) -> list[float]:
+    """Seconds from publish to PUBACK of `count` QoS 1 messages, one after another: the floor of the same run."""
+    wire = Wire(
+        "swarm-floor", broker, topic, lambda *_: None, tls=tls, will=lambda: (topic, b""), connected=lambda: None,
+        pause=lambda _: 0.5,
+    )  # fmt: skip
+    task = asyncio.create_task(wire.run())
+    try:
+        await asyncio.wait_for(wire.ready.wait(), 10)
+        took = []
+        for _ in range(count):
+            began_s = time.monotonic()
+            await wire.publish(topic, b"x" * 400)
+            took.append(time.monotonic() - began_s)
+        return took
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def doubled(tx: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """Orders that took money more than once: there must be none."""
+    rows = tx.execute(
+        "SELECT order_id, count(*) AS captures FROM entries WHERE kind = 'capture'"
+        " GROUP BY order_id HAVING count(*) > 1"
+    )
+    for row in rows:
+        yield dict(row)
