@@ -172,7 +172,10 @@ class Departures:
 def _mean(db: BoxDb | None, leaving: Departure) -> None:
     if db is not None:
         values = (leaving.handle, leaving.event, leaving.why, leaving.at)
-        db.run(lambda tx: tx.execute("INSERT OR REPLACE INTO departures VALUES (?,?,?,?,0,NULL,NULL)", values))
+        # One that is still being told is left alone: it is told whatever becomes of this.
+        db.run(
+            lambda tx: tx.execute("INSERT INTO departures VALUES (?,?,?,?,0,NULL,NULL) ON CONFLICT DO NOTHING", values)
+        )
 
 
 def _finish(db: BoxDb | None, left: Departure) -> None:
@@ -182,7 +185,8 @@ def _finish(db: BoxDb | None, left: Departure) -> None:
 
 def _forget(db: BoxDb | None, leaving: Departure) -> None:
     if db is not None:
-        db.run(lambda tx: _drop(tx, leaving))
+        named = (leaving.handle, leaving.event)
+        db.run(lambda tx: tx.execute("DELETE FROM departures WHERE handle = ? AND event = ? AND done = 0", named))
 
 
 def _drop(tx: sqlite3.Connection, leaving: Departure) -> None:

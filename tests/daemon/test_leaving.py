@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from daemon import leaving, pin_tries
+from daemon.console.errors import Refused
+from daemon.console.requests import parse_args
+from daemon.console.store_desk import StoreDesk
 from daemon.enrolment.machine import Request
 from daemon.leaving import Departures, Why
 from daemon.retention import Keeping, Retention
@@ -166,4 +169,31 @@ def test_an_erasure_the_fleet_asked_for_that_a_power_cut_hid_is_done_when_it_ask
     people.say("command", {"command_id": "e2", "command": "erase", "args": {"handle": "nobody"}})
     done = "SELECT command_id, event FROM commands WHERE event IS NOT NULL ORDER BY command_id"
     assert people.until(lambda: people.rows(done) == [("e1", "erase.done"), ("e2", "erase.failed")])
+    assert people.rows("SELECT count(*) FROM pin_tries") == [(0,)]
+
+
+def test_what_a_technician_asks_of_the_running_box_is_done_journaled_and_told(people, tmp_path) -> None:
+    class Technician:
+        def say(self, part: object) -> None:
+            pass
+
+    desk = StoreDesk(people.members, people.db, people.parts.clock, tmp_path, lambda *news: None)
+
+    def asks(**more) -> object:
+        return desk.answer(parse_args("store", more), Technician())
+
+    asks(action="withdraw", handle="grace", purposes=["attendance"])
+    assert people.members.matcher(None).search(face(0).embedding).handle == "grace", "she still pays"
+    asks(action="withdraw", handle="grace")
+    assert people.members.matcher(None).search(face(0).embedding).handle != "grace"
+    assert asks(action="erase-expired") == {"erased": ["grace"]}
+    assert asks(action="erase", handle="eileen") == {"erased": ["eileen"]}
+    with pytest.raises(Refused, match="nobody of this handle"):
+        asks(action="erase", handle="eileen")
+    people.tell()
+    assert sorted(people.told()) == [
+        ("consent.withdrawn", "grace", "technician"),
+        ("erase.done", "eileen", "technician"),
+        ("erase.done", "grace", "expired"),
+    ]
     assert people.rows("SELECT count(*) FROM pin_tries") == [(0,)]
