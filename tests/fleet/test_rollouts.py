@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_doubles.brokers import new_broker
+from fleet_doubles.brokers import BrokerDouble, new_broker
 from fleet_doubles.config_box import ConfigBox, new_config_box
 from fleet_doubles.gateway_process import FleetProcess, new_fleet
 from fleet_doubles.waiting import eventually
@@ -18,8 +18,8 @@ from mqtt.schemas import ConfigBody
 
 
 class Town:
-    def __init__(self, folder: Path, fleet: FleetProcess, after: ExitStack) -> None:
-        self.folder, self.fleet, self._after = folder, fleet, after
+    def __init__(self, folder: Path, fleet: FleetProcess, after: ExitStack, broker: BrokerDouble) -> None:
+        self.folder, self.fleet, self._after, self.broker = folder, fleet, after, broker
         self.boxes: list[ConfigBox] = []
 
     def boxes_of(self, group: str, count: int, tenant: str = "default", connect: bool = True) -> list[ConfigBox]:
@@ -55,7 +55,7 @@ def town(tmp_path: Path) -> Iterator[Town]:
         fleet = new_fleet(tmp_path, broker)
         after.callback(fleet.stop)
         fleet.start()
-        yield Town(tmp_path, fleet, after)
+        yield Town(tmp_path, fleet, after, broker)
 
 
 def rejecting(_: ConfigBody) -> dict[str, Any]:
@@ -124,6 +124,16 @@ def test_a_gateway_killed_in_the_middle_goes_on_where_it_was(town: Town) -> None
     town.fleet.start()
     for box in boxes:
         box.say_state()
+    eventually(lambda: town.status(view["id"])["state"] == "done", 40)
+    assert all(box.settings == {"box": {"shop": "A"}} for box in boxes)
+
+
+def test_a_broker_that_forgot_everything_costs_no_box_its_config(town: Town) -> None:
+    boxes = town.boxes_of("canteen", 3)
+    town.broker.stop()
+    eventually(lambda: all(box.lost for box in boxes))
+    view = town.push('[box]\nshop = "A"\n', "--group", "canteen", "--no-wait")[1]
+    town.broker.start()
     eventually(lambda: town.status(view["id"])["state"] == "done", 40)
     assert all(box.settings == {"box": {"shop": "A"}} for box in boxes)
 
