@@ -17,8 +17,8 @@ from rich.console import Console
 
 from fleet.demo import goods
 from fleet.demo.hands import Hands
-from fleet.demo.scenarios import APP_ACCOUNT, SCENARIOS, Scenario
-from fleet.demo.scene import Scene, enrol, open_app_account, told_on
+from fleet.demo.scenarios import SCENARIOS, Scenario
+from fleet.demo.scene import Scene, enrol, told_on
 from fleet.demo.till import Till
 from fleet.demo.town import Town
 from fleet.errors import FleetError
@@ -114,9 +114,6 @@ def _tell(town: Town, till: Till, scenario: Scenario, *, stocked: bool) -> None:
             if f"payer:{picture}" not in enrolled:
                 with step(f"{picture} is enrolled: consent, face, PIN twice", people=True):
                     enrol(scene, picture, BALANCE)
-        if f"payer:{APP_ACCOUNT}" not in enrolled:
-            with step("whoever pays by an app has an account at the simulated provider"):
-                open_app_account(scene, BALANCE)
         proven = scenario.play(scene)
         with step("journal and gateway ledger agree to the cent"):
             sums = scene.agree()

@@ -18,9 +18,21 @@ clerk_amounts = true
 path = "{till}"
 
 [payment]
-ways = ["face_first", "qr_scanned"]
+ways = ["face_first", "qr_shown", "qr_scanned"]
 offline_after_s = 2
 {payment}
+[channels.simulated]
+flows = ["face_first"]
+
+[channels.wallet]
+flows = ["qr_shown", "qr_scanned"]
+
+[merchant]
+scheme = "com.example.pay"
+account = "M-0001"
+name = "Kingfisher"
+city = "Shanghai"
+
 [policy.offline]
 per_payment = 2000
 per_payer_day = 5000

@@ -129,17 +129,6 @@ def enrol(scene: Scene, picture: str, balance: str) -> None:
     hands.wait_screen("Idle")
 
 
-def open_app_account(scene: Scene, balance: str) -> None:
-    """The simulated provider's account of whoever pays by an app: opened, and nobody enrolled for it."""
-    command = scene.town.begin_fleet("enrol", "--box", BOX_NAME, "--payer", "anonymous", "--balance", balance)
-    scene.hands.wait_screen("Consent")
-    scene.hands.press("cancel")
-    command.wait(30)
-    scene.hands.wait_screen("EnrolFailed")
-    scene.hands.press("ok")
-    scene.idle()
-
-
 def told_on(console: Console) -> Step:
     """Steps that are printed with the time they took; after a second, a bar shows that one is still being done."""
 

@@ -12,7 +12,7 @@ import pytest
 from fleet.demo import goods
 from fleet.demo.hands import Hands
 from fleet.demo.scenarios import SCENARIOS
-from fleet.demo.scene import Scene, enrol, open_app_account
+from fleet.demo.scene import Scene, enrol
 from fleet.demo.till import Till
 from fleet.demo.town import Town, wait_until
 
@@ -53,7 +53,6 @@ def open_scene(
         scene.idle()
         hands.wait_event("connected")
         enrol(scene, "grace_hopper", "1000.00")
-        open_app_account(scene, "1000.00")
         return scene
 
     yield make
