@@ -17,6 +17,10 @@ from hal.voice import Voice
 
 log = logging.getLogger("daemon.storefront")
 
+COUNTING = (
+    views.Look, views.EnterPin, views.EnterPhone, views.EnterCard, views.Choose, views.ShowCode, views.ScanCode
+)  # fmt: skip
+
 
 class Storefront:
     """Not thread-safe: the main loop's."""
@@ -35,7 +39,7 @@ class Storefront:
     @property
     def counts_down(self) -> bool:
         """Whether the view shows seconds that pass."""
-        return isinstance(self._view, views.Look | views.EnterPin)
+        return isinstance(self._view, COUNTING)
 
     @property
     def view(self) -> views.View | None:
