@@ -1,4 +1,5 @@
-"""What `kingfisher-fleet refund|cancel|attempt` do. The running gateway does it: only it speaks to the providers."""
+"""What `kingfisher-fleet refund|cancel|attempt|attempts` do. The running gateway does the first three: only it speaks
+to the providers."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ import time
 from argparse import Namespace
 from typing import Any
 
-from fleet.actions import say, table
+from fleet import resolutions
+from fleet.actions import reading, say, table
 from fleet.client import GatewayClient
 from fleet.errors import RequestRefused
+from fleet.money import format_amount
 from fleet.state import StateFolder
 
 _ENDS = frozenset({"refunded", "declined", "settled"})
@@ -47,6 +50,20 @@ def attempt(args: Namespace) -> int:
         raise RequestRefused("resolving an attempt", "say why", "--why TEXT; it is kept in the ledger")
     view = client.post(path, {"decision": args.resolve, "who": args.by, "why": args.why})
     return say(args, view, _attempt_text(view))
+
+
+def attempts(args: Namespace) -> int:
+    with reading(args.state) as connection:
+        found = resolutions.waiting(connection, int(time.time()))
+    rows = [
+        (f"{a['order_id']} {a['attempt']}", a["why"], a["currency"], format_amount(a["minor"], a["currency"]),
+         a["channel"] or "", time.strftime("%Y-%m-%d %H:%M", time.localtime(a["since"])))
+        for a in found
+    ]  # fmt: skip
+    text = (
+        table(("ORDER N", "WAITS AS", "", "AMOUNT", "CHANNEL", "SINCE"), rows) if rows else "nothing waits for a person"
+    )
+    return say(args, found, text)
 
 
 def _progress(args: Namespace, view: dict[str, Any]) -> None:

@@ -1,5 +1,5 @@
-"""`kingfisher-fleet refund|cancel|attempt|reconcile`: the grammar. `fleet.money_actions` and `fleet.reconcile_actions`
-do it."""
+"""`kingfisher-fleet refund|cancel|attempt|attempts|reconcile`: the grammar. `fleet.money_actions` and
+`fleet.reconcile_actions` do it."""
 
 from __future__ import annotations
 
@@ -52,6 +52,12 @@ def add(command: Command, of: Act) -> None:
     )  # fmt: skip
     _who_and_why(attempt, required=False)
     attempt.set_defaults(act=of("money_actions", "attempt"))
+
+    attempts = command(
+        "attempts", "Every attempt that waits for a person, and what was accepted offline and never paid.",
+        "  kingfisher-fleet attempts\n  kingfisher-fleet attempts --json",
+    )  # fmt: skip
+    attempts.set_defaults(act=of("money_actions", "attempts"))
 
     reconcile = command(
         "reconcile", "Compare a day of the ledger with a box's own list, or with a payment provider's.",

@@ -12,6 +12,7 @@ from typing import Any
 
 from fleet import attempts, books, refunds
 from fleet.errors import ResolutionRefused
+from fleet.order_view import UNCONFIRMED_AFTER_S
 from mqtt.schemas import AnswerReason
 
 
@@ -55,6 +56,23 @@ def view(tx: sqlite3.Connection, key: attempts.Key) -> dict[str, Any]:
         "confirmed_at": row["confirmed_at"], "resolutions": [dict(line) for line in decided],
         "refunds": [refund for refund in refunds.of_order(tx, key[0]) if refund["attempt"] == key[1]],
     }  # fmt: skip
+
+
+def waiting(tx: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
+    """Every attempt that only a person can end, oldest first; `why` is one of captured_unconfirmed, manual,
+    late_refund, written_off (accepted offline and never paid: nothing to end, but to be known)."""
+    rows = tx.execute(
+        "SELECT a.order_id, a.attempt, o.box, a.channel, o.currency, coalesce(a.amount_minor, o.amount_minor) AS minor,"
+        " coalesce(a.settled_at, a.received_at) AS since, CASE a.status WHEN 'approved' THEN 'captured_unconfirmed'"
+        " WHEN 'manual' THEN 'manual' WHEN 'declined' THEN 'written_off' ELSE 'late_refund' END AS why"
+        " FROM attempts a JOIN orders o USING (order_id) WHERE a.status = 'manual'"
+        " OR (a.status = 'approved' AND a.confirmed_at IS NULL AND a.settled_at < ?)"
+        " OR (a.status = 'declined' AND a.accepted_at IS NOT NULL)"
+        " OR EXISTS (SELECT 1 FROM refunds r WHERE r.order_id = a.order_id AND r.attempt = a.attempt"
+        " AND r.status = 'manual') ORDER BY since, a.order_id",
+        (now - UNCONFIRMED_AFTER_S,),
+    )
+    return [dict(row) for row in rows]
 
 
 def _end_attempt(tx: sqlite3.Connection, key: attempts.Key, row: sqlite3.Row, decision: Decision, now: int) -> None:

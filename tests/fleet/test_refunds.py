@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -194,11 +196,12 @@ def test_a_reversal_the_provider_refuses_in_every_way_waits_for_a_person(far: An
     far.box.send("pay.reverse", {"order_id": order["order_id"], "attempt": 1})
     assert far.until(order, "manual")["final"] is False
     assert far.fleet.verified()["manual"] == 1
+    assert [(a["order_id"], a["why"]) for a in far.fleet.cli("attempts")[1]] == [(order["order_id"], "manual")]
     provider.bank.refundable = True
     far.fleet.cli("attempt", order["order_id"], "1", "--resolve", "retry", "--why", "the provider is open again")
     far.until(order, "reversed")
     assert provider.bank.kept_minor() == far.merchant_has() == 0
-    assert far.fleet.verified()["manual"] == 0
+    assert far.fleet.cli("attempts")[1] == []
 
 
 def test_money_that_was_given_back_by_hand_is_booked_so(far: Any, provider: PayingProvider) -> None:
@@ -209,3 +212,15 @@ def test_money_that_was_given_back_by_hand_is_booked_so(far: Any, provider: Payi
     far.fleet.cli("attempt", order["order_id"], "1", "--resolve", "returned", "--why", "in cash, slip 12")
     assert far.until(order, "reversed")["final"]
     assert far.merchant_has() == 0
+
+
+def test_a_capture_nobody_confirmed_for_long_is_listed_for_a_person(far: Any) -> None:
+    order = pay(far)
+    assert far.fleet.cli("attempts")[1] == []
+    with closing(sqlite3.connect(far.fleet.state / "ledger.db", timeout=10)) as books, books:
+        books.execute("UPDATE attempts SET settled_at = settled_at - 300")
+    (found,) = far.fleet.cli("attempts")[1]
+    assert (found["order_id"], found["why"], found["minor"]) == (order["order_id"], "captured_unconfirmed", 1850)
+    far.fleet.cli("attempt", order["order_id"], "1", "--resolve", "reverse", "--why", "the goods are still here")
+    far.until(order, "reversed")
+    assert far.fleet.cli("attempts")[1] == []
