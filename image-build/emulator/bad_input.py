@@ -5,7 +5,6 @@ in each several faults that have nothing to do with one another.
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -17,29 +16,26 @@ from fleet_town import BOX_NAME, FleetTown
 from preprovision import OFFLINE_PIN, only_pictures, preprovision
 from qmp import EmulatorFault
 from run import BOOT_S, PICTURE, READY, Run
-from tpm import Tpm
 
 from daemon.screen.views import Condition, Trouble
 
 NOISE_EVERY_S = 0.4
 
 
-PARTS = ("new", "bare", "full", "worn-out")
+PARTS = ("new", "bare", "spoiled", "full", "worn-out")
 
 
 def bad_input(run: Run, town: FleetTown, parts: Sequence[str] = ()) -> None:
     """`parts` of PARTS, or all of them. Raises EmulatorFault."""
     wanted = parts or PARTS
-    has_tpm = shutil.which("swtpm") is not None
     if "new" in wanted:
         run.tell("a new box, no network, noise on its serial line: a wrong ticket is refused", lambda: new(run, town))
     if "bare" in wanted:
         run.tell("no display, keypad, camera or broker, and the year 1970: each is named", lambda: bare(run, town))
+    if "spoiled" in wanted:
+        run.tell("the key does not open any more: the box says so and goes on", lambda: spoiled(run, town))
     if "full" in wanted:
-        said = "the data partition is full: screen and console say so, and it recovers"
-        run.tell(said, lambda: full(run, town, has_tpm))
-        if has_tpm:
-            run.tell("its card in another box: the key does not open, and that is said", lambda: another_box(run))
+        run.tell("the data partition is full: screen and console say so, and it recovers", lambda: full(run, town))
     if "worn-out" in wanted:
         run.tell("the data partition is noise: the box stays up, and says so", lambda: worn_out(run))
 
@@ -78,55 +74,39 @@ def bare(run: Run, town: FleetTown) -> None:
     run.power_off()
 
 
-def full(run: Run, town: FleetTown, has_tpm: bool) -> None:
-    """With a TPM it keeps the key, and V4L2 brings the picture; `another_box` uses the card afterwards."""
+def spoiled(run: Run, town: FleetTown) -> None:
+    """First all is well, with V4L2 before the kernel's own test camera; then the key is another machine's."""
     run.machine.lacks, run.machine.options = frozenset(), ()
     preprovision(town, run.disk, run.pictures, PICTURE)
-    if has_tpm:
-        with Tpm(run.folder / "tpm-a") as tpm:
-            run.machine.options = tpm.qemu_options
-            _fill(run, with_tpm=True)
-    else:
-        _fill(run, with_tpm=False)
-
-
-def _fill(run: Run, *, with_tpm: bool) -> None:
     run.boot()
-    if with_tpm:
-        if run.rig.ask("tpm") != "yes":
-            raise EmulatorFault("the box sees no TPM")
-        since = run.machine.cursor()
-        run.rig.ask("use-vivid")
-        run.machine.wait(READY, BOOT_S, since)
-        _is_named(_asked(run, "doctor"), r"well +camera +v4l2: works", r"well +store")
-        _is_named(_asked(run, "camera"), r"\+-{20,}\+", "640 x 480")
-    since = run.machine.cursor()
-    run.rig.ask("fill-data")
-    run.machine.wait("event=condition name=disk_full", 180, since)
+    _after(run, "use-vivid", READY)
+    _is_named(_asked(run, "doctor"), r"well +camera +v4l2: works", r"well +store")
+    _is_named(_asked(run, "camera"), r"\+-{20,}\+", "640 x 480")
+    _after(run, "spoil-key", READY)
+    run.shoot("bad-key-refused")
+    _is_named(_asked(run, "status"), "condition +key_refused: the box's key can't be opened", "-> was the card")
+
+
+def full(run: Run, town: FleetTown) -> None:
+    run.machine.lacks, run.machine.options = frozenset(), ()
+    if not run.machine.is_on:
+        preprovision(town, run.disk, run.pictures, PICTURE)
+        run.boot()
+    _after(run, "fill-data", "event=condition name=disk_full")
     run.shoot("bad-disk-full")
     _is_named(_asked(run, "status"), "condition +disk_full")
-    since = run.machine.cursor()
-    run.rig.ask("restart-daemon")
-    run.machine.wait("event=condition name=disk_full|event=start_refused condition=disk_full", BOOT_S, since)
-    time.sleep(5)
+    _after(run, "restart-daemon", "event=condition name=disk_full|event=start_refused condition=disk_full")
     run.shoot("bad-disk-full-at-the-start")
     _is_named(technician.wake(run.machine.console), "disk_full")
-    since = run.machine.cursor()
-    run.rig.ask("free-data")
-    run.machine.wait("condition_over name=disk_full|event=ready", BOOT_S, since)
+    _after(run, "free-data", READY)
     run.power_off()
 
 
-def another_box(run: Run) -> None:
-    """The card of `full`, whose key only that box's TPM opens."""
-    with Tpm(run.folder / "tpm-b") as tpm:
-        run.machine.options = tpm.qemu_options
-        since = run.machine.cursor()
-        run.boot(ready=READY)
-        run.machine.wait("event=key_refused", 1, since)
-        run.shoot("bad-key-refused")
-        _is_named(_asked(run, "status"), "condition +key_refused: the box's key can't be opened", "-> was the card")
-        run.power_off()
+def _after(run: Run, word: str, event: str) -> None:
+    """Asks the rig for a fault and waits for what the journal must say then."""
+    since = run.machine.cursor()
+    run.rig.ask(word)
+    run.machine.wait(event, BOOT_S, since)
 
 
 def worn_out(run: Run) -> None:
