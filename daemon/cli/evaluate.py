@@ -80,6 +80,7 @@ def add(subparsers: Any) -> None:
 
     action = _action(actions, "protect", "what irreversible templates (PolyProtect) would cost", call_protect)
     action.add_argument("--half", choices=("a", "b"), help="only this half of the people")
+    action.add_argument("--people", type=int, default=None, help="only the first so many (all)")
     action.add_argument("--seed", type=int, default=1, help="of the drawn secrets (%(default)s)")
 
     action = _action(actions, "calibrate", "write the thresholds file that the daemon loads", call_calibrate)
@@ -174,6 +175,8 @@ def call_pad(options: argparse.Namespace) -> int:
 
 def call_protect(options: argparse.Namespace) -> int:
     images = _of_half(pictures_in(options.images), options.half)
+    chosen = set(people_of(images)[0][: options.people])
+    images = [image for image in images if identity_of(image) in chosen]
     with _bench(options) as bench:
         faces = embed_all(bench.engine, bench.memory, options.images, images, bench.tell)
         _, person = people_of(faces.images)
