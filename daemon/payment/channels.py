@@ -109,7 +109,8 @@ def heard(breaker: Breaker, status: str, reason: str, now: float, times: Breaker
     """The breaker after a final answer with this `status` and `reason`; a pending one changes nothing."""
     if status == "pending":
         return breaker
-    return failed(breaker, now, times) if reason in CHANNEL_FAILED else worked(breaker)
+    at_fault = status in ("declined", "reversed") and reason in CHANNEL_FAILED
+    return failed(breaker, now, times) if at_fault else worked(breaker)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ def test_a_late_failure_from_before_it_opened_does_not_prolong_the_wait() -> Non
     ("status", "reason", "health"),
     [
         ("approved", "ok", Health.CLOSED),
+        ("approved", "too_late", Health.CLOSED),
         ("declined", "insufficient_funds", Health.CLOSED),
         ("declined", "unknown_channel", Health.OPEN),
         ("reversed", "never_received", Health.OPEN),
