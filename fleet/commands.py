@@ -21,6 +21,8 @@ _END_OF_EVENT = {
     "remote.done": "done",
     "remote.failed": "failed",
     "ads.done": "done",
+    "verify.done": "done",
+    "verify.failed": "failed",
     "command.failed": "failed",
 }
 

@@ -169,7 +169,7 @@ class Gateway:
             return
         if event.event == "order.open":
             orders.note_on_box(tx, event.order_id, box, self.now())
-        elif event.event == "order.cancelled":
+        elif event.event in ("order.cancelled", "order.declined"):
             orders.note_cancelled(tx, event.order_id, box, event.reason)
         elif event.event == "order.approved":
             self.payments.note_approved(tx, box, event.order_id, event.data.get("attempt"))
