@@ -19,6 +19,7 @@ SIDES = (128, 64)  # pixels of the square that is looked at: the larger one wher
 COARSEST = 0.14  # cycles per pixel: coarser than this are features of the face
 PEAKS = 6  # the highest values are averaged; a pattern has several
 FLOOR = 1e-3  # of power per pixel, in gray levels squared: quantisation, below which nothing is a pattern
+MEDIAN_OVER_MEAN = np.float32(0.2107)  # of the logarithm of an exponential variable: ln ln 2 + Euler's constant
 NOTHING, CERTAIN = 4.5, 7.5  # nats over the ring's median
 
 Numbers = NDArray[np.float32]
@@ -37,20 +38,17 @@ def moire(pixels: Pixels, box: Box) -> float:
 
 def prominence(gray: Numbers) -> float:
     """How far the highest peaks stand over what is as fine as they are, in nats. gray: (side, side), side in SIDES."""
-    window, where, rings, count = _plan(len(gray))
+    window, where, starts, sizes = _plan(len(gray))
     spectrum = np.fft.rfft2((gray - gray.mean()) * window)
     power = np.log(np.square(spectrum.real) + np.square(spectrum.imag) + np.float32(FLOOR * gray.size))
-    values = power.ravel()[where]
-    over = values.copy()
-    for ring in range(count):
-        part = slice(rings[ring], rings[ring + 1])
-        over[part] -= np.median(values[part])
+    over = power.ravel()[where]
+    over -= np.repeat(np.add.reduceat(over, starts) / sizes + MEDIAN_OVER_MEAN, sizes)
     return float(np.partition(over, -PEAKS)[-PEAKS:].mean())
 
 
 @cache
-def _plan(side: int) -> tuple[Numbers, NDArray[np.intp], list[int], int]:
-    """The window; the indices of what is looked at, sorted by ring; where each ring begins, and how many there are."""
+def _plan(side: int) -> tuple[Numbers, NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """The window; the indices of what is looked at, sorted by ring; where each ring begins, and how large it is."""
     hann = np.hanning(side)
     down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     fineness = np.hypot(down, across)
@@ -58,5 +56,5 @@ def _plan(side: int) -> tuple[Numbers, NDArray[np.intp], list[int], int]:
     ring = np.where((fineness > COARSEST) & (fineness < 0.5) & ~on_axis, (fineness * 32).astype(int), -1).ravel()
     order = np.argsort(ring, kind="stable")
     order = order[ring[order] >= 0]
-    starts = np.flatnonzero(np.diff(ring[order], prepend=-1)).tolist()
-    return np.outer(hann, hann).astype(np.float32), order, [*starts, len(order)], len(starts)
+    starts = np.flatnonzero(np.diff(ring[order], prepend=-1))
+    return np.outer(hann, hann).astype(np.float32), order, starts, np.diff(starts, append=len(order))
