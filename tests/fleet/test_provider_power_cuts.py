@@ -127,6 +127,21 @@ def test_an_answer_that_can_not_be_used_is_followed_by_queries(
     assert owed(scene, provider) == ((AMOUNT, AMOUNT) if taken else (0, 0))
 
 
+def test_twenty_copies_of_a_request_are_one_payment_at_the_provider(
+    scene: Any, provider: PayingProvider, wait_for: Callable[..., Any]
+) -> None:
+    order = scene.new_order()
+    body = scene.box.request(order, channel=provider.kind, auth_code="282877775259787048")
+    for _ in range(20):
+        scene.box.link.publish(f"kf/v1/{scene.box.id}/up/pay", scene.box.seal("pay.request", body).token)
+    assert scene.box.answer(order["order_id"]).status == "approved"
+    scene.box.send("pay.query", {"order_id": order["order_id"], "attempt": 1})
+    wait_for(lambda: len(scene.box.answers(order["order_id"])) >= 2, what="the same again")
+    assert {a.status for a in scene.box.answers(order["order_id"])} == {"approved"}
+    assert provider.bank.calls["pay"] == 1
+    assert owed(scene, provider) == (AMOUNT, AMOUNT)
+
+
 def test_a_payer_who_takes_his_time_is_waited_for(
     scene: Any, provider: PayingProvider, pay: Any, wait_for: Callable[..., Any]
 ) -> None:
