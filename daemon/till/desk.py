@@ -175,7 +175,8 @@ class TillDesk:
             return "bad_currency"
         if wanted.amount_minor > self.rules.limit_minor:
             return "above_limit"
-        if len(self._being_written) + len(self._last) >= self.rules.max_open:
+        under_way = sum(state.standing in (Standing.WAITING, Standing.PAYING) for state in self._last.values())
+        if len(self._being_written) + under_way >= self.rules.max_open:
             return "busy"
         return None
 

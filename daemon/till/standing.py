@@ -15,7 +15,9 @@ _ENDS = dict.fromkeys(RELEASES_GOODS, Standing.APPROVED) | {
     Status.REVERSED: Standing.CANCELLED,
     Status.REFUNDED: Standing.CANCELLED,
 }
-_SAY_SO = {Status.EXPIRED: "expired", Status.REVERSED: "reversed", Status.REFUNDED: "refunded"}
+_SAY_SO = frozenset({Status.ACCEPTED_OFFLINE, Status.EXPIRED, Status.REVERSED, Status.REFUNDING, Status.REFUNDED})
+# Where the attempt knows better than its order: accepted before the order's end, or paid back after it.
+_ATTEMPTS_WORD = RELEASES_GOODS | {Status.REFUNDING, Status.REFUNDED}
 
 
 def of(connection: sqlite3.Connection, reference: str) -> OrderState | None:
@@ -28,16 +30,24 @@ def of(connection: sqlite3.Connection, reference: str) -> OrderState | None:
     attempt = connection.execute(
         "SELECT status, reference FROM attempts WHERE order_id = ? ORDER BY attempt DESC LIMIT 1", (order["order_id"],)
     ).fetchone()
-    status = Status(order["status"])
+    paid = Status(attempt["status"]) if attempt is not None else None
+    status = paid if paid in _ATTEMPTS_WORD else Status(order["status"])
     if status is Status.OPEN:
-        paying = attempt is not None and Status(attempt["status"]) in UNSETTLED
-        standing, reason = Standing.PAYING if paying else Standing.WAITING, ""
+        standing, reason = (Standing.PAYING if paid in UNSETTLED else Standing.WAITING), ""
     else:
         standing = _ENDS.get(status, Standing.UNKNOWN)
-        reason = _SAY_SO.get(status, order["reason"] or "")
-    receipt = attempt["reference"] if standing is Standing.APPROVED and attempt is not None else None
-    shown = "" if standing is Standing.APPROVED else reason
-    return OrderState(reference, standing, order["amount_minor"], order["currency"], shown, receipt)
+        reason = status.value if status in _SAY_SO else (order["reason"] or "")
+    if standing is not Standing.APPROVED:
+        return OrderState(reference, standing, order["amount_minor"], order["currency"], reason)
+    offline = reason if status is Status.ACCEPTED_OFFLINE else ""
+    return OrderState(
+        reference,
+        standing,
+        order["amount_minor"],
+        order["currency"],
+        offline,
+        attempt["reference"] if attempt else None,
+    )
 
 
 def unfinished(connection: sqlite3.Connection) -> list[str]:

@@ -200,12 +200,14 @@ def till(shop):
     tty.setraw(far)
     line = SerialLine(SerialOptions(path=Path(os.ttyname(near))))
     queues: list[Any] = []
+    opened = threading.Event()  # what is said before is lost, as on any serial port
     serial = SerialTill(
-        line, LineProtocol(), lambda request: queues[0].put(TillSaid(request)), lambda *_: None
+        line, LineProtocol(), lambda request: queues[0].put(TillSaid(request)), lambda *_: opened.set()
     )  # fmt: skip
     rig = shop(say=serial.say, till=TillRules("CNY", 50_000, max_open=2))
     queues.append(rig.queue)
     serial.start()
+    assert opened.wait(10)
     till = Till(far)
     till.begin()
     yield rig, till
@@ -296,6 +298,49 @@ def test_an_order_that_is_being_paid_can_not_be_taken_back(till):
     assert rig.until(lambda: till.said("STATUS", state="paying"))
     till.say("CANCEL", ref="A-1")
     assert rig.until(lambda: till.said("ACK", state="paying"))
+
+
+def moved(rig, order_id, *statuses, ends=None):
+    """The attempt and then its order, as the core would have written them."""
+    request = PayRequest(order_id, 1, Amount(1850, "CNY"), "grace", ("face",), "simulated", "face_first")
+    changes = [AttemptMoved(order_id, 1, statuses[0], request=request, offline=True)]
+    changes += [AttemptMoved(order_id, 1, status) for status in statuses[1:]]
+    if ends is not None:
+        changes.append(OrderClosed(order_id, ends, "asked_too_long"))
+    rig.box._scribe.write(tuple(changes))
+
+
+def test_what_the_box_accepts_offline_is_approved_for_the_till_and_says_so(till):
+    rig, till = till
+    till.order("A-1")
+    assert rig.until(lambda: till.said("ACK", state="waiting"))
+    moved(rig, sent(rig)[0].order_id, Status.CONFIRMED, Status.ACCEPTED_OFFLINE)
+    assert rig.until(lambda: till.said("STATUS", state="approved", reason="accepted_offline"))
+
+
+def test_what_was_paid_back_is_cancelled_for_the_till(till):
+    rig, till = till
+    till.order("A-1")
+    assert rig.until(lambda: till.said("ACK", state="waiting"))
+    order_id = sent(rig)[0].order_id
+    moved(rig, order_id, Status.CONFIRMED, Status.APPROVED, ends=Status.APPROVED)
+    assert rig.until(lambda: till.said("STATUS", state="approved"))
+    rig.box._scribe.write((AttemptMoved(order_id, 1, Status.REFUNDED),))
+    assert rig.until(lambda: rig.rows("SELECT status FROM attempts") == [("refunded",)])
+    till.say("QUERY", ref="A-1")
+    assert rig.until(lambda: till.said("ACK", state="cancelled", reason="refunded"))
+
+
+def test_an_order_that_needs_a_person_is_unknown_and_does_not_keep_the_till_waiting(till):
+    rig, till = till
+    for ref in ("A-1", "A-2"):
+        till.order(ref)
+    assert rig.until(lambda: len(till.said("ACK")) == 2)
+    for made in sent(rig):
+        moved(rig, made.order_id, Status.CONFIRMED, Status.MANUAL, ends=Status.MANUAL)
+    assert rig.until(lambda: len(till.said("STATUS", state="unknown")) == 2)
+    till.order("A-3")
+    assert rig.until(lambda: till.said("ACK", ref="A-3", state="waiting"))
 
 
 def test_a_sale_that_the_box_never_took_is_unknown(till):
