@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daemon import box_store
 from daemon.config.model import BoxSection
 from daemon.enrolment.machine import Request, Word
+from daemon.gallery_matcher import DIMENSION, GalleryMatcher, Kind
 from daemon.payment.events import FactorOutcome
 from pipeline.capture import Capture
-from pipeline.match import NOTHING, BruteForceMatcher, Matcher, MatchResult, is_unit
+from pipeline.match import BruteForceMatcher, Matcher
 from secure_store.errors import StoreBusy, StoreError, StoreRolledBack
-from secure_store.gallery import Gallery
 from secure_store.keys import KeyProvider
 from secure_store.options import StoreOptions
 from secure_store.person import Consent, NewPerson, PinResult, Template
@@ -25,7 +23,6 @@ from secure_store.store import SecureStore
 from secure_store.verify import Progress, Verified, examine
 
 PAY = "pay"
-DIMENSION = 512
 ENROLLED_BY = "enrolled_by"
 BY_FLEET = Word()
 
@@ -37,56 +34,16 @@ _OUTCOMES = {
 }
 
 
-class GalleryMatcher:
-    """`pipeline.match.Matcher` over the store's locked memory: the probe is transformed as the rows are."""
-
-    def __init__(self, gallery: Gallery) -> None:
-        self.gallery = gallery
-        rows = gallery.matrix if len(gallery) else np.empty((0, DIMENSION), np.float32)
-        self._matcher = BruteForceMatcher(gallery.handles, rows, gallery.model_hash)
-        self.model_hash = gallery.model_hash
-        weakref.finalize(self, gallery.close)  # wiped when the last payment that searches it has ended
-
-    def search(self, probe: NDArray[np.float32]) -> MatchResult:
-        return self._matcher.search(self.gallery.protect(probe))
-
-    def only(self, payer: str) -> Matcher:
-        return OnePayerMatcher(self, payer)
-
-    def __len__(self) -> int:
-        return len(self._matcher)
-
-
-class OnePayerMatcher:
-    """The same held against one payer's rows alone: 1:1, where a number or a card has said who it should be."""
-
-    def __init__(self, whole: GalleryMatcher, payer: str) -> None:
-        self._whole, self._payer = whole, payer  # the whole one keeps the gallery's memory from being wiped
-        gallery = whole.gallery
-        self._rows = [row for row, handle in enumerate(gallery.handles) if handle == payer]
-        self.model_hash = gallery.model_hash
-
-    def search(self, probe: NDArray[np.float32]) -> MatchResult:
-        if not self._rows or not is_unit(probe):
-            return MatchResult(None, NOTHING, NOTHING)
-        gallery = self._whole.gallery
-        protected = gallery.protect(probe)
-        return MatchResult(self._payer, max(float(gallery.matrix[r] @ protected) for r in self._rows), NOTHING)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-
 class Members:
     """Thread-safe. Nothing of a template is kept here beyond the store's own memory. Whoever changes `store` without
     this class calls `reload` afterwards.
     """
 
-    def __init__(self, store: SecureStore, model_hash: str) -> None:
-        self._store, self._model_hash = store, model_hash
-        self._lock, self._one_reload = threading.Lock(), threading.Lock()
+    def __init__(self, store: SecureStore, model_hash: str, kind: Kind = "exact") -> None:
+        self._store, self._model_hash, self._kind = store, model_hash, kind
+        self._lock, self._one_change = threading.Lock(), threading.Lock()
         self._gallery = store.gallery(model_hash, PAY)
-        self._matcher: GalleryMatcher | BruteForceMatcher = GalleryMatcher(self._gallery)
+        self._matcher: GalleryMatcher | BruteForceMatcher = GalleryMatcher(self._gallery, kind)
         self._public_key = store.public_key().hex()
         self._behind: StoreRolledBack | None = None
 
@@ -120,7 +77,11 @@ class Members:
         templates = (Template(capture.embedding, capture.quality, capture.model_hash), *rows)
         links = {ENROLLED_BY: request.command_id}
         self.store.enrol(NewPerson(request.handle, templates, consent, pin=pin, links=links))
-        self.reload()
+        if PAY in request.purposes and len(self._matcher):
+            added = np.array([template.embedding for template in templates])
+            self._change(lambda now: now.with_added(request.handle, added))
+        else:
+            self.reload()
 
     def enrolled_by(self, request: Request) -> bool:
         """Whether this very command has made the record before: a power cut may come between record and report."""
@@ -133,7 +94,8 @@ class Members:
         """Gone from disk when it returns; from memory once a payment that is looking for a face has ended. Raises
         StoreError."""
         self.store.erase(handle)
-        self.reload()
+        self._change(lambda now: now.without(handle))  # found by no search that begins from here on
+        self.reload()  # and what is left of the numbers goes
 
     def was_erased(self, handle: str) -> bool:
         """Whether a power cut came between the erasure and the word of it. Raises StoreError."""
@@ -147,7 +109,8 @@ class Members:
     def conditions(self) -> dict[str, str]:
         """What is amiss with the store and its memory, by name. Raises StoreError."""
         with self._lock:
-            unlocked = self._gallery.locked_why_not
+            matcher = self._matcher
+        unlocked = matcher.locked_why_not if isinstance(matcher, GalleryMatcher) else None
         found = box_store.conditions(self.store.status(), unlocked)
         return found if self._behind is None else {**found, box_store.BEHIND: self._behind.why}
 
@@ -182,10 +145,19 @@ class Members:
         """The gallery as the store has it now. Raises StoreError."""
         if self._behind is not None:
             return
-        with self._one_reload:  # of two at once, the one that read the store first must not be the last to be kept
+        with self._one_change:  # of two at once, the one that read the store first must not be the last to be kept
             gallery = self.store.gallery(self._model_hash, PAY)
+            matcher = GalleryMatcher(gallery, self._kind)
             with self._lock:
-                self._gallery, self._matcher = gallery, GalleryMatcher(gallery)
+                self._gallery, self._matcher = gallery, matcher
+
+    def _change(self, change: Callable[[GalleryMatcher], GalleryMatcher]) -> None:
+        with self._one_change:
+            now = self._matcher
+            if isinstance(now, GalleryMatcher):
+                changed = change(now)
+                with self._lock:
+                    self._matcher = changed if self._matcher is now else self._matcher
 
     def close(self) -> None:
         """Wipes the gallery. May be called twice."""
@@ -235,13 +207,18 @@ class LockedMembers(Members):
 
 
 def open_members(
-    folder: Path, provider: KeyProvider, box: BoxSection, model_hash: str, options: StoreOptions
+    folder: Path,
+    provider: KeyProvider,
+    box: BoxSection,
+    model_hash: str,
+    options: StoreOptions,
+    kind: Kind = "exact",
 ) -> Members:
     """The store in `folder` with its gallery loaded, or LockedMembers. Raises StoreBusy."""
     try:
         store = SecureStore.open(folder, provider, tenant=box.tenant, profile=box.profile, options=options)
         try:
-            return Members(store, model_hash)
+            return Members(store, model_hash, kind)
         except BaseException:
             store.close()
             raise
