@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fleet import catalogue, money_cli, operator_cli, roster_cli, wallet_cli
+from fleet import catalogue, money_cli, operator_cli, roster_cli, verify_cli, wallet_cli
 from fleet.content import grammar as content_grammar
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
 from fleet.fail_mode import FailMode
@@ -256,6 +256,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     swarm_grammar.add(command, _of)
     money_cli.add(command, _of)
     wallet_cli.add(command, _of)
+    verify_cli.add(command, _of)
     member_grammar.add(command, _of)
     catalogue.add(command)
     if command_word not in commands.choices:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet import accounts, audit, box_orders, boxes, commands, departures, order_view, orders
+from fleet import accounts, audit, box_orders, boxes, commands, departures, order_view, orders, verifications
 from fleet.channels.adapter import Channel
 from fleet.content.desk import ContentDesk
 from fleet.content.repository import Repository
@@ -163,6 +163,7 @@ class Gateway:
 
     def _note_event(self, tx: sqlite3.Connection, box: str, event: EventBody) -> None:
         log.info("event=box_event box=%s name=%s", box, event.event)
+        verifications.note_event(tx, box, event)
         commands.note_event(tx, box, event, self.now())
         departures.note_event(tx, box, event, self.now())
         if event.order_id is None:

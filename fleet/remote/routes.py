@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fleet import boxes, commands
 from fleet.remote import answers
-from mqtt.schemas import CommandBody, EraseArgs
+from mqtt.schemas import CommandBody, EraseArgs, VerifyArgs
 
 Do = Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
 Read = Callable[[web.Request], Awaitable[Any]]
@@ -22,7 +22,7 @@ Send = Callable[[sqlite3.Connection, str, CommandBody, int], None]  # (tx, box, 
 class RemoteRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     box: str | None = Field(default=None, max_length=64)
-    command: Literal["doctor", "logs", "screenshot", "restart", "erase", "crypto-erase"]
+    command: Literal["doctor", "logs", "screenshot", "restart", "erase", "crypto-erase", "verify"]
     args: dict[str, int | bool | str] = Field(default_factory=dict, max_length=4)
     expires_in_s: Annotated[int, Field(ge=5, le=24 * 3600)] = 120
 
@@ -41,6 +41,8 @@ class RemoteRoutes:
         wanted = RemoteRequest.model_validate(await self._read(request))
         if wanted.command == "erase":
             EraseArgs.model_validate(wanted.args)
+        if wanted.command == "verify":
+            VerifyArgs.model_validate(wanted.args)
 
         def job(tx: sqlite3.Connection) -> dict[str, Any]:
             now = self._now()

@@ -138,3 +138,19 @@ def test_a_technician_pays_an_order_back(town):
     assert town.balance("grace_hopper") == before
     assert any(e["facts"].get("status") == "refunded" for e in town.journal("attempt"))
     town.books_agree()
+
+
+def test_who_stands_before_the_box_is_told_to_whoever_asked_and_nothing_is_charged(town):
+    town.hands.wait_screen("Idle")
+    before = town.balance("grace_hopper")
+    asked = town.town.begin_fleet("verify", "--box", "counter-1", "--title", "Room 1204")
+    town.hands.choose("grace_hopper")
+    town.hands.wait_screen("EnterPin")
+    town.type_pin("2580")
+    town.hands.wait_screen("Verified")
+    assert asked.wait(30) == 0
+    assert town.balance("grace_hopper") == before
+    [entry] = town.journal("identity_check")
+    assert entry["facts"]["factors"] == "face,pin"
+    assert "grace" not in json.dumps(entry)
+    town.hands.choose("nobody")
