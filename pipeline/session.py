@@ -12,7 +12,7 @@ from pipeline.decision import Challenge, Decision, Guidance, Hint, Observation, 
 from pipeline.engine import FaceEngine, Stopwatch
 from pipeline.errors import GalleryRefused, SessionFinished
 from pipeline.evidence import Evidence, Judged, fuse, look_for_life
-from pipeline.liveness import Cue, LifeSoFar, Verdict, judge
+from pipeline.liveness import Cue, LifeSoFar, Liveness, Verdict, judge
 from pipeline.match import NOTHING, Embedding, Matcher, is_unit
 from pipeline.picture import Pixels
 from pipeline.relief import Depth
@@ -157,6 +157,8 @@ class FaceSession:
             return self._spoof((Cue.CHALLENGE,))
         if isinstance(seen, Guidance):
             return seen
+        if self._who is None and not self._embed(Judged(seen.view, Liveness(0.0, 0.0))):
+            return self._asked(challenge, seen.face_box)  # whoever came after a break is remembered before any answer
         answer = challenge.look(seen.view.quality, now_s)
         if answer is Answer.FAILED:
             return self._spoof((Cue.CHALLENGE,))

@@ -196,6 +196,27 @@ def test_somebody_else_after_the_challenge_is_not_who_passed_it(
     assert name == "eileen_collins"
 
 
+def test_whoever_comes_after_a_break_is_remembered_before_any_answer_counts(
+    engine: FaceEngine,
+    thresholds: Thresholds,
+    gallery: Callable[..., BruteForceMatcher],
+    seen: Seen,
+    nobody: Frame,
+) -> None:
+    acting = Acting(engine.models, engine.manifest)
+    session = FaceSession(acting, gallery("grace_hopper"), thresholds, draw=lambda: random.Random(4))
+    for number in range(6):
+        observed = session.observe(seen("grace_hopper", number), number, number * 0.1)
+    assert isinstance(observed, Challenge)
+    before = session._who
+    session.observe(nobody, 6, 0.6)
+    assert session._who is None
+    session.observe(seen("eileen_collins"), 7, 0.7)
+    assert session._who is not None
+    assert before is not None
+    assert float(session._who @ before) < thresholds.match.same_person
+
+
 def test_a_flat_picture_that_is_turned_has_not_turned_its_head(
     engine: FaceEngine, thresholds: Thresholds, seen: Seen
 ) -> None:
