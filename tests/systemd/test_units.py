@@ -104,7 +104,7 @@ def test_the_daemon_sees_only_the_devices_of_a_box() -> None:
     assert settings("kingfisher.service")["DevicePolicy"] == "closed"
     assert allowed <= {
         "char-input", "char-video4linux", "char-media", "char-fb", "char-ttyUSB", "char-ttyACM", "char-ttyS",
-        "char-ttyAMA", "/dev/tpmrm0",
+        "char-ttyAMA", "char-usb", "/dev/tpmrm0",
     }  # fmt: skip
 
 
