@@ -98,6 +98,15 @@ class Life(RuleBasedStateMachine):
         if turn is not None:
             self.world.send(FaceDecided(turn.order.order_id, self.world.state.epoch, FaceOutcome.MATCHED, GRACE))
 
+    @rule(late=st.integers(1, 3))
+    def a_late_face_of_this_very_order(self, late: int) -> None:
+        before = self.world.state
+        turn = getattr(before.stage, "turn", None)
+        if turn is not None:
+            stale = FaceDecided(turn.order.order_id, before.epoch - late, FaceOutcome.MATCHED, GRACE)
+            self.world.send(stale)
+            assert self.world.state == before, "an event of an older epoch had an effect"
+
     @rule(hint=st.sampled_from(["no_face", "come_closer"]))
     def a_hint(self, hint: str) -> None:
         self.world.send(FaceHint(f"o{self.numbered}", self.world.state.epoch, hint))

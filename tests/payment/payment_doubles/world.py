@@ -141,6 +141,10 @@ class World:
             request, old = self.attempts[key]
             assert moved.status in TRANSITIONS[old], (old, moved.status)
             self.reached[old] += 1
+            if moved.status is Status.REVERSED:
+                said = self.gateway.final.get(key)
+                acknowledged = said in (AnswerStatus.REVERSED, AnswerStatus.DECLINED) or key in self.gateway.late
+                assert acknowledged, "reversed, and the gateway has not said so"
             self.attempts[key] = (request, moved.status)
             if moved.status is Status.REFUNDING and moved.reason != APPROVED_LATE:
                 self.authority[key] = moved.reason
@@ -285,6 +289,7 @@ class World:
         for (order_id, attempt), (_, status) in self.attempts.items():
             self.reached[status] += 1
             assert status not in UNSETTLED, (order_id, attempt, status)
+            assert status is not Status.MANUAL, "a person is asked only where the gateway holds this box's own word"
             final = self.gateway.final.get((order_id, attempt))
             assert (status is Status.APPROVED) == (final is AnswerStatus.APPROVED), (status, final)
         paid = {r.order_id for r, s in self.attempts.values() if s is Status.APPROVED}
