@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from daemon.enrolment.machine import Request
 from daemon.gallery_matcher import GalleryMatcher, Kind
+from daemon.members import Members
+from pipeline.capture import Capture, CapturedTemplate
 from secure_store.factors import Argon2Cost
 from secure_store.gallery import Gallery
 from secure_store.keys import FileKeyProvider
@@ -92,6 +95,21 @@ def test_memory_that_can_not_be_locked_is_said(store: SecureStore, monkeypatch: 
     gallery = store.gallery(MODEL, "pay")
     monkeypatch.setattr("secure_store.locked._lock", lambda address, size: f"mlock of {size} bytes refused")
     assert "refused" in str(GalleryMatcher(gallery, "compact").locked_why_not)
+
+
+@BOTH
+def test_the_box_enrols_and_erases_in_either_mode(store: SecureStore, kind: Kind) -> None:
+    members = Members(store, MODEL, kind)
+    request = Request("c1", "new", ("pay",), "notice-1", 0.0)
+    templates = tuple(CapturedTemplate(row, 0.9, 0.9) for row in faces(9)[7:])
+    members.enrol(request, "2580", Capture(faces(7)[6], 0.9, 0.9, templates, 5, MODEL, {}), 1_700_000_000)
+    assert members.matcher().search(faces(9)[8]).handle == "new"
+    assert len(members.matcher("new")) == 3
+    begun = members.matcher()
+    members.erase("new")
+    assert members.matcher().search(faces(9)[8]).handle != "new"
+    assert members.matcher("new").search(faces(9)[8]).handle is None
+    assert begun.search(faces(9)[8]).handle == "new"
 
 
 def closed(gallery: Gallery) -> bool:
