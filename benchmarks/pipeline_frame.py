@@ -265,7 +265,7 @@ def table(result: dict[str, object]) -> str:
         f"medians of {result['rounds']} frames",
         "",
     ]
-    lines += [f"{'stage of a whole frame':<30}{'ms':>8}"]
+    lines += [f"{'stage of it, by the wall':<30}{'ms':>8}"]
     lines += [f"  {name:<28}{ms:>8.2f}" for name, ms in frame["stages_ms"].items()]  # type: ignore[attr-defined]
     lines += ["", f"{'bare session.run':<30}{'file':>8}{'rewritten':>11}"]
     for name, (file_ms, own_ms) in frame["each_model_ms"].items():  # type: ignore[attr-defined]
