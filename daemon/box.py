@@ -78,7 +78,7 @@ log = logging.getLogger("daemon.box")
 
 REDRAW_S = 0.25
 STALLED_S = 20.0
-PRUNE_EVERY_S = 3600.0
+PRUNE_EVERY_S = 6 * 3600.0  # each time is one more commit on the card
 STATE_LIST = 200  # as many as the contract lets a state name; the rest is named after these
 
 
