@@ -166,5 +166,6 @@ def test_twenty_copies_at_once_charge_once(scene: Any, wait_for: Callable[..., A
 def test_a_channel_that_the_gateway_does_not_have_is_refused_by_name_and_what_it_has_is_said(scene: Any) -> None:
     answer = scene.pay(scene.new_order(), channel="moon-pay")
     assert (answer.status, answer.reason) == ("declined", "unknown_channel")
-    assert list(answer.channels) == ["simulated"]
+    assert "simulated" in answer.channels
+    assert "moon-pay" not in answer.channels
     assert scene.payer_has() == 10000
