@@ -69,6 +69,10 @@ def own_data(found: Mapping[str, Any]) -> Iterator[str]:
         purposes = ", ".join(consent["purposes"])
         yield _row("consent", f"to {purposes}; notice {consent['notice_version']}, by {consent['channel']}")
         yield _row("", f"given {_moment(consent['given_at'])}" + (f", withdrawn {_moment(ended)}" if ended else ""))
+        if consent["guardian"]:
+            yield _row("", f"for a child under 14, by its guardian: {consent['guardian']}")
+        if consent["authority"]:
+            yield _row("", f"on the word of: {consent['authority']}")
     yield _row("factors", ", ".join(found["factors"]) or "none")
     for name, word in found["links"].items():
         yield _row("link", f"{name} {word}")

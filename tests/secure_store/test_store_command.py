@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -180,6 +181,16 @@ def test_a_person_is_shown_and_erased_and_only_when_somebody_says_yes(technician
     technician.does("show", "m-1", ok=1)
     assert "nobody of this handle" in technician.complained
     assert technician.asks("status")["people"] == 2
+
+
+def test_the_receipt_shows_on_whose_word_a_child_was_enrolled(technician, person) -> None:
+    with technician.opened() as store:
+        child = person("m-9", 9)
+        agreed = dataclasses.replace(child.consent, under_14=True, guardian="parent", authority="clerk")
+        store.enrol(dataclasses.replace(child, consent=agreed))
+    said = technician.does("show", "m-9")
+    assert "for a child under 14, by its guardian: parent" in said
+    assert "on the word of: clerk" in said
 
 
 def test_a_consent_is_taken_back_and_the_fleet_is_to_hear_of_it(technician) -> None:
