@@ -35,9 +35,9 @@ city = "Shanghai"
 
 [policy.offline]
 per_payment = 2000
-per_payer_day = 5000
-per_box_day = 20000
-payments_per_payer_day = 5
+per_payer_day = 100000
+per_box_day = 1000000
+payments_per_payer_day = 50
 """
 
 

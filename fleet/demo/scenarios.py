@@ -5,6 +5,7 @@ A scenario leaves the box idle and nobody before the camera. What it proves is i
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,6 +164,24 @@ def _another_way(scene: Scene, amount: str, digit: str) -> str:
     return order_id
 
 
+def identity(scene: Scene) -> str:
+    hands, step = scene.hands, scene.step
+    before = scene.town.fleet_json("ledger", "verify")
+    scene.stand(PAYER)
+    with step("a hotel's desk asks who stands before the box; no money is asked for"):
+        command = scene.town.begin_fleet("verify", "--box", BOX_NAME, "--title", "Room 1204", "--expires-s", "60")
+        hands.wait_screen("Look", "EnterPin")
+    with step("face and PIN prove it", people=True):
+        hands.wait_screen("EnterPin")
+        hands.press(*scene.pins[PAYER], "ok")
+        hands.wait_screen("Verified")
+    result = json.loads(finished(command, "the identity check").splitlines()[-1])["result"]
+    scene.require(result["handle"] == PAYER, f"the desk was told {result['handle']}")
+    after = scene.town.fleet_json("ledger", "verify")
+    scene.require(before["orders"] == after["orders"], "an identity check made an order")
+    return "who stood there was proven by face and PIN, told to the desk that asked, and nothing was charged"
+
+
 def offline(scene: Scene) -> str:
     hands, step = scene.hands, scene.step
     scene.stand(PAYER)
@@ -215,6 +234,10 @@ ALL = (
         "qr-scanned", "a code off the payer's own app, held before the scanner",
         "Type an amount and OK, press menu, then 3, and type into the scanner's field what"
         " kingfisher-fleet wallet --payer grace_hopper says", qr_scanned,
+    ),
+    Scenario(
+        "identity", "who stands there, proven without a payment",
+        "Choose grace; kingfisher-fleet verify --box counter-1 --title 'Room 1204'; her PIN", identity,
     ),
     Scenario(
         "offline", "a payment while the network is down, settled afterwards",

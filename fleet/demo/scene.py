@@ -104,11 +104,12 @@ class Scene:
         return f"both say ¥{box_sum / 100:.2f} in {len(approved)} payment(s)"
 
 
-def finished(command: subprocess.Popen[str], what: str) -> None:
-    """Raises FleetError for another exit status than 0."""
+def finished(command: subprocess.Popen[str], what: str) -> str:
+    """What it printed. Raises FleetError for another exit status than 0."""
     out, err = command.communicate(timeout=60)
     if command.returncode:
         raise FleetError(what, f"exit status {command.returncode}: {(err or out).strip()}")
+    return out
 
 
 def enrol(scene: Scene, picture: str, balance: str) -> None:

@@ -134,7 +134,7 @@ def test_a_cancelled_cart_and_a_cancelled_amount_leave_no_order(scene: Scene) ->
 
 @pytest.mark.parametrize("after_ms", [0, 10, 30, 80, 200])
 def test_power_cut_between_order_and_ack_gives_the_same_order_once(scene: Scene, after_ms: int) -> None:
-    reference, amount_minor = f"cut-{after_ms}", 700 + after_ms
+    reference, amount_minor = f"cut-{after_ms}", 3000 + after_ms
     scene.till.order(reference, amount_minor)
     time.sleep(after_ms / 1000)
     scene.town.services["box"].kill()
