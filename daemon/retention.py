@@ -50,7 +50,7 @@ class Retention:
         self._db, self._members, self._clock, self._keeping = db, members, clock, keeping
         self._departures = Departures(db, link, clock)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="retention")
-        self._resolved, self._due_s = False, 0.0
+        self._resolved, self._due_s, self._failures = False, 0.0, 0
 
     def work(self, now: float, reader: sqlite3.Connection, sent: Callable[[], None]) -> None:
         """Returns at once. `sent` is called once something is to be sent."""
@@ -71,9 +71,12 @@ class Retention:
                 self._resolved = True
             if self._clock.trusted:  # nothing is ended by a clock that may be wrong
                 self.sweep()
-        except StoreError as error:
-            note(log, "sweep_failed", logging.ERROR, why=type(error).__name__)
-            self._due_s = time.monotonic() + AGAIN_S
+            self._failures = 0
+        except StoreError as error:  # a store without its key stays so until somebody comes: each line wears the card
+            pause_s = min(AGAIN_S * 2**self._failures, self._keeping.sweep_s)
+            self._failures += 1
+            note(log, "sweep_failed", logging.ERROR, why=type(error).__name__, again_s=round(pause_s))
+            self._due_s = time.monotonic() + pause_s
         except Exception as error:  # a sweep that fails must not end the box: the next one is in an hour or a day
             note(log, "sweep_failed", logging.ERROR, why=type(error).__name__)
 
