@@ -136,7 +136,7 @@ class PaymentRunner:
         return self._took(state, effects, message)
 
     def _say_order_again(self, order_id: str) -> None:
-        """A broker may have taken our word on an order of our own while no gateway listened. Said twice is said once."""
+        """A broker may have taken our word on an order of ours while no gateway listened. Said twice is said once."""
         body = own_orders.body_of(self._reader, order_id)
         if body is not None:
             self._link.say("order.made", body)

@@ -91,7 +91,7 @@ def test_a_wrong_command_line_exits_2(args: list[str], capsys: pytest.CaptureFix
     "args",
     [[], ["init"], ["box"], ["box", "add"], ["box", "list"], ["box", "revoke"], ["broker"], ["gateway"], ["order"],
      ["enrol"], ["orders"], ["accounts"], ["ledger"], ["ledger", "verify"], ["ledger", "show"], ["refund"],
-     ["cancel"], ["attempt"], ["attempts"], ["reconcile"], ["member"], ["member", "add"], ["member", "show"], 
+     ["cancel"], ["attempt"], ["attempts"], ["reconcile"], ["member"], ["member", "add"], ["member", "show"],
      ["coupon"], ["coupon", "kind"], ["coupon", "give"], ["coupon", "claim"], ["topup"]],
 )  # fmt: skip
 def test_every_command_has_help_with_an_example(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
