@@ -87,8 +87,7 @@ def test_an_advertisement_is_published_shown_interrupted_replaced_and_switched_o
     told = theatre.publish("spring", RED)
     assert told["boxes_told"] == 1
     theatre.see(RED)
-    [box] = theatre.town.fleet_json("content", "status")["boxes"]
-    assert box["version"] == told["versions"]["targets"]
+    until(lambda: theatre.town.fleet_json("content", "status")["boxes"][0]["version"] == told["versions"]["targets"])
 
     theatre.town.fleet_json("order", "--box", BOX_NAME, "--amount", "1.00")
     theatre.hands.wait_screen("Look")

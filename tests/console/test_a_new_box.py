@@ -164,7 +164,7 @@ def test_a_box_out_of_its_carton_is_provisioned_over_the_line_and_takes_a_paymen
     assert re.search(r"people\s+1\n", cable.do("store"))
     assert "The store is sound: 1 person, and every record opens." in cable.do("store verify")
     assert "generation 2, 1 person under them" in cable.do("store rotate")
-    assert "takes one of status, verify, rotate, backup" in cable.do("store erase grace")
+    assert "takes one of status, verify, rotate, withdraw, backup" in cable.do("store erase grace")
     journal = cable.do("journal 200")
     assert "line=provision" in re.sub(r"\s+", " ", journal)
     assert signed["pin"] not in cable.heard  # neither echoed nor journaled
