@@ -30,6 +30,7 @@ from daemon.console.lending import Lending
 from daemon.console.recent_logs import RecentLogs
 from daemon.console.snapshot import Board
 from daemon.console.store_desk import StoreDesk
+from daemon.device_watch import DeviceWatch
 from daemon.enrolment.authority import authority_of
 from daemon.event_queue import EventQueue
 from daemon.evidence import shelf
@@ -41,7 +42,6 @@ from daemon.health.heartbeat import Pulse
 from daemon.health.metrics import BoxMetrics, MetricsServer
 from daemon.health.monitor import Monitor
 from daemon.health.standing_faults import forget_faults, standing_faults
-from daemon.keypad_watch import KeypadWatch
 from daemon.live_settings import LiveSettings
 from daemon.logs import ForwardingHandler, note
 from daemon.members import open_members
@@ -168,9 +168,9 @@ def run(loaded: Loaded, path: Path) -> int:
             parts.callback(faces.stop)
             faces.start()
         with start.part("keypad"):
-            keypad = KeypadWatch(
+            keypad = DeviceWatch(
                 build_keypad(config.devices.keypad, rig),
-                lambda key: queue.put(KeypadKey(key)),
+                lambda press: queue.put(KeypadKey(press.key.value)),
                 _tell(queue, Condition.NO_KEYPAD),
             )
             parts.callback(keypad.stop)

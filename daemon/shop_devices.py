@@ -15,10 +15,10 @@ from daemon.config.model import Config
 from daemon.counter import catalogue_file, machine
 from daemon.counter.catalogue import Catalogue
 from daemon.counter.errors import CatalogueRefused
+from daemon.device_watch import DeviceWatch
 from daemon.logs import note
 from daemon.receipts.printable import Paper
 from daemon.receipts.printing import NO_PAPER, NO_PRINTER, ReceiptPrinter
-from daemon.scanner_watch import ScannerWatch
 from daemon.shop_floor import Floor
 from daemon.till.desk import TillRules
 from daemon.till.protocol import PROTOCOLS
@@ -38,8 +38,8 @@ def open_floor(
 ) -> Floor:
     """Started; `parts` stops them again. None of them keeps the box from starting: what fails is a condition."""
     counter, currency = config.counter, config.box.currency
-    scanner = ScannerWatch(
-        build_scanner(config.devices.scanner, rig), lambda text: put(Scanned(text)), _works(put, NO_SCANNER)
+    scanner = DeviceWatch(
+        build_scanner(config.devices.scanner, rig), lambda scan: put(Scanned(scan.text)), _works(put, NO_SCANNER)
     )  # fmt: skip
     parts.callback(scanner.stop)
     floor = Floor(

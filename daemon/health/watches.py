@@ -1,6 +1,6 @@
 """What is looked after while the box runs: one small class for each thing that can go wrong unnoticed.
 
-Camera, keypad, display and broker report themselves when they fail in use (`face_watch`, `keypad_watch`, `painter`,
+Camera, keypad, display and broker report themselves when they fail in use (`face_watch`, `device_watch`, `painter`,
 `fleet_link`); what fails while nobody uses it is found here. None of them changes anything.
 """
 
