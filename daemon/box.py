@@ -8,7 +8,6 @@ its own and answers with an event. What the machines want done is carried out by
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from daemon import box_store, commands, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, RefundWanted, Scanned, Stop, TillSaid
-from daemon.checkpoints import Checkpointer
 from daemon.clock import TrustedClock
 from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
 from daemon.config.model import Config
@@ -45,8 +43,8 @@ from daemon.face_watch import (
     Wanted,
 )
 from daemon.fleet_link import FleetLink, LinkState, Message, TimeDoubted
-from daemon.health.disk_space import DiskSpace
 from daemon.health.suggestions import NOT_FOR_PAYERS
+from daemon.housekeeping import Housekeeping
 from daemon.inbound import Inbound, TimeHeard
 from daemon.live_settings import LiveSettings
 from daemon.logs import note
@@ -58,7 +56,7 @@ from daemon.payment.state import Rules
 from daemon.payment_runner import PaymentRunner
 from daemon.remote.desk import RemoteDesk
 from daemon.remote.requests import RemoteRequest
-from daemon.retention import Keeping, Retention
+from daemon.retention import Keeping
 from daemon.screen import views
 from daemon.scribe import Scribe, Written
 from daemon.shop_floor import Floor, ShopFloor
@@ -78,7 +76,6 @@ log = logging.getLogger("daemon.box")
 
 REDRAW_S = 0.25
 STALLED_S = 20.0
-PRUNE_EVERY_S = 6 * 3600.0  # each time is one more commit on the card
 STATE_LIST = 200  # as many as the contract lets a state name; the rest is named after these
 
 
@@ -119,7 +116,6 @@ class Box:
     def __init__(self, parts: Parts) -> None:
         self._p = parts
         self._conditions: dict[str, str] = {}
-        self._space = DiskSpace(parts.db.path.parent)
         self._front = Storefront(
             painter=parts.painter, lamp=parts.lamp, voice=parts.voice, clock=parts.clock, shop=parts.shop,
             box_id=parts.link.box_id, locale=parts.locale,
@@ -144,10 +140,10 @@ class Box:
         )  # fmt: skip
         self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
         self._time = Timekeeper(parts.clock, parts.link, parts.db)
-        self._checkpoints = Checkpointer(parts.db, parts.link, parts.clock)
-        self._retention = Retention(parts.db, parts.members, parts.link, parts.clock, parts.keeping)
+        self._chores = Housekeeping(
+            parts.db, parts.clock, parts.link, self._inbound, parts.members, parts.keeping, parts.updates
+        )  # fmt: skip
         self._store_watch = StoreWatch(parts.db, parts.members, parts.clock)
-        self._prune_due_s = 0.0
         self._instance = token_hex(12)
 
     def run(self) -> str | None:
@@ -158,7 +154,7 @@ class Box:
             self._p.notify.stopping()
             self._p.queue.close()
             self._errands.finish()
-            self._retention.finish()
+            self._chores.finish()
             self._p.applier.finish()
             self._p.remote.finish()
             self._reader.close()
@@ -450,29 +446,12 @@ class Box:
         now = time.monotonic()
         self._time.work(now)
         self._follow_config()
-        full = self._space.work(now)
+        full = self._chores.work(now, self._reader)
         if full is not None:
             self._condition(views.Condition.DISK_FULL, full or None)
-        self._checkpoints.work(now, self._reader, self._p.link.flush)
-        self._retention.work(now, self._reader, self._p.link.flush)
-        if self._p.updates is not None:
-            self._p.updates.work(now, self._reader)
         ads = self._p.advertising
         if ads is not None:
             ads.work(now)
         moved = self._store_watch.moved() | (ads is not None and ads.moved())
         if moved and self._p.link.connected:
             self._say_state()
-        if now < self._prune_due_s:
-            return
-        self._prune_due_s = now + PRUNE_EVERY_S
-        self._inbound.forget()
-        wall = self._p.clock.now()
-
-        def prune(tx: sqlite3.Connection) -> None:
-            self._p.link.inbox.prune(tx, wall)
-            self._p.link.outbox.prune(tx, wall)
-            payments.prune(tx, wall)
-
-        if self._p.clock.trusted:
-            self._p.db.submit(prune)

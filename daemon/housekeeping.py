@@ -1,0 +1,61 @@
+"""The chores between two events: free space, checkpoints, what must be forgotten, templates that age."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from daemon import payments
+from daemon.box_db import BoxDb
+from daemon.checkpoints import Checkpointer
+from daemon.clock import TrustedClock
+from daemon.fleet_link import FleetLink
+from daemon.health.disk_space import DiskSpace
+from daemon.inbound import Inbound
+from daemon.members import Members
+from daemon.retention import Keeping, Retention
+from daemon.template_update import TemplateUpdate
+
+PRUNE_EVERY_S = 6 * 3600.0  # each time is one more commit on the card
+
+
+class Housekeeping:
+    """Called at each turn of the loop; each chore knows when it is due, and leaves to a thread what takes long."""
+
+    def __init__(
+        self, db: BoxDb, clock: TrustedClock, link: FleetLink, inbound: Inbound, members: Members, keeping: Keeping,
+        updates: TemplateUpdate | None,
+    ) -> None:  # fmt: skip
+        self._db, self._clock, self._link, self._inbound = db, clock, link, inbound
+        self._space = DiskSpace(db.path.parent)
+        self._checkpoints = Checkpointer(db, link, clock)
+        self._retention = Retention(db, members, link, clock, keeping)
+        self._updates = updates
+        self._prune_due_s = 0.0
+
+    def work(self, now: float, reader: sqlite3.Connection) -> str | None:
+        """What the disk's free space says if it was looked at just now: "" for enough, else why it is too little."""
+        full = self._space.work(now)
+        self._checkpoints.work(now, reader, self._link.flush)
+        self._retention.work(now, reader, self._link.flush)
+        if self._updates is not None:
+            self._updates.work(now, reader)
+        if now >= self._prune_due_s:
+            self._prune_due_s = now + PRUNE_EVERY_S
+            self._prune()
+        return full
+
+    def finish(self) -> None:
+        """Waits for what runs on a thread."""
+        self._retention.finish()
+
+    def _prune(self) -> None:
+        self._inbound.forget()
+        wall = self._clock.now()
+
+        def prune(tx: sqlite3.Connection) -> None:
+            self._link.inbox.prune(tx, wall)
+            self._link.outbox.prune(tx, wall)
+            payments.prune(tx, wall)
+
+        if self._clock.trusted:
+            self._db.submit(prune)
