@@ -24,7 +24,7 @@ FACE_ROLES: tuple[Role, ...] = ("detect", "landmarks", "embedding")
 # What a feature depends on besides the models: a change in any of these files makes the remembered ones stale.
 SOURCES = (
     *("alignment", "boxes", "detectors", "engine", "moire", "picture", "runtime", "sampling", "screen_edge"),
-    *("models/rewrite", "eval/features"),
+    *("models/rewrite", "models/whole_blocks", "eval/features"),
 )
 
 

@@ -68,7 +68,7 @@ class Graph:
 def encode_node(operator: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute]) -> bytes:
     """A NodeProto, called after its one output."""
     node = b"".join(_text(1, name) for name in inputs) + _text(2, output) + _text(3, output) + _text(4, operator)
-    return node + b"".join(encode_bytes(5, _attribute(k, v)) for k, v in sorted(attributes.items()))
+    return node + b"".join(encode_bytes(5, encode_attribute(k, v)) for k, v in sorted(attributes.items()))
 
 
 def encode_tensor(name: str, values: NDArray[np.float32]) -> bytes:
@@ -78,7 +78,8 @@ def encode_tensor(name: str, values: NDArray[np.float32]) -> bytes:
     return dims + _number(2, FLOAT) + _text(8, name) + encode_bytes(9, raw)
 
 
-def _attribute(name: str, value: Attribute) -> bytes:
+def encode_attribute(name: str, value: Attribute) -> bytes:
+    """An AttributeProto."""
     head = _text(1, name)
     if isinstance(value, float):
         return head + _varint(2 << 3 | 5) + struct.pack("<f", value) + _number(20, 1)

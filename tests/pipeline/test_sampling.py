@@ -15,7 +15,8 @@ from PIL import Image
 
 from pipeline.engine import FaceEngine
 from pipeline.models.manifest import Manifest
-from pipeline.models.rewrite import expand_prelu
+from pipeline.models.onnx_file import Graph
+from pipeline.models.rewrite import faster
 from pipeline.picture import Picture
 from pipeline.runtime import session_options
 from pipeline.sampling import Crop, Overview
@@ -78,24 +79,77 @@ def test_the_faster_network_gives_the_same_numbers(
     engine: FaceEngine, models_folder: Path, manifest: Manifest, seen: Callable[..., Frame]
 ) -> None:
     published = (models_folder / manifest.model("embedding").file).read_bytes()
-    faster = expand_prelu(published)
-    assert faster.count(b"PRelu") == 0 < published.count(b"PRelu")
+    rewritten = faster(published)
+    assert rewritten.count(b"PRelu") == 0 < published.count(b"PRelu")
     frame = seen("eileen_collins")
     engine.embed(engine.look(frame, engine.detect(frame)[0]))
-    before, after = (
-        ort.InferenceSession(content, session_options(1)).run(None, {"input": engine.models["embedding"].input})[0]
-        for content in (published, faster)
-    )
+    before, after = (run(content, engine.models["embedding"].input) for content in (published, rewritten))
     assert np.abs(before - after).max() < 1e-6 * np.abs(before).max()
+
+
+def test_channels_of_nothing_change_no_number(
+    engine: FaceEngine, models_folder: Path, manifest: Manifest, seen: Callable[..., Frame]
+) -> None:
+    published = (models_folder / manifest.model("liveness").file).read_bytes()
+    rewritten = faster(published)
+    assert rewritten.count(b"PRelu") == 0 < published.count(b"PRelu")
+    for name in ("eileen_collins", "grace_hopper"):
+        frame = seen(name)
+        engine.live(frame, engine.detect(frame)[0])
+        before, after = (run(content, engine.models["liveness"].input) for content in (published, rewritten))
+        assert np.abs(before).max() > 1
+        assert np.abs(before - after).max() < 1e-4
+
+
+def test_channels_that_are_the_answer_are_not_added_to() -> None:
+    content = of_ten_channels(lambda graph, x: graph.add("Relu", [x]), (1, 10, 8, 8))
+    assert faster(content) == content
+
+
+def test_channels_that_something_else_would_read_are_not_added_to() -> None:
+    content = of_ten_channels(lambda graph, x: graph.add("Flatten", [x], axis=1), (1, 640))
+    assert faster(content) == content
+
+
+def test_channels_of_nothing_end_where_the_next_layer_is_whole() -> None:
+    def wide(graph: Graph, x: str) -> str:
+        x = graph.add(
+            "Conv", [x, graph.weight("each", noise(10, 1, 3, 3))], group=10, kernel_shape=(3, 3), pads=(1,) * 4
+        )
+        x = graph.add("Mul", [x, graph.add("Sigmoid", [graph.add("GlobalAveragePool", [x])])])
+        x = graph.add("PRelu", [x, graph.weight("slope", noise(10, 1, 1))])
+        return graph.add("Conv", [x, graph.weight("out", noise(16, 10, 1, 1))], kernel_shape=(1, 1))
+
+    content = of_ten_channels(wide, (1, 16, 8, 8))
+    rewritten = faster(content)
+    assert rewritten.count(b"PRelu") == 0 < content.count(b"PRelu")
+    before, after = (run(each, noise(1, 3, 8, 8)) for each in (content, rewritten))
+    assert np.abs(before - after).max() < 1e-5 < np.abs(before).max()
+
+
+def of_ten_channels(rest: Callable[[Graph, str], str], shape: tuple[int, ...]) -> bytes:
+    """A network whose first layer has ten channels."""
+    graph = Graph("small", "input", (1, 3, 8, 8))
+    first = graph.add("Conv", ["input", graph.weight("in", noise(10, 3, 1, 1))], kernel_shape=(1, 1))
+    return graph.file({rest(graph, first): shape}, "test")
+
+
+def noise(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(sum(shape)).standard_normal(shape, dtype=np.float32)
+
+
+def run(content: bytes, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    answer: NDArray[np.float32] = ort.InferenceSession(content, session_options(1)).run(None, {"input": image})[0]
+    return answer
 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_model_are_left_to_onnxruntime_to_refuse(content: bytes) -> None:
-    expand_prelu(content)
+    faster(content)
 
 
 @given(cut=st.integers(0, 4_000_000))
 @settings(deadline=None, max_examples=10)
 def test_a_file_that_was_cut_off_is_not_mended(models_folder: Path, manifest: Manifest, cut: int) -> None:
     part = (models_folder / manifest.model("embedding").file).read_bytes()[:cut]
-    assert expand_prelu(part) == part
+    assert faster(part) == part
