@@ -261,7 +261,7 @@ def test_without_paper_the_receipt_waits_and_the_condition_has_a_name(box_db, ro
 
 
 def test_a_printer_that_is_gone_holds_nobody_up(box_db, tmp_path, monkeypatch):
-    monkeypatch.setattr("daemon.receipts.printing.AGAIN_S", 0.05)
+    monkeypatch.setattr("daemon.receipts.printing.AGAIN_S", 1.0)
     told = []
     options = SerialPrinterOptions(path=tmp_path / "nothing")
     printer = ReceiptPrinter(
@@ -273,7 +273,7 @@ def test_a_printer_that_is_gone_holds_nobody_up(box_db, tmp_path, monkeypatch):
     began_s = time.monotonic()
     for _ in range(50):
         printer.print(order_id)
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 20  # fifty tries to open it would take longer
     wait(lambda: told and told[0][0] == NO_PRINTER)
     printer.stop()
 
