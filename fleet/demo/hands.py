@@ -77,12 +77,12 @@ class Hands:
         """Pulls a cable or plugs it in."""
         self._send({"fault": device, "state": state})
 
-    def wait_screen(self, *names: str, timeout_s: float = 30.0) -> str:
+    def wait_screen(self, *names: str, timeout_s: float = 60.0) -> str:
         """Waits until the display shows one of these. Raises NotSeen."""
         self._wait(lambda: self.screen in names, timeout_s, f"screen {' or '.join(names)} (it shows {self.screen})")
         return self.screen
 
-    def wait_event(self, name: str, /, timeout_s: float = 30.0, **facts: object) -> dict[str, Any]:
+    def wait_event(self, name: str, /, timeout_s: float = 60.0, **facts: object) -> dict[str, Any]:
         """The first line of the event log after the last one that was waited for. Raises NotSeen."""
         found: list[int] = []
 

@@ -64,7 +64,7 @@ class Till:
     def order(self, ref: str, amount_minor: int, currency: str = "CNY", **more: str) -> int:
         return self.say("ORDER", ref=ref, amount=str(amount_minor), currency=currency, **more)
 
-    def wait(self, word: str, timeout_s: float = 20.0, **fields: str) -> Said:
+    def wait(self, word: str, timeout_s: float = 60.0, **fields: str) -> Said:
         """The first line that says this, also one that was said before. Raises NotSeen."""
 
         def found() -> Said | None:

@@ -32,7 +32,7 @@ class Wall:
         self.painted.append((slot, None if pixels is None else tuple(int(v > 100) for v in pixels[12, 20])))
         self.changed.set()
 
-    def until(self, true, within_s=10.0):
+    def until(self, true, within_s=60.0):
         end = time.monotonic() + within_s
         while not true():
             assert time.monotonic() < end, (self.painted, self.plays)

@@ -78,7 +78,7 @@ def test_a_code_on_the_display_is_paid_by_the_payers_own_app(town):
     before = town.balance("grace_hopper")
     order_id = by_menu(town, "2")
     town.hands.wait_screen("ShowCode")
-    assert wait_until(waits(town, order_id), 15, 0.2)
+    assert wait_until(waits(town, order_id), 60, 0.2)
     assert app_pays(town, shown(order_id))["status"] == "approved"
     town.hands.wait_screen("Approved")
     assert town.outcome(order_id)["status"] == "approved"
@@ -92,7 +92,7 @@ def test_a_code_on_the_display_is_paid_by_the_payers_own_app(town):
 def test_a_code_that_the_payer_cancels_can_not_be_paid_afterwards(town):
     order_id = by_menu(town, "2")
     town.hands.wait_screen("ShowCode")
-    assert wait_until(waits(town, order_id), 15, 0.2)
+    assert wait_until(waits(town, order_id), 60, 0.2)
     town.hands.press("cancel")
     town.hands.wait_screen("Reversed")
     town.outcome(order_id)
@@ -125,7 +125,7 @@ def test_a_technician_pays_an_order_back(town):
     before = town.balance("grace_hopper")
     order_id = by_menu(town, "2")
     town.hands.wait_screen("ShowCode")
-    assert wait_until(waits(town, order_id), 15, 0.2)
+    assert wait_until(waits(town, order_id), 60, 0.2)
     app_pays(town, shown(order_id))
     town.hands.wait_screen("Approved")
     town.outcome(order_id)

@@ -69,7 +69,7 @@ class Cable:
     def type(self, line: str) -> None:
         self.send(line + "\r")
 
-    def expect(self, pattern: str, timeout_s: float = 20.0) -> re.Match[str]:
+    def expect(self, pattern: str, timeout_s: float = 60.0) -> re.Match[str]:
         """Waits for `pattern` after what was expected before."""
         until_s = time.monotonic() + timeout_s
         while True:
@@ -82,13 +82,13 @@ class Cable:
             assert self.process.poll() is None, f"the console ended; heard:\n{self.heard[-3000:]}"
             self._listen(min(left, 0.2))
 
-    def prompt(self, timeout_s: float = 20.0) -> str:
+    def prompt(self, timeout_s: float = 60.0) -> str:
         """Everything said until the next prompt of a command."""
         start = self.read_to
         found = self.expect(r"(?m)^kf [a-z2-7]{3,6}> $", timeout_s)
         return self.heard[start : found.start()]
 
-    def do(self, line: str, timeout_s: float = 20.0) -> str:
+    def do(self, line: str, timeout_s: float = 60.0) -> str:
         """Types a command; what it said."""
         self.type(line)
         self.expect(re.escape(line))

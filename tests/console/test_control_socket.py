@@ -117,10 +117,11 @@ def test_a_command_that_hangs_holds_up_nobody_else_and_no_stop(tmp_path: Path) -
 
 
 def test_an_answer_under_way_is_given_before_the_socket_closes(tmp_path: Path) -> None:
-    stopping = threading.Event()
+    began, stopping = threading.Event(), threading.Event()
 
     def slow(command: str, args: Any, peer: Peer) -> Any:
-        stopping.wait(5)
+        began.set()
+        stopping.wait(30)
         time.sleep(0.2)
         return "done"
 
@@ -129,10 +130,10 @@ def test_an_answer_under_way_is_given_before_the_socket_closes(tmp_path: Path) -
     answers: list[Any] = []
     asking = threading.Thread(target=lambda: answers.append(ControlClient(tmp_path).ask("restart")))
     asking.start()
-    time.sleep(0.3)
+    assert began.wait(30)
     stopping.set()
     control.stop()
-    asking.join(5)
+    asking.join(30)
     assert answers == ["done"]
 
 

@@ -101,7 +101,7 @@ class Rig:
             **changes,
         }  # fmt: skip
 
-    def until(self, true: Callable[[], bool], within_s: float = 10.0) -> bool:
+    def until(self, true: Callable[[], bool], within_s: float = 60.0) -> bool:
         until_s = time.monotonic() + within_s
         while not true():
             if time.monotonic() > until_s:

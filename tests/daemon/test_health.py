@@ -197,7 +197,7 @@ def beating(watch, board, beat_s=100.0):
     return monitor, told, beats
 
 
-def until(true, within_s=15.0):
+def until(true, within_s=60.0):
     until_s = time.monotonic() + within_s
     while not true() and time.monotonic() < until_s:
         time.sleep(0.02)

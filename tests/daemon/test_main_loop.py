@@ -34,7 +34,7 @@ def test_a_message_is_acknowledged_only_once_it_is_on_disk(rig):
     rig = rig()
     rig.start()
     gate = threading.Event()
-    rig.db.submit(lambda tx: gate.wait(5) and None)
+    rig.db.submit(lambda tx: gate.wait(30) and None)
     rig.say("order", rig.order("o1"))
     time.sleep(0.2)
     assert rig.acked == []
@@ -47,7 +47,7 @@ def test_every_copy_of_a_message_is_acknowledged_and_it_takes_effect_once(rig):
     rig = rig()
     rig.start()
     gate = threading.Event()
-    rig.db.submit(lambda tx: gate.wait(5) and None)
+    rig.db.submit(lambda tx: gate.wait(30) and None)
     token = rig.seal("order", rig.order("o1"))
     for n in range(3):
         rig.say("order", {}, token, label=f"copy {n}")
@@ -71,7 +71,7 @@ def test_a_command_that_comes_twice_at_once_runs_once(rig):
     rig = rig()
     rig.start()
     gate = threading.Event()
-    rig.db.submit(lambda tx: gate.wait(5) and None)
+    rig.db.submit(lambda tx: gate.wait(30) and None)
     args = {"handle": "grace", "purposes": ["pay"], "notice_version": "1", "expires_at": int(time.time()) + 600}
     for _ in range(2):
         rig.say("command", {"command_id": "c1", "command": "enrol", "args": args})
@@ -99,7 +99,7 @@ def test_a_stalled_disk_shows_in_the_database_so_that_the_watchdog_bites(rig):
     rig = rig()
     assert rig.db.stalled_s() == 0
     gate = threading.Event()
-    rig.db.submit(lambda tx: gate.wait(5) and None)
+    rig.db.submit(lambda tx: gate.wait(30) and None)
     time.sleep(0.15)
     assert rig.db.stalled_s() > 0.1
     gate.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,13 +36,13 @@ def insert(number: int) -> object:
 def test_a_result_is_told_only_after_it_is_on_disk(desk: Desk, file: Path) -> None:
     other = sqlite3.connect(file)
     for number in range(20):
-        desk.run(insert(number)).result(5)  # type: ignore[arg-type]
+        desk.run(insert(number)).result(30)  # type: ignore[arg-type]
         assert other.execute("SELECT count(*) FROM t WHERE n = ?", (number,)).fetchone() == (1,)
 
 
 def test_a_job_that_fails_leaves_nothing_and_harms_no_other_in_its_batch(desk: Desk, file: Path) -> None:
     gate = threading.Event()
-    desk.run(lambda _: gate.wait(5))  # the following wait together
+    desk.run(lambda _: gate.wait(30))  # the following wait together
 
     def broken(tx: sqlite3.Connection) -> None:
         tx.execute("INSERT INTO t VALUES (99)")
@@ -51,19 +50,23 @@ def test_a_job_that_fails_leaves_nothing_and_harms_no_other_in_its_batch(desk: D
 
     first, second, third = desk.run(insert(1)), desk.run(broken), desk.run(insert(2))  # type: ignore[arg-type]
     gate.set()
-    assert (first.result(5), third.result(5)) == (1, 2)
+    assert (first.result(30), third.result(5)) == (1, 2)
     with pytest.raises(KeyError):
-        second.result(5)
+        second.result(30)
     assert sqlite3.connect(file).execute("SELECT n FROM t ORDER BY n").fetchall() == [(1,), (2,)]
 
 
 def test_later_jobs_come_in_the_order_of_their_time(desk: Desk) -> None:
     seen: list[str] = []
-    desk.run_later(0.2, lambda _: seen.append("second"))
+    both = threading.Event()
+
+    def second(_: sqlite3.Connection) -> None:
+        seen.append("second")
+        both.set()
+
+    desk.run_later(0.5, second)
     desk.run_later(0.05, lambda _: seen.append("first"))
-    time.sleep(0.1)
-    assert seen == ["first"]
-    time.sleep(0.25)
+    assert both.wait(30)
     assert seen == ["first", "second"]
 
 
@@ -80,6 +83,6 @@ def test_a_database_that_can_not_be_written_fails_every_job_and_the_desk_goes_on
     blocker.execute("BEGIN IMMEDIATE")
     desk._connection.execute("PRAGMA busy_timeout=50")
     with pytest.raises(sqlite3.OperationalError):
-        desk.run(insert(1)).result(5)  # type: ignore[arg-type]
+        desk.run(insert(1)).result(30)  # type: ignore[arg-type]
     blocker.execute("ROLLBACK")
-    assert desk.run(insert(1)).result(5) == 1  # type: ignore[arg-type]
+    assert desk.run(insert(1)).result(30) == 1  # type: ignore[arg-type]

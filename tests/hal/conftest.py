@@ -61,7 +61,7 @@ def hear_until() -> Callable[..., Coroutine[Any, Any, Any]]:
 
     async def until(socket: aiohttp.ClientWebSocketResponse, key: str) -> Any:
         while True:
-            message = await socket.receive(timeout=10)
+            message = await socket.receive(timeout=60)
             if message.type is aiohttp.WSMsgType.TEXT and key in (value := json.loads(message.data)):
                 return value[key]
             assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), message

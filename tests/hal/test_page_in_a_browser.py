@@ -73,7 +73,7 @@ def is_own(url: str, box: VirtualBox) -> bool:
     return url.startswith((box.url, box.url.replace("http", "ws"), "blob:", "data:"))
 
 
-def until(what: Callable[[], Any], wanted: Any, within_s: float = 10) -> None:
+def until(what: Callable[[], Any], wanted: Any, within_s: float = 60) -> None:
     deadline = time.monotonic() + within_s
     while (seen := what()) != wanted and time.monotonic() < deadline:
         time.sleep(0.02)

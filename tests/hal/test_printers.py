@@ -73,7 +73,7 @@ def test_the_printer_is_asked_for_its_paper(printer, answer, paper):
     far, ours = printer
     thread = answering(far, bytes([answer]))
     assert ours.paper(2) is paper
-    thread.join(2)
+    thread.join(30)
     assert paper_of(answer) is paper
 
 

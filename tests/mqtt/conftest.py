@@ -39,7 +39,7 @@ dynamic_filters = true
 """
 
 
-def eventually(look: Callable[[], Any], timeout_s: float = 10.0, what: str = "") -> Any:
+def eventually(look: Callable[[], Any], timeout_s: float = 60.0, what: str = "") -> Any:
     deadline_s = time.monotonic() + timeout_s
     while not (value := look()):
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
@@ -115,7 +115,7 @@ class Peer:
             backoff=FullJitter(values["backoff_base_s"], values["backoff_cap_s"]),
         )
 
-    def start(self, timeout_s: float = 10) -> Peer:
+    def start(self, timeout_s: float = 60) -> Peer:
         self.link.start()
         assert self.ready.wait(timeout_s)
         return self
@@ -126,7 +126,7 @@ class Peer:
     def wait(self, *payloads: bytes) -> None:
         eventually(lambda: set(payloads) <= set(self.payloads()), what=f"{payloads} in {self.payloads()}")
 
-    def wait_connected(self, count: int, timeout_s: float = 15) -> None:
+    def wait_connected(self, count: int, timeout_s: float = 60) -> None:
         eventually(lambda: len(self.connected) >= count, timeout_s, "connected again")
 
     def _message(self, message: Received) -> None:

@@ -38,7 +38,7 @@ def test_a_broker_that_takes_no_retained_messages_is_served_without_them(
     broker = mosquitto_with("retain_available false")
     watcher = peer_at(broker.port, "watcher", "up/+").start()
     box = peer_at(broker.port, "box", "down/+", will=lambda: Will("up/will", b"gone")).start(5)
-    box.link.publish("up/state", b"here", retain=True).result(5)
+    box.link.publish("up/state", b"here", retain=True).result(30)
     watcher.wait(b"here")
     box.link.drop()
     watcher.wait(b"gone")
@@ -50,7 +50,7 @@ def test_a_publisher_without_a_will_learns_the_same(
 ) -> None:
     broker = mosquitto_with("retain_available false")
     watcher = peer_at(broker.port, "watcher", "up/+").start()
-    peer_at(broker.port, "box", "down/+").start().link.publish("up/state", b"here", retain=True).result(5)
+    peer_at(broker.port, "box", "down/+").start().link.publish("up/state", b"here", retain=True).result(30)
     watcher.wait(b"here")
 
 
@@ -259,7 +259,7 @@ def test_what_was_under_way_when_the_connection_went_is_named_and_its_futures_fa
     link.drop()
     for future in futures:
         with pytest.raises(LinkLost):
-            future.result(5)
+            future.result(30)
     assert lost[0].unacked == (11, 12, 13)
     link.stop()
 
@@ -271,7 +271,7 @@ def test_a_broker_that_never_acknowledges_is_given_up_after_the_limit() -> None:
     link.start()
     _until_connected(link)
     with pytest.raises(LinkLost):
-        link.publish("t/a", b"x").result(5)
+        link.publish("t/a", b"x").result(30)
     assert lost[0].reason == "puback_timeout"
     link.stop()
 
@@ -295,7 +295,7 @@ def test_more_under_way_than_allowed_is_refused_and_nothing_is_sent() -> None:
     _until_connected(link)
     futures: list[Future[PubAck]] = [link.publish("t/a", b"x") for _ in range(6)]
     with pytest.raises(LinkBusy):
-        futures[5].result(1)
+        futures[5].result(30)
     link.stop(1)
 
 

@@ -213,7 +213,7 @@ class PaperRoll:
             self.got += data
 
 
-def wait(true, within_s=10.0):
+def wait(true, within_s=60.0):
     until_s = time.monotonic() + within_s
     while not true() and time.monotonic() < until_s:
         time.sleep(0.02)

@@ -114,7 +114,7 @@ class BoxDouble:
     def orders(self) -> list[OrderBody]:
         return [b for b in list(self.bodies) if isinstance(b, OrderBody)]
 
-    def answer(self, order_id: str, count: int = 1, timeout_s: float = 15) -> PayAnswerBody:
+    def answer(self, order_id: str, count: int = 1, timeout_s: float = 60) -> PayAnswerBody:
         """The `count`-th answer to this order."""
         return eventually(lambda: (self.answers(order_id)[count - 1 :] or [None])[0], timeout_s, f"answer {count}")
 

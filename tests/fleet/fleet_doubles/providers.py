@@ -153,7 +153,7 @@ class ProviderServer:
             self._do(self._runner.cleanup())
             self._runner = None
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(5)
+            self._thread.join(30)
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)

@@ -52,7 +52,7 @@ class Scene:
         self.until(order, "approved")
         return answer
 
-    def until(self, order: dict[str, Any], status: str, timeout_s: float = 15) -> dict[str, Any]:
+    def until(self, order: dict[str, Any], status: str, timeout_s: float = 60) -> dict[str, Any]:
         """The order as the gateway shows it, once it stands there."""
         path = f"/v1/orders/{order['order_id']}"
         return eventually(

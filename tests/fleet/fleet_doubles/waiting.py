@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | bool | None], timeout_s: float = 15.0, what: str = "") -> T:
+def eventually(look: Callable[[], T | bool | None], timeout_s: float = 60.0, what: str = "") -> T:
     """The first truthy value of `look`."""
     deadline_s = time.monotonic() + timeout_s
     while True:
