@@ -21,6 +21,8 @@ def order(args: Namespace) -> int:
         "currency": args.currency,
         "title": args.title,
         "expires_in_s": args.expires_s,
+        "flow": args.flow,
+        "phone": args.phone,
     }
     view = client.post("/v1/orders", wanted)
     if not args.wait:

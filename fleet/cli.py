@@ -182,12 +182,17 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     order = command(
         "order", "Ask a box for a payment.",
         "  kingfisher-fleet order --box counter-1 --amount 18.50 --title Latte --wait\n"
-        "  kingfisher-fleet order --amount 1200 --currency JPY --json",
+        "  kingfisher-fleet order --amount 1200 --currency JPY --json\n"
+        "  kingfisher-fleet order --amount 9.90 --flow phone_first --phone 13800138000",
     )  # fmt: skip
     order.add_argument("--box", help="id or name; may be left out where there is one box")
     order.add_argument("--amount", required=True, help="exact decimal, like 18.50")
     order.add_argument("--currency", default="CNY", help="ISO 4217 (default: %(default)s)")
     order.add_argument("--title", help="what the payer reads, up to 64 characters")
+    order.add_argument(
+        "--flow", metavar="WAY", help="how the payer is to be known: docs/paying.md (default: the box's own)"
+    )
+    order.add_argument("--phone", metavar="DIGITS", help="a member's number from a log-in, to be edited on the box")
     order.add_argument("--expires-s", type=_count, default=120, metavar="S", help="default: %(default)s")
     _add_wait(order, "until the box itself says approved, or it is declined, expired, cancelled or reversed")
     order.set_defaults(act=_of("asking", "order"))

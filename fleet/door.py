@@ -38,7 +38,7 @@ from fleet.money_routes import MoneyRoutes
 from fleet.remote.routes import RemoteRoutes
 from fleet.rollout.routes import RolloutRoutes
 from fleet.wallet_routes import WalletRoutes
-from mqtt.schemas import Handle
+from mqtt.schemas import Handle, OrderFlow
 
 T = TypeVar("T")
 WEB = Path(__file__).parent / "web"
@@ -62,13 +62,15 @@ class _Request(BaseModel):
 
 
 class OrderRequest(_Request):
-    """`amount` is a decimal string, exact: "18.50"."""
+    """`amount` is a decimal string, exact: "18.50". `phone`: a member's, from a log-in."""
 
     box: str | None = Field(default=None, max_length=64)
     amount: str = Field(max_length=32)
     currency: str = Field(default="CNY", max_length=3)
     title: str | None = None
     expires_in_s: Annotated[int, Field(ge=5, le=3600)] = 120
+    flow: OrderFlow | None = None
+    phone: str | None = Field(default=None, pattern=r"\A[0-9]{7,15}\z")
 
 
 class EnrolmentRequest(_Request):
@@ -203,6 +205,8 @@ class Door:
                 currency=wanted.currency,
                 title=wanted.title or None,
                 life_s=wanted.expires_in_s,
+                flow=wanted.flow,
+                phone=wanted.phone,
             )
         )
         return web.json_response(view, status=201)

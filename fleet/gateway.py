@@ -74,6 +74,7 @@ class Gateway:
     rollouts: Rollouts = field(init=False)
     repository: Repository | None = None
     content: ContentDesk | None = field(init=False, default=None)
+    phones: dict[str, str] = field(default_factory=dict, repr=False)  # of open orders, from a log-in; in memory alone
 
     def __post_init__(self) -> None:
         if self.repository is not None:
@@ -188,7 +189,7 @@ class Gateway:
         for order_id in state.open_orders:
             orders.note_on_box(tx, order_id, box, now)
         unsettled = {item.order_id for item in state.unsettled}
-        for order in orders.open_bodies(tx, box, now):
+        for order in orders.open_bodies(tx, box, now, self.phones):
             if order.order_id not in state.open_orders and order.order_id not in unsettled:
                 self._put_order(tx, box, order)
         for item in state.unsettled:
@@ -213,6 +214,7 @@ class Gateway:
         if self.content is not None:
             self.content.renew()
         answers.forget(tx, now)
+        self.phones = {order_id: phone for order_id, phone in self.phones.items() if orders.is_open(tx, order_id, now)}
         INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)
 
@@ -221,7 +223,7 @@ class Gateway:
         for us: a box that gets an approval again says again that it took it."""
         now = self.now()
         for row in tx.execute("SELECT id FROM boxes WHERE revoked_at IS NULL").fetchall():
-            for order in orders.open_bodies(tx, row["id"], now):
+            for order in orders.open_bodies(tx, row["id"], now, self.phones):
                 self._put_order(tx, row["id"], order)
             for command, expires_at in commands.open_bodies(tx, row["id"], now):
                 self._put(tx, row["id"], "command", command, expires_at, Priority.CONTROL)
@@ -238,14 +240,18 @@ class Gateway:
         currency: str,
         title: str | None,
         life_s: int,
+        flow: str | None = None,
+        phone: str | None = None,
     ) -> dict[str, Any]:
         """A new order, on its way. Raises BoxUnknown, pydantic.ValidationError."""
         now = self.now()
         chosen = boxes.choose(tx, box)
         order = orders.create(
             tx, box=chosen["id"], merchant=chosen["merchant"], amount_minor=amount_minor, currency=currency,
-            title=title, expires_at=now + life_s, now=now,
+            title=title, expires_at=now + life_s, now=now, flow=flow, phone=phone,
         )  # fmt: skip
+        if phone is not None:
+            self.phones[order.order_id] = phone
         self._put_order(tx, chosen["id"], order)
         return order_view.view(tx, order.order_id, now)
 

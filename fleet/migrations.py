@@ -106,4 +106,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     Migration(10, "proofs of play", PLAY_TABLES),
     Migration(11, "members with coupons and points; payments accepted offline", MEMBERS_AND_VOUCHERS),
+    Migration(12, "an order may say how its payer is to be known", ("ALTER TABLE orders ADD COLUMN flow TEXT",)),
 )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from fleet.errors import RefundRefused
 from mqtt.schemas import OrderBody
@@ -24,30 +26,41 @@ def create(
     title: str | None,
     expires_at: int,
     now: int,
+    flow: str | None = None,
+    phone: str | None = None,
 ) -> OrderBody:
-    """Raises pydantic.ValidationError for a title that can't be shown."""
+    """`flow` is how the payer is to be known; `phone` a member's, which is sent and not kept. Raises
+    pydantic.ValidationError for a title that can't be shown, or a phone that is none."""
     order = OrderBody(
-        order_id=new_id("o", now), amount_minor=amount_minor, currency=currency, title=title, expires_at=expires_at
-    )
+        order_id=new_id("o", now), amount_minor=amount_minor, currency=currency, title=title, expires_at=expires_at,
+        flow=flow, phone=phone,
+    )  # fmt: skip
     tx.execute(
-        "INSERT INTO orders (order_id, box, merchant, amount_minor, currency, title, created_at, expires_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (order.order_id, box, f"merchant:{merchant}", amount_minor, currency, title, now, expires_at),
+        "INSERT INTO orders (order_id, box, merchant, amount_minor, currency, title, created_at, expires_at, flow)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (order.order_id, box, f"merchant:{merchant}", amount_minor, currency, title, now, expires_at, flow),
     )
     return order
 
 
-def open_bodies(tx: sqlite3.Connection, box: str, now: int) -> list[OrderBody]:
+def open_bodies(
+    tx: sqlite3.Connection, box: str, now: int, phones: Mapping[str, str] = MappingProxyType({})
+) -> list[OrderBody]:
     """What the fleet wants on the box's screen or in its queue: open, not expired, nothing under way at a provider.
-    What the box made itself it knows better than we do."""
+    What the box made itself it knows better than we do. `phones`: those that are remembered, by order."""
     rows = tx.execute(
-        "SELECT order_id, amount_minor, currency, title, expires_at FROM orders o WHERE box = ? AND status = 'open'"
-        " AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM box_orders b WHERE b.order_id = o.order_id) AND NOT EXISTS"
+        "SELECT order_id, amount_minor, currency, title, expires_at, flow FROM orders o"
+        " WHERE box = ? AND status = 'open' AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM box_orders b WHERE b.order_id = o.order_id) AND NOT EXISTS"
         " (SELECT 1 FROM attempts a WHERE a.order_id = o.order_id"
         " AND a.status IN ('submitted', 'reversing', 'manual')) ORDER BY created_at",
         (box, now),
     )
-    return [OrderBody(**dict(row)) for row in rows]
+    return [OrderBody(**dict(row), phone=phones.get(row["order_id"])) for row in rows]
+
+
+def is_open(tx: sqlite3.Connection, order_id: str, now: int) -> bool:
+    row = tx.execute("SELECT status, expires_at FROM orders WHERE order_id = ?", (order_id,)).fetchone()
+    return row is not None and row["status"] == "open" and row["expires_at"] > now
 
 
 def note_queued(tx: sqlite3.Connection, order_id: str, outbox_id: int) -> None:

@@ -23,6 +23,9 @@ from mqtt.schemas.body import (
     shown,
 )
 
+# How a payer may be known: docs/paying.md.
+OrderFlow = Literal["face_first", "face_phone", "phone_first", "id_card", "face_pin_bank", "qr_shown", "qr_scanned"]
+
 
 class OrderBody(Body):
     LEFT_OUT = frozenset({"flow", "phone"})
