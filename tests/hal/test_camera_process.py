@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from hal.camera_process import CameraProcess, Patience
 from hal.camera_ring import CameraRing, FrameTooLarge
 from hal.errors import DeadlineExceeded, DeviceGone
 
-QUICK = Patience(start_s=4, hang_s=0.8, stop_s=1, first_restart_s=0.1, longest_restart_s=0.4, healthy_s=0.5)
+PATIENT = Patience(start_s=60, hang_s=3, stop_s=1, first_restart_s=0.1, longest_restart_s=0.4, healthy_s=0.5)
+NO_PATIENCE_AT_THE_START = replace(PATIENT, start_s=2)
 FRAME_BYTES = 64 * 48 * 3
 Make = Callable[..., CameraProcess]
 
@@ -30,10 +32,10 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     made: list[CameraProcess] = []
 
-    def make(then: str = "go on", good: int = 3, note: str = "") -> CameraProcess:
+    def make(then: str = "go on", good: int = 3, note: str = "", patience: Patience = PATIENT) -> CameraProcess:
         options = f'{{"then": "{then}", "good": {good}, "note": "{note}"}}'
         camera = CameraProcess(
-            "bad camera", Recipe("bad_cameras", "TestPicture", "Options", options, FRAME_BYTES), QUICK
+            "bad camera", Recipe("bad_cameras", "TestPicture", "Options", options, FRAME_BYTES), patience
         )
         made.append(camera)
         return camera
@@ -47,7 +49,7 @@ def frames_until_gone(camera: Camera) -> tuple[list[Frame], DeviceGone]:
     frames: list[Frame] = []
     while True:
         try:
-            frames.append(camera.read(8))
+            frames.append(camera.read(60))
         except DeviceGone as why:
             return frames, why
 
@@ -55,7 +57,7 @@ def frames_until_gone(camera: Camera) -> tuple[list[Frame], DeviceGone]:
 def test_frames_come_through_whole_and_in_order(make: Make) -> None:
     camera = make()
     camera.open()
-    frames = [camera.read(8) for _ in range(20)]
+    frames = [camera.read(60) for _ in range(20)]
     assert all(b.sequence > a.sequence for a, b in itertools.pairwise(frames))
     for frame in frames:
         assert frame.image.shape == (48, 64, 3)
@@ -71,16 +73,16 @@ def test_a_driver_that_hangs_in_c_is_killed_and_started_again(make: Make) -> Non
     hung = camera.restarts
     assert "hung for" in why.why
     assert frames
-    again = camera.read(8)
+    again = camera.read(60)
     assert camera.restarts == hung + 1
     assert again.sequence > frames[-1].sequence
 
 
 def test_a_driver_that_never_finishes_opening_is_killed_too(make: Make) -> None:
-    camera = make(then="never opens")
+    camera = make(then="never opens", patience=NO_PATIENCE_AT_THE_START)
     camera.open()
     with pytest.raises(DeviceGone, match="hung for"):
-        camera.read(10)
+        camera.read(60)
 
 
 def test_a_segfault_in_the_driver_ends_its_process_and_no_other(make: Make) -> None:
@@ -88,18 +90,18 @@ def test_a_segfault_in_the_driver_ends_its_process_and_no_other(make: Make) -> N
     camera.open()
     frames, why = frames_until_gone(camera)
     assert "SIGSEGV" in why.why
-    assert camera.read(8).sequence > frames[-1].sequence
+    assert camera.read(60).sequence > frames[-1].sequence
 
 
 def test_kill_9_is_survived(make: Make) -> None:
     camera = make()
     camera.open()
-    before = camera.read(8)
+    before = camera.read(60)
     assert camera.pid is not None
     os.kill(camera.pid, signal.SIGKILL)
     _, why = frames_until_gone(camera)
     assert "SIGKILL" in why.why
-    assert camera.read(8).sequence > before.sequence
+    assert camera.read(60).sequence > before.sequence
 
 
 def test_a_bug_in_the_driver_is_survived(make: Make) -> None:
@@ -113,7 +115,7 @@ def test_what_the_driver_says_is_what_the_reader_hears(make: Make) -> None:
     camera = make(then="is not there")
     camera.open()
     with pytest.raises(DeviceGone, match="no camera on the bus") as heard:
-        camera.read(8)
+        camera.read(60)
     assert heard.value.hint == "seat the cable"
     unplugged = make(then="is unplugged")
     unplugged.open()
@@ -132,7 +134,7 @@ def test_failures_that_follow_one_another_are_restarted_ever_more_slowly(make: M
     pauses = []
     for _ in range(4):
         with pytest.raises(DeviceGone):
-            camera.read(8)
+            camera.read(60)
         failed = time.monotonic()
         while True:
             try:
@@ -154,8 +156,8 @@ def test_a_camera_without_pictures_is_late_but_not_hung(make: Make) -> None:
     camera.open()
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded):
-        camera.read(QUICK.hang_s * 3)
-    assert time.monotonic() - started < QUICK.hang_s * 3 + 10
+        camera.read(PATIENT.hang_s * 2)
+    assert time.monotonic() - started < PATIENT.hang_s * 2 + 10
     assert camera.restarts == 0
 
 
@@ -163,7 +165,7 @@ def test_a_frozen_sensor_is_passed_on_as_one(make: Make) -> None:
     camera = make(then="freeze", good=2)
     camera.open()
     time.sleep(0.3)
-    sequences = {camera.read(8).sequence for _ in range(5)}
+    sequences = {camera.read(60).sequence for _ in range(5)}
     assert len(sequences) <= 2
     assert camera.restarts == 0
 
@@ -171,9 +173,9 @@ def test_a_frozen_sensor_is_passed_on_as_one(make: Make) -> None:
 def test_a_reader_that_comes_late_gets_the_newest_picture(make: Make) -> None:
     camera = make()
     camera.open()
-    first = camera.read(8)
+    first = camera.read(60)
     time.sleep(1)
-    late = camera.read(8)
+    late = camera.read(60)
     assert late.sequence > first.sequence + 3
 
 
@@ -181,7 +183,7 @@ def test_closing_lets_the_driver_close_and_leaves_no_process(make: Make, tmp_pat
     note = tmp_path / "closed"
     camera = make(note=str(note))
     camera.open()
-    camera.read(8)
+    camera.read(60)
     pid = camera.pid
     camera.close()
     camera.close()
@@ -192,7 +194,7 @@ def test_closing_lets_the_driver_close_and_leaves_no_process(make: Make, tmp_pat
     with pytest.raises(DeviceGone, match="closed"):
         camera.read(1)
     camera.open()
-    assert camera.read(8).image.shape == (48, 64, 3)
+    assert camera.read(60).image.shape == (48, 64, 3)
 
 
 def test_closing_while_another_thread_reads_ends_the_read(make: Make) -> None:
@@ -208,11 +210,11 @@ def test_closing_while_another_thread_reads_ends_the_read(make: Make) -> None:
 def test_closing_a_hung_driver_takes_no_longer_than_promised(make: Make) -> None:
     camera = make(then="hang", good=1)
     camera.open()
-    camera.read(8)
+    camera.read(60)
     time.sleep(0.2)
     started = time.monotonic()
     camera.close()
-    assert time.monotonic() - started < QUICK.stop_s + 10
+    assert time.monotonic() - started < PATIENT.stop_s + 10
 
 
 def test_a_writer_that_laps_the_reader_is_noticed() -> None:
