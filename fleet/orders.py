@@ -50,7 +50,8 @@ def open_bodies(
     What the box made itself it knows better than we do. `phones`: those that are remembered, by order."""
     rows = tx.execute(
         "SELECT order_id, amount_minor, currency, title, expires_at, flow FROM orders o"
-        " WHERE box = ? AND status = 'open' AND expires_at > ? AND NOT EXISTS (SELECT 1 FROM box_orders b WHERE b.order_id = o.order_id) AND NOT EXISTS"
+        " WHERE box = ? AND status = 'open' AND expires_at > ?"
+        " AND NOT EXISTS (SELECT 1 FROM box_orders b WHERE b.order_id = o.order_id) AND NOT EXISTS"
         " (SELECT 1 FROM attempts a WHERE a.order_id = o.order_id"
         " AND a.status IN ('submitted', 'reversing', 'manual')) ORDER BY created_at",
         (box, now),

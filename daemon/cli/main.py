@@ -31,6 +31,7 @@ COMMANDS = {
     "catalogue": "check or install the goods that a box sells",
     "receipt": "the receipt of a sale once more",
     "store": "look after templates, consents and keys",
+    "template": "the template of a picture's face, for a roster",
     "clerk-pin": "the PIN with which a clerk lets somebody be enrolled",
     "status": "what the running box does",
     "net": "addresses, route and broker",

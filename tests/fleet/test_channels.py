@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_doubles.paying import OURS, PayingProvider
-from fleet_doubles.providers import Fault, State
 
 from fleet.channels import rsa2, wechat_xml
 from fleet.channels.adapter import Answer, Channel, Charge, Credential, RefundOrder
 from fleet.channels.config import ChannelOptions, load_channels, open_channels
+from fleet.demo.providers.bank import Fault, State
+from fleet.demo.providers.paying import PayingProvider, our_key
 from fleet.errors import ChannelFailed
 
 FACE = Credential("face_token", "fp0123456789abcdef")
@@ -223,12 +223,12 @@ def test_a_credential_is_shown_nowhere() -> None:
 
 def test_the_signature_of_an_answer_is_checked_over_its_very_text() -> None:
     text = '{"code":"10000","note":"a \\"}\\" inside", "n": [1, {"b": 2}]}'
-    signature = rsa2.sign(text.encode(), OURS)
+    signature = rsa2.sign(text.encode(), our_key())
     document = f'{{"x_response": {text} ,"sign":"{signature}"}}'
-    assert rsa2.opened(document, "x_response", OURS.public_key())["code"] == "10000"
+    assert rsa2.opened(document, "x_response", our_key().public_key())["code"] == "10000"
     for bad in (document.replace("10000", "10001"), document.replace(signature, "AAAA"), f'{{"x_response":{text}}}'):
         with pytest.raises(rsa2.SignatureRefused):
-            rsa2.opened(bad, "x_response", OURS.public_key())
+            rsa2.opened(bad, "x_response", our_key().public_key())
 
 
 @pytest.mark.parametrize(

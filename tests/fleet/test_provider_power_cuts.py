@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_doubles.paying import PayingProvider
-from fleet_doubles.providers import Fault
+
+from fleet.demo.providers.bank import Fault
+from fleet.demo.providers.paying import PayingProvider
 
 AMOUNT = 1850
 

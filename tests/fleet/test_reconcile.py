@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_doubles.paying import PayingProvider
-from fleet_doubles.providers import Fault
 
 from daemon.payment.reconcile import AttemptLine, Head, read, write
+from fleet.demo.providers.bank import Fault
+from fleet.demo.providers.paying import PayingProvider
 from mqtt.envelope import now_unix
 from mqtt.identity import load_public_key
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_doubles.paying import PayingProvider
-from fleet_doubles.providers import Fault
+
+from fleet.demo.providers.bank import Fault
+from fleet.demo.providers.paying import PayingProvider
 
 
 def refund(scene: Any, order: dict[str, Any], *args: str, check: bool = True) -> tuple[int, Any, str]:

@@ -13,7 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 
 from fleet.channels import rsa2
-from fleet_doubles.providers import Bank, State, Trade, behave, hang_up
+from fleet.demo.providers.bank import Bank, State, Trade, behave, hang_up
 
 CALLS = {
     "alipay.trade.pay": "pay",
@@ -51,7 +51,7 @@ class AlipayDouble:
         assert form["sign_type"] == "RSA2"
         assert form["version"] == "1.0"
         method, biz = form["method"], json.loads(form["biz_content"])
-        act: Callable[[], Any] = getattr(self, "_" + CALLS[method].replace(".", "_"))
+        act: Callable[[Any], Any] = getattr(self, "_" + CALLS[method].replace(".", "_"))
         return await behave(
             self.bank, CALLS[method], lambda: act(biz) if CALLS[method] != "bill" else self._bill(request),
             lambda said: self._speak(method, said, self._key), lambda said: self._speak(method, said, self._stranger),

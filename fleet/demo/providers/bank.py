@@ -1,6 +1,6 @@
-"""Providers to pay through: real HTTP servers that check signatures, keep trades, and fail on request.
+"""What both doubles of providers share: the trades they keep, the faults they are asked for, and the server.
 
-What both kinds share is here: the trades and the faults. How each speaks is in `alipay_double` and `wechat_double`.
+How each speaks is in `alipay` and `wechat`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from fleet.channels import wechat_xml
-from fleet_doubles.providers import Bank, State, Trade, behave, hang_up
+from fleet.demo.providers.bank import Bank, State, Trade, behave, hang_up
 
 ERR_CODES = {
     "code refused": "AUTH_CODE_INVALID",

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from fleet_doubles.alipay_double import AlipayDouble
-from fleet_doubles.providers import Bank, ProviderServer
-from fleet_doubles.wechat_double import WechatDouble
+from fleet.demo.providers.alipay import AlipayDouble
+from fleet.demo.providers.bank import Bank, ProviderServer
+from fleet.demo.providers.wechat import WechatDouble
 
 API_KEY = "0123456789abcdef0123456789abcdef"
-OURS, THEIRS = generate_private_key(65537, 2048), generate_private_key(65537, 2048)
-
 TIMES = "call_s = 0.5\nquery_s = [0.1, 0.2]\nretry_s = 0.1\n"
+
+
+@cache
+def our_key() -> RSAPrivateKey:
+    """The gateway's, of this process."""
+    return generate_private_key(65537, 2048)
+
+
+@cache
+def their_key() -> RSAPrivateKey:
+    """The provider's."""
+    return generate_private_key(65537, 2048)
 
 
 @dataclass
@@ -29,7 +40,7 @@ class PayingProvider:
     def __post_init__(self) -> None:
         double: AlipayDouble | WechatDouble
         if self.kind == "alipay-like":
-            double = AlipayDouble(self.bank, THEIRS, OURS.public_key())
+            double = AlipayDouble(self.bank, their_key(), our_key().public_key())
         else:
             double = WechatDouble(self.bank, API_KEY)
         self.server = ProviderServer(double.app)
@@ -45,8 +56,8 @@ class PayingProvider:
         limits = f"{times}lost_after_s = {lost_after_s}\ngive_up_s = {give_up_s}\n"
         head = f'[[channel]]\nname = "{self.kind}"\ntype = "{self.kind}"\nbase_url = "{self.server.url}"\n'
         if self.kind == "alipay-like":
-            (folder / "ours.pem").write_bytes(_private(OURS))
-            public = THEIRS.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            (folder / "ours.pem").write_bytes(_private(our_key()))
+            public = their_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / "theirs.pem").write_bytes(public)
             keys = 'private_key = "ours.pem"\nprovider_public_key = "theirs.pem"\n'
             return f'{head}app_id = "2014072300007148"\n{keys}{limits}'
