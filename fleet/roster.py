@@ -24,6 +24,8 @@ MAX_PEOPLE = 200_000
 MAX_LINE_BYTES = 1024 * 1024
 Pin = Annotated[str, StringConstraints(pattern=r"\A[0-9]{4,12}\z")]
 Opaque = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+# Of what a payer is bound to: `bank:CCB` is a bank by the name on the display.
+LinkName = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\z")]
 
 
 class _Entry(BaseModel):
@@ -59,7 +61,7 @@ class RosterPerson(_Entry):
     duress_pin: Pin | None = None
     phone: Annotated[str, StringConstraints(pattern=r"\A[0-9 ()+-]{7,24}\z")] | None = None
     id_card: Annotated[str, StringConstraints(pattern=r"\A[0-9A-Za-z]{4,32}\z")] | None = None
-    links: dict[Code, Opaque] = Field(default_factory=dict)
+    links: dict[LinkName, Opaque] = Field(default_factory=dict)
 
 
 def read_people(lines: Iterable[str], what: str) -> list[RosterPerson]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
-from fleet import boxes, roster
-from fleet.actions import reading, say
+from fleet import accounts, boxes, roster
+from fleet.actions import reading, say, writing
 from fleet.errors import RequestRefused
+from fleet.money import parse_amount
 from fleet.state import StateFolder
 from secure_store import sealed
 
 
 def make(args: Namespace) -> int:
     state = StateFolder(args.state)
+    balance_minor = None if args.balance is None else parse_amount(args.balance, args.currency, allow_zero=True)
     with reading(args.state) as tx:
         box = boxes.choose(tx, args.box)["id"]
         row = tx.execute(
@@ -35,8 +38,13 @@ def make(args: Namespace) -> int:
         size = roster.write_whole(args.to, content)
     except OSError as error:
         raise RequestRefused(f"roster {args.to}", f"it cannot be written ({error.strerror})") from None
+    opened = 0
+    if balance_minor is not None:
+        with writing(args.state) as tx:
+            now = int(time.time())
+            opened = sum(accounts.open_payer(tx, p.handle, balance_minor, args.currency, now) for p in people)
     sender = sealed.public_key(private).hex()
-    facts = {"box": box, "people": len(people), "file": str(args.to), "bytes": size, "from": sender}
+    facts = {"box": box, "people": len(people), "file": str(args.to), "bytes": size, "from": sender, "accounts_opened": opened}
     return say(
         args, facts,
         f"{len(people)} people are in {args.to}; {row['name']} alone can open it:\n"

@@ -29,6 +29,8 @@ def add(command: Command, of: Act) -> None:
     make.add_argument("--people", type=Path, required=True, metavar="FILE", help="one person a line; - for stdin")
     make.add_argument("--to", type=Path, required=True, metavar="FILE", help="written whole or not at all")
     make.add_argument("--box-key", type=_key, metavar="HEX", help="where the box has not said its key yet")
+    make.add_argument("--balance", metavar="AMOUNT", help="opens an account with so much for whoever has none")
+    make.add_argument("--currency", default="CNY", help="of --balance, ISO 4217 (default: %(default)s)")
     make.add_argument(
         "--without-tenant-key", action="store_true", help="for a box that has people under a key of its own"
     )

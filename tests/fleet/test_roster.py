@@ -68,3 +68,19 @@ def test_a_roster_is_made_for_the_key_the_box_itself_named_and_taken_in_there(of
     assert store.people() == ("grace",)
     for secret in ("roster.key", "tenant-default.key"):
         assert (tmp_path / "fleet" / secret).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_roster_carries_a_payers_banks_and_opens_the_accounts_they_pay_from(office, tmp_path) -> None:
+    fleet, store, _ = office
+    file, to = tmp_path / "people.jsonl", tmp_path / "counter-1.roster"
+    person = json.loads(file.read_text()) | {"links": {"bank:CCB": "tok-1", "bank:ICBC": "tok-2"}}
+    file.write_text(json.dumps(person) + "\n")
+    key = store.public_key().hex()
+    make = ("roster", "make", "--people", str(file), "--to", str(to), "--box-key", key)
+    assert fleet(*make, "--balance", "12.50")[0] == 0
+    assert fleet(*make, "--balance", "99.00")[0] == 0  # an account that is open stays as it is
+    assert "12.50" in fleet("accounts")[1]
+    sender = fleet("roster", "key")[1].strip()
+    store.import_people(to, bytes.fromhex(sender))
+    assert store.links("grace", "pay")["bank:CCB"] == "tok-1"
+    assert fleet(*make, "--balance", "a lot")[0] == 1
