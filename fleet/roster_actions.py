@@ -44,7 +44,8 @@ def make(args: Namespace) -> int:
             now = int(time.time())
             opened = sum(accounts.open_payer(tx, p.handle, balance_minor, args.currency, now) for p in people)
     sender = sealed.public_key(private).hex()
-    facts = {"box": box, "people": len(people), "file": str(args.to), "bytes": size, "from": sender, "accounts_opened": opened}
+    facts = {"box": box, "people": len(people), "file": str(args.to), "bytes": size, "from": sender}
+    facts |= {"accounts_opened": opened}
     return say(
         args, facts,
         f"{len(people)} people are in {args.to}; {row['name']} alone can open it:\n"
