@@ -297,6 +297,8 @@ class Box:
         match self._inbound.read(message, self._payment.state.settling):
             case ev.OrderArrived() | ev.Answer() | ev.ApprovedLate() as event:
                 return self._step(event, message)
+            case ev.Quoted() as event:
+                return self._step(event)
             case IdentityCheck(order=order):
                 return self._step(ev.OrderArrived(order))
             case enrolment.Request() as request:

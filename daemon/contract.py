@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from daemon.enrolment import machine as enrolment
 from daemon.errors import DaemonError
-from daemon.payment.effects import CheckEnded, Refund
-from daemon.payment.events import Answer, AnswerStatus
+from daemon.payment.effects import AskQuote, CheckEnded, Refund
+from daemon.payment.events import Answer, AnswerStatus, Quoted
 from daemon.payment.money import Amount
-from daemon.payment.order import Order, PayRequest
+from daemon.payment.order import Discount, Offer, Order, PayRequest, Quote, Thanks
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.status import Status
 from mqtt.schemas import (
@@ -28,6 +28,8 @@ from mqtt.schemas import (
     PayRequestBody,
     PayReverseBody,
     PayVoucherBody,
+    QuoteBody,
+    QuoteRequestBody,
     TimeRequestBody,
     VerifyArgs,
 )
@@ -83,7 +85,33 @@ def answer_of(body: PayAnswerBody, asked: Amount | None) -> Answer | None:
     amount = asked
     if body.amount_minor is not None and body.currency is not None:
         amount = Amount(body.amount_minor, body.currency)
-    return Answer(body.order_id, body.attempt, AnswerStatus(body.status), body.reason, amount, body.reference)
+    status = AnswerStatus(body.status)
+    return Answer(body.order_id, body.attempt, status, body.reason, amount, body.reference, thanks_of(body))
+
+
+def thanks_of(body: PayAnswerBody) -> Thanks:
+    """What an approval brings beside the money."""
+    offer, points = body.offer, body.points
+    return Thanks(
+        points.earned if points else 0, points.total if points else None,
+        Offer(offer.code, offer.title, offer.expires_at, offer.kind == "red_packet") if offer else None,
+    )  # fmt: skip
+
+
+def quote_request(asked: AskQuote) -> QuoteRequestBody:
+    return QuoteRequestBody(
+        order_id=asked.order_id, payer=asked.payer, spend_points=True if asked.spends_points else None
+    )
+
+
+def quoted(body: QuoteBody, now: float, wall: int) -> Quoted:
+    """Raises AmountRefused for a currency that this box does not know."""
+    lines = tuple(Discount(one.title, one.off_minor, one.reason, one.why, one.short_minor) for one in body.lines)
+    quote = Quote(
+        body.quote, Amount(body.amount_minor, body.currency), now + body.expires_at - wall, lines, body.points,
+        body.points_off_minor, body.spend_points is True,
+    )  # fmt: skip
+    return Quoted(body.order_id, body.payer, quote)
 
 
 def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | EraseRequest | IdentityCheck | KillAds:
@@ -123,6 +151,7 @@ def pay_request(request: PayRequest, wall: int) -> PayRequestBody:
         order_id=request.order_id, attempt=request.attempt, amount_minor=request.amount.minor,
         currency=request.amount.currency, payer=request.payer, factors=factors, channel=request.channel,
         decided_at=wall, flow=request.flow, account=request.account, auth_code=request.auth_code,
+        quote=request.quote,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import assert_never
 
 from daemon.enrolment import machine as enrolment
@@ -58,10 +59,24 @@ def _collecting_view(stage: payment.Collecting, rules: payment.Rules, now: float
             return views.Processing(*amount)
         case payment.ChooseBank(banks=banks):
             return views.Choose(*amount, "bank", tuple(bank.label for bank in banks or ()), left, rules.pin_s)
+        case payment.Reviewing():
+            return _review_view(stage, left, rules, others)
         case payment.ScanCode():
             return views.ScanCode(*_money(turn.order), left, rules.pin_s, others)
         case _:
             assert_never(stage)
+
+
+def _review_view(stage: payment.Reviewing, left: float, rules: payment.Rules, others: bool) -> views.View:
+    quote = stage.turn.known.price.quote
+    listed, currency = _money(stage.turn.order)
+    if quote is None:
+        return views.Processing(listed, currency)
+    rows = tuple(views.CouponRow(one.title, one.off_minor, one.reason, one.short_minor) for one in quote.lines)
+    return views.Review(
+        quote.amount.minor, currency, listed, rows, quote.points, quote.points_off_minor, quote.spends_points, left,
+        rules.pin_s, others,
+    )  # fmt: skip
 
 
 def _paying_view(state: payment.State, paying: payment.Paying, now: float) -> views.View:
@@ -106,6 +121,8 @@ _REASONS = {
     "no_card_typed": views.DeclineReason.TIMEOUT,
     "no_code_scanned": views.DeclineReason.TIMEOUT,
     "nothing_chosen": views.DeclineReason.TIMEOUT,
+    "nothing_confirmed": views.DeclineReason.TIMEOUT,
+    "quote_refused": views.DeclineReason.COUPON_GONE,
     "insufficient_funds": views.DeclineReason.INSUFFICIENT_FUNDS,
     "order_expired": views.DeclineReason.EXPIRED,
     "never_received": views.DeclineReason.NETWORK,
@@ -117,7 +134,7 @@ def _outcome_view(showing: payment.Showing) -> views.View:
         case Status.VERIFIED:
             return views.Verified()
         case Status.APPROVED:
-            return views.Approved(*_money(showing.order), reference_tail=(showing.reference or "")[-6:] or None)
+            return _approved_view(showing)
         case Status.ACCEPTED_OFFLINE:
             return views.Approved(*_money(showing.order), offline=True)
         case Status.REVERSING | Status.REVERSED:
@@ -129,6 +146,19 @@ def _outcome_view(showing: payment.Showing) -> views.View:
         case _:
             reason = showing.sentence or _REASONS.get(showing.reason, views.DeclineReason.OTHER)
             return views.Declined(*_amount(showing.order), reason=reason)
+
+
+def _approved_view(showing: payment.Showing) -> views.View:
+    thanks, offer = showing.thanks, showing.thanks.offer
+    gift = None
+    if offer is not None:
+        until = time.strftime("%Y-%m-%d", time.localtime(offer.expires_at))
+        gift = views.Gift(offer.code, offer.title, until, offer.red_packet)
+    return views.Approved(
+        *(showing.paid.minor, showing.paid.currency) if showing.paid else _money(showing.order),
+        reference_tail=(showing.reference or "")[-6:] or None, points=thanks.points, points_total=thanks.points_total,
+        offer=gift,
+    )  # fmt: skip
 
 
 def _enrolment_view(state: enrolment.State) -> views.View:

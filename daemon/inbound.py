@@ -31,6 +31,7 @@ from mqtt.schemas import (
     OrderBody,
     PayAnswerBody,
     PlayAckBody,
+    QuoteBody,
     TimeBody,
 )
 
@@ -47,7 +48,7 @@ class TimeHeard:
 
 
 Meaning = (
-    ev.OrderArrived | ev.Answer | ev.ApprovedLate | IdentityCheck | enrolment.Request | EraseRequest | TimeHeard
+    ev.OrderArrived | ev.Answer | ev.ApprovedLate | ev.Quoted | IdentityCheck | enrolment.Request | EraseRequest | TimeHeard
     | ConfigBody | KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody
     | RemoteRequest
 )  # fmt: skip
@@ -84,6 +85,8 @@ class Inbound:
             case PlayAckBody() | ContentNoticeBody() | ContentChunkBody() as content:
                 message.done()  # said twice or lost, it does no harm: nothing of it is worth a write
                 return content
+            case QuoteBody() as body:
+                return self._quote(body, message)
             case TimeBody(nonce=nonce, now=now, store=store):
                 heard = self._clock.answered(nonce, now)
                 noted = (Noted("clock_corrected", {"now": now}),) if heard is Heard.CORRECTED else ()
@@ -146,6 +149,17 @@ class Inbound:
             return None
         note(log, "answer_arrived", order=body.order_id, attempt=body.attempt, status=body.status, reason=body.reason)
         return answer
+
+    def _quote(self, body: QuoteBody, message: Message) -> ev.Quoted | None:
+        """Like what is shown it lives in memory alone; it is believed for as long as the clock can tell."""
+        message.done()
+        if not self._clock.trusted:
+            return None
+        try:
+            return contract.quoted(body, time.monotonic(), self._clock.now())
+        except AmountRefused as refused:
+            note(log, "quote_refused", logging.WARNING, order=body.order_id, why=str(refused))
+            return None
 
     def _approved_late(self, body: PayAnswerBody) -> ev.ApprovedLate | None:
         """An approval of what this box holds as reversed: the money must go back."""

@@ -183,6 +183,8 @@ class PaymentRunner:
                 self._errands.find_payer(effect)
             case fx.ListBanks():
                 self._errands.list_banks(effect)
+            case fx.AskQuote():
+                self._link.say("quote.request", contract.quote_request(effect))
             case fx.Halt(why):
                 return Stop(why)
             case _:

@@ -18,7 +18,8 @@ from hal.voice import Voice
 log = logging.getLogger("daemon.storefront")
 
 COUNTING = (
-    views.Look, views.EnterPin, views.EnterPhone, views.EnterCard, views.Choose, views.ShowCode, views.ScanCode
+    views.Look, views.EnterPin, views.EnterPhone, views.EnterCard, views.Choose, views.Review, views.ShowCode,
+    views.ScanCode,
 )  # fmt: skip
 
 

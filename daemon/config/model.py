@@ -170,6 +170,10 @@ class PaymentSection(Section):
     look_s: Seconds = 30.0
     pin_s: Seconds = 30.0
     show_s: Seconds = 4.0
+    offer_s: Seconds = Field(default=15.0, description="a paid screen with a coupon to scan, while nobody waits")
+    quote_s: float = Field(
+        default=1.0, ge=0, le=10, description="a member's coupons are waited for so long; 0: they are not asked for"
+    )
     answer_s: Seconds = 10.0
     query_first_s: Seconds = 1.0
     query_longest_s: Seconds = 15.0

@@ -51,7 +51,7 @@ def decision(request: PayRequest, title: str | None, grounds: Grounds, wall: int
     who = request.identified
     return DecisionBody(
         order_id=request.order_id, attempt=request.attempt, epoch=request.epoch,
-        order_hash=order_hash(request.order_id, request.amount, title),
+        order_hash=order_hash(request.order_id, request.listed or request.amount, title),
         amount_minor=request.amount.minor, currency=request.amount.currency, payer=request.payer,
         factors=request.factors, flow=request.flow, channel=request.channel,
         score=_scaled(who.score if who else None), margin=_scaled(who.margin if who else None),

@@ -68,19 +68,22 @@ def pay_by_code(state: State, turn: Turn, auth_code: str, now: float) -> Result:
 def _confirm(state: State, turn: Turn, now: float, code: str | None = None, auth_code: str | None = None) -> Result:
     order, known = turn.order, turn.known
     assert order.amount is not None
+    agreed = known.price.agreed
+    amount = order.amount if agreed is None else agreed.amount
     if order.expires_s <= now:
         return close(state, turn, Status.EXPIRED, "expired_before_confirm", now)
     who = known.candidates[0] if known.candidates else None
-    choice = routing.choose(state, order.amount, turn.flow, now)
+    choice = routing.choose(state, amount, turn.flow, now)
     if choice.best is None:
         why = choice.left_out[0].reason if choice.left_out else "none_configured"
         state, effects = persist(state, (Noted("no_channel", {"order_id": order.order_id, "reason": why}),))
         state, more = close(state, turn, Status.CANCELLED, "no_channel", now)
         return state, effects + more
     request = PayRequest(
-        order.order_id, turn.attempt, order.amount, who.payer if who else ANONYMOUS, known.factors,
+        order.order_id, turn.attempt, amount, who.payer if who else ANONYMOUS, known.factors,
         choice.best.name, turn.flow, known.duress, state.epoch, who,
-        known.bank.token if known.bank else None, auth_code,
+        known.bank.token if known.bank else None, auth_code, agreed.quote_id if agreed else None,
+        order.amount if agreed else None,
     )  # fmt: skip
     if is_offline(state, now):
         return _accept_offline(state, turn, request, now)
@@ -97,7 +100,8 @@ def _confirm(state: State, turn: Turn, now: float, code: str | None = None, auth
 
 def _accept_offline(state: State, turn: Turn, request: PayRequest, now: float) -> Result:
     """Nobody can be asked: taken at the shop's own risk within the caps, or refused."""
-    if turn.known.duress or not within_caps(state.rules.policy.offline, request, turn.known):
+    lower = request.quote is not None
+    if lower or turn.known.duress or not within_caps(state.rules.policy.offline, request, turn.known):
         return close(state, turn, Status.CANCELLED, "offline", now)
     order_id, number = request.order_id, request.attempt
     attempt = Settling(request, move(Status.CONFIRMED, Status.ACCEPTED_OFFLINE), due_s=now)
@@ -162,7 +166,9 @@ def persisted(state: State, token: int, now: float) -> Result:
         voucher = replace(state.settling[after.voucher], due_s=now)
         state = replace(state, settling=with_attempt(state.settling, voucher))
     if after.show is not None and isinstance(state.stage, Paying) and state.stage.key == after.show_for:
-        state = replace(state, stage=replace(after.show, until_s=now + state.rules.show_s))
+        shown_s = state.rules.offer_s if after.show.thanks.offer is not None else state.rules.show_s
+        show = replace(after.show, until_s=now + shown_s, brief_until_s=now + min(shown_s, state.rules.show_s))
+        state = replace(state, stage=show)
     return state, effects
 
 
@@ -246,8 +252,18 @@ def took(state: State, done: settle.Step) -> Result:
     show: Showing | None = None
     if attempt.status in SHOWN and at_counter:
         assert isinstance(state.stage, Paying)
-        again = _again(state, state.stage.turn) if attempt.status is Status.DECLINED else None
-        show = Showing(state.stage.turn.order, attempt.status, done.reason, 0.0, done.reference, again)
+        turn = state.stage.turn
+        again = _again(state, turn) if attempt.status is Status.DECLINED else None
+        show = Showing(
+            turn.order,
+            attempt.status,
+            done.reason,
+            0.0,
+            done.reference,
+            again,
+            thanks=done.thanks,
+            paid=attempt.request.amount,
+        )
     if over and (show is None or show.then is None) and not (refunded and attempt.status is Status.APPROVED):
         changes += (OrderClosed(order_id, attempt.status, done.reason),)
     held = tuple(e for e in done.send if not isinstance(e, Query))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar, assert_never
 
-from daemon.payment import capture
+from daemon.payment import capture, reviewing
 from daemon.payment.closing import ENTRY_KEYS, close, is_busy, is_offline, leaving, persist
 from daemon.payment.effects import (
     Change,
@@ -29,6 +29,7 @@ from daemon.payment.state import (
     Collecting,
     Looking,
     Result,
+    Reviewing,
     Rules,
     ScanCode,
     Showing,
@@ -60,7 +61,7 @@ def _enter(state: State, turn: Turn, now: float) -> Result:
     rules, order_id = state.rules, turn.order.order_id
     steps = FLOWS[turn.flow].steps
     if turn.step >= len(steps):
-        return capture.finish(state, turn, now)
+        return reviewing.begin(state, turn, now)
     match steps[turn.step]:
         case Step.FACE:
             looking = Looking(turn, now + rules.look_s)
@@ -86,7 +87,9 @@ def _enter(state: State, turn: Turn, now: float) -> Result:
 
 def went_on(state: State, turn: Turn, known: Known, now: float) -> Result:
     """The step is done; `known` is what is known after it."""
-    return enter(state, replace(turn, step=turn.step + 1, known=known), now)
+    turn, asked = reviewing.asked(state, replace(turn, step=turn.step + 1, known=known), now)
+    state, effects = enter(state, turn, now)
+    return state, effects + asked
 
 
 # ---- who it is ------------------------------------------------------------------------------------------------------
@@ -105,17 +108,20 @@ def face_decided(state: State, stage: Looking, event: FaceDecided, now: float) -
     return went_on(state, turn, replace(turn.known, candidates=candidates, factors=factors, around=around), now)
 
 
-def face_unavailable(state: State, stage: Looking, now: float) -> Result:
-    """Without a camera the ways that need none are offered; where there are none, the order ends."""
+def face_unavailable(state: State, stage: Looking | AskPayer | AskFactor, reason: str, now: float) -> Result:
+    """Without a face the ways that need none are offered; where there are none, the order ends."""
     rules = state.rules
+    noted = Noted("face_unavailable", {"order_id": stage.turn.order.order_id, "reason": reason})
     ways = tuple(way for way in ways_out(rules, stage.turn) if not needs_camera(FLOWS[way]))
     if not ways:
-        return close(state, stage.turn, Status.CANCELLED, "camera_unavailable", now)
+        return close(state, stage.turn, Status.CANCELLED, reason, now)
     turn = replace(stage.turn, flow=ways[0], step=0, known=Known())
+    state, effects = persist(state, (noted,))
     if len(ways) == 1:
-        return enter(state, turn, now)
+        state, more = enter(state, turn, now)
+        return state, effects + more
     leave = leaving(state)
-    return replace(state, epoch=state.epoch + 1, stage=ChooseWay(turn, now + rules.pin_s, ways)), leave
+    return replace(state, epoch=state.epoch + 1, stage=ChooseWay(turn, now + rules.pin_s, ways)), leave + effects
 
 
 def retry_or_close(state: State, turn: Turn, reason: str, now: float) -> Result:
@@ -280,6 +286,8 @@ def key(state: State, stage: Collecting, name: str, now: float) -> Result:
         case ChooseBank(turn, banks=banks):
             chosen = _chosen(banks or (), name)
             return (state, ()) if chosen is None else went_on(state, turn, replace(turn.known, bank=chosen), now)
+        case Reviewing():
+            return reviewing.key(state, stage, name, now)
         case Looking() | ScanCode():
             return state, ()
         case _:

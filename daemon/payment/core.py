@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import assert_never
 
-from daemon.payment import capture, collecting
+from daemon.payment import capture, collecting, reviewing
 from daemon.payment import settling as settle
 from daemon.payment.closing import close, closed, gathered, is_current, persist
 from daemon.payment.effects import Change, Effect, OrderStored
@@ -38,6 +38,7 @@ from daemon.payment.events import (
     PayerFound,
     Persisted,
     PersistFailed,
+    Quoted,
     RefundAsked,
     Tick,
 )
@@ -54,6 +55,7 @@ from daemon.payment.state import (
     Looking,
     Paying,
     Result,
+    Reviewing,
     Rules,
     ScanCode,
     Showing,
@@ -100,6 +102,8 @@ def _step(state: State, event: Event, now: float) -> Result:
             return collecting.code_scanned(state, text, now)
         case FaceHint() | FaceDecided() | FaceUnavailable() | PayerFound() | FactorChecked() | BanksListed():
             return _stage_answered(state, event, now) if is_current(state, event.order_id, event.epoch) else (state, ())
+        case Quoted():
+            return reviewing.quoted(state, event, now)
         case Persisted():
             return capture.persisted(state, event.token, now)
         case PersistFailed():
@@ -133,8 +137,8 @@ def next_deadline(state: State) -> float | None:
     match state.stage:
         case Idle() | Paying():
             pass
-        case Showing(until_s=until_s):
-            due.append(until_s)
+        case Showing() as showing:
+            due.append(_shown_until(state, showing))
         case stage:
             due.append(min(stage.until_s, stage.turn.order.expires_s))
     soonest = min(due, default=math.inf)
@@ -152,8 +156,8 @@ def _stage_answered(
             return replace(state, stage=replace(stage, hint=hint)), ()
         case Looking() as stage, FaceDecided():
             return collecting.face_decided(state, stage, event, now)
-        case Looking() as stage, FaceUnavailable():
-            return collecting.face_unavailable(state, stage, now)
+        case (Looking() | AskPayer(checking=True) | AskFactor(checking=True)) as stage, FaceUnavailable(reason=reason):
+            return collecting.face_unavailable(state, stage, reason, now)
         case AskPayer() as stage, PayerFound():
             return collecting.payer_found(state, stage, event, now)
         case AskFactor() as stage, FactorChecked():
@@ -232,16 +236,23 @@ def _tick(state: State, now: float) -> Result:
             effects += more
     more = ()
     stage = state.stage
-    if isinstance(stage, Showing) and stage.until_s <= now:
+    if isinstance(stage, Showing) and _shown_until(state, stage) <= now:
         state, more = _leave_showing(state, stage, now)
     elif isinstance(stage, COLLECTING) and stage.turn.order.expires_s <= now:
         state, more = close(state, stage.turn, Status.EXPIRED, "expired", now)
+    elif isinstance(stage, Reviewing) and stage.checking and stage.until_s <= now:
+        state, more = reviewing.unanswered(state, stage, now)
     elif isinstance(stage, COLLECTING) and stage.until_s <= now:
         state, more = close(state, stage.turn, Status.CANCELLED, _walked_away(stage), now)
     return state, effects + more
 
 
-def _walked_away(stage: Looking | AskPayer | AskFactor | ChooseBank | ChooseWay | ScanCode) -> str:
+def _shown_until(state: State, stage: Showing) -> float:
+    """An offer gives way to whoever waits."""
+    return stage.brief_until_s if state.waiting and stage.thanks.offer is not None else stage.until_s
+
+
+def _walked_away(stage: Looking | AskPayer | AskFactor | ChooseBank | ChooseWay | ScanCode | Reviewing) -> str:
     match stage:
         case Looking():
             return "no_face"
@@ -253,6 +264,8 @@ def _walked_away(stage: Looking | AskPayer | AskFactor | ChooseBank | ChooseWay 
             return "no_code_scanned"
         case ChooseBank() | ChooseWay():
             return "nothing_chosen"
+        case Reviewing():
+            return "nothing_confirmed"
         case _:
             assert_never(stage)
 

@@ -181,6 +181,15 @@ class ListBanks:
 
 
 @dataclass(frozen=True, slots=True)
+class AskQuote:
+    """What would this member pay? Answered by `Quoted`, or by nobody: the whole amount is asked for then."""
+
+    order_id: str
+    payer: str
+    spends_points: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Halt:
     """The disk refuses what must not be lost: end the process; the next start asks disk and gateway for the truth."""
 
@@ -189,5 +198,5 @@ class Halt:
 
 Effect = (
     Persist | Submit | Query | Reverse | Refund | SendVoucher | Watch | StopWatching | FindPayer | CheckFactor
-    | ListBanks | Halt
+    | ListBanks | AskQuote | Halt
 )  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daemon.payment.money import Amount
-from daemon.payment.order import Bank, Circumstances, Identified, Order, PayRequest, Turn
+from daemon.payment.order import NO_THANKS, Bank, Circumstances, Identified, Order, PayRequest, Quote, Thanks, Turn
 
 
 class FaceOutcome(StrEnum):
@@ -86,11 +86,13 @@ class FaceDecided:
 
 @dataclass(frozen=True, slots=True)
 class FaceUnavailable:
-    """The camera or the models can't be used now; another way to pay is needed."""
+    """The camera, the models or whoever knows the faces can't be used now; another way to pay is needed. `reason` is
+    for the journal, and says what the payer is told."""
 
     order_id: str
     epoch: int
     why: str
+    reason: str = "camera_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,15 @@ class BanksListed:
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """What a member would pay for the order. It names both, and counts for nobody else."""
+
+    order_id: str
+    payer: str
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     """The changes of `Persist(token, ...)` are on disk."""
 
@@ -146,6 +157,7 @@ class Answer:
     reason: str
     amount: Amount
     reference: str | None
+    thanks: Thanks = NO_THANKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +210,6 @@ class Tick:
 
 Event = (
     OrderArrived | OrderWithdrawn | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable | PayerFound
-    | FactorChecked | BanksListed | Persisted | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp | LinkDown
-    | OrdersFound | CounterTaken | CounterFree | Tick
+    | FactorChecked | BanksListed | Quoted | Persisted | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp
+    | LinkDown | OrdersFound | CounterTaken | CounterFree | Tick
 )  # fmt: skip

@@ -43,12 +43,14 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """What the pipeline proved: the payer's opaque handle, and how sure it is (cosines in -1..1, liveness in 0..1)."""
+    """What the pipeline proved: the payer's opaque handle, and how sure it is (cosines in -1..1, liveness in 0..1).
+    `face_token` is the gateway's, good once, where its matcher said who it is; it reaches neither journal nor log."""
 
     payer: str
     score: float
     margin: float
     liveness: float
+    face_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,66 @@ class Bank:
 
     label: str
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """What became of one of the payer's coupons: minor units off (0: none, and `reason` and `why` say why not);
+    `short_minor` is how much more the order would have to be."""
+
+    title: str
+    off_minor: int
+    reason: str
+    why: str
+    short_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What the gateway would let this payer pay, until `expires_s` on the monotonic clock; `quote_id` is None where it
+    takes nothing off. `points` are the payer's, `points_off_minor` what they take off, or would (`spends_points`)."""
+
+    quote_id: str | None
+    amount: Amount
+    expires_s: float
+    lines: tuple[Discount, ...] = ()
+    points: int = 0
+    points_off_minor: int = 0
+    spends_points: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """How far it is with what the payer is to pay: asked for at `asked_s`, answered by `quote`, `agreed` with a key.
+    `before` stands while the payer has asked for another one."""
+
+    asked_s: float | None = None
+    spends_points: bool = False
+    quote: Quote | None = None
+    before: Quote | None = None
+    agreed: Quote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a paid order brings its payer: a coupon, or a red packet, by its opaque `code`. `expires_at`: unix s."""
+
+    code: str
+    title: str
+    expires_at: int
+    red_packet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Thanks:
+    """What an approval says beside the money: points of a member, now and in all, and an offer."""
+
+    points: int = 0
+    points_total: int | None = None
+    offer: Offer | None = None
+
+
+NO_THANKS = Thanks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +135,7 @@ class Known:
     duress: bool = False
     bank: Bank | None = None
     around: Circumstances = field(default_factory=Circumstances)
+    price: Price = Price()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +158,7 @@ class PayRequest:
     """What is asked of the gateway; `(order_id, attempt)` is the idempotency key on the whole way.
 
     `epoch` and `identified` say what it stands on; they go into the evidence, not to the gateway's decision.
+    `quote` is the one that the payer agreed to; `amount` is then its, and `listed` the order's own.
     `auth_code` (of the payer's own app) and `account` (an opaque token) reach the gateway and neither journal nor log.
     """
 
@@ -110,3 +174,5 @@ class PayRequest:
     identified: Identified | None = None
     account: str | None = field(default=None, repr=False)
     auth_code: str | None = field(default=None, repr=False)
+    quote: str | None = None
+    listed: Amount | None = None

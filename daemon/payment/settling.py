@@ -8,7 +8,7 @@ from typing import assert_never
 
 from daemon.payment.effects import Query, Refund, Reverse, SendVoucher
 from daemon.payment.events import Answer, AnswerStatus
-from daemon.payment.order import PayRequest
+from daemon.payment.order import NO_THANKS, PayRequest, Thanks
 from daemon.payment.status import Status, move
 
 
@@ -58,6 +58,7 @@ class Step:
     send: tuple[Sent, ...] = ()
     reason: str = ""
     reference: str | None = None
+    thanks: Thanks = NO_THANKS
 
 
 def submitted(settling: Settling, now: float, times: SettlingTimes) -> Step:
@@ -191,7 +192,7 @@ def _voucher_answered(settling: Settling, answer: Answer) -> Step:
 
 def _settled(settling: Settling, status: Status, answer: Answer) -> Step:
     after = replace(settling, status=move(settling.status, status))
-    return Step(after, (status,), reason=answer.reason, reference=answer.reference)
+    return Step(after, (status,), reason=answer.reason, reference=answer.reference, thanks=answer.thanks)
 
 
 def _in_doubt(settling: Settling) -> Settling:

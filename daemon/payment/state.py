@@ -11,8 +11,8 @@ from daemon.payment.channels import Breaker, ChannelConfig
 from daemon.payment.effects import Effect
 from daemon.payment.emvco import Merchant
 from daemon.payment.flows import FLOWS, Step
-from daemon.payment.money import DECIMALS
-from daemon.payment.order import Bank, Order, Turn
+from daemon.payment.money import DECIMALS, Amount
+from daemon.payment.order import NO_THANKS, Bank, Order, Thanks, Turn
 from daemon.payment.policy import Factor, Policy
 from daemon.payment.settling import Settling, SettlingTimes
 from daemon.payment.status import Status
@@ -31,7 +31,8 @@ class Rules:
     """The figures the core goes by; times in seconds on the monotonic clock.
 
     `flow` is how a payer is known where the order does not say, `ways` what the menu key offers, in its order. A box
-    without `merchant` shows no code. The link counts as down once it was so for `offline_after_s`.
+    without `merchant` shows no code. The link counts as down once it was so for `offline_after_s`. A quote is waited
+    for until `quote_s` after it was asked for (0: none is); an offer is shown for `offer_s`, unless somebody waits.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -43,6 +44,8 @@ class Rules:
     look_s: float = 30.0
     pin_s: float = 30.0
     show_s: float = 4.0
+    offer_s: float = 15.0
+    quote_s: float = 0.0
     offline_after_s: float = 10.0
     max_looks: int = 3
     max_attempts: int = 3
@@ -114,6 +117,15 @@ class ScanCode:
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewing:
+    """The payer sees what the order comes to with coupons and points, and agrees; `checking` while it is asked for."""
+
+    turn: Turn
+    until_s: float
+    checking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Paying:
     """The attempt is being settled; how far it is stands in `State.settling`. `code` is shown for the payer's app."""
 
@@ -128,7 +140,8 @@ class Paying:
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """An outcome on the display. `then` is tried next when the order is not over. `sentence` is a policy's own."""
+    """An outcome on the display. `then` is tried next when the order is not over. `sentence` is a policy's own.
+    `paid` is what was asked for, where money was. Where somebody waits, an offer is left at `brief_until_s`."""
 
     order: Order
     status: Status
@@ -137,10 +150,13 @@ class Showing:
     reference: str | None = None
     then: Turn | None = None
     sentence: str | None = None
+    thanks: Thanks = NO_THANKS
+    paid: Amount | None = None
+    brief_until_s: float = 0.0
 
 
-Collecting = Looking | AskPayer | AskFactor | ChooseBank | ChooseWay | ScanCode
-COLLECTING = (Looking, AskPayer, AskFactor, ChooseBank, ChooseWay, ScanCode)
+Collecting = Looking | AskPayer | AskFactor | ChooseBank | ChooseWay | ScanCode | Reviewing
+COLLECTING = (Looking, AskPayer, AskFactor, ChooseBank, ChooseWay, ScanCode, Reviewing)
 Stage = Idle | Collecting | Paying | Showing
 
 

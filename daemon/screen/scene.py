@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from daemon.screen.elements import Element, Scene
-from daemon.screen.pages import choosing, enrolling, paying, selling, standing
+from daemon.screen.pages import choosing, enrolling, paying, reviewing, selling, standing, thanking
 from daemon.screen.parts import Page
 from daemon.screen.text import wording
 from daemon.screen.theme import DAY, Theme
@@ -34,6 +34,7 @@ from daemon.screen.views import (
     NewPin,
     Processing,
     Reversed,
+    Review,
     ScanCode,
     ShowCode,
     Trouble,
@@ -78,6 +79,8 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
             return choosing.enter_card(page, view)
         case Choose():
             return choosing.choose(page, view)
+        case Review():
+            return reviewing.review(page, view)
         case ShowCode():
             return choosing.show_code(page, view)
         case ScanCode():
@@ -88,6 +91,8 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
             return paying.processing(page, view)
         case Checking():
             return paying.checking(page, view)
+        case Approved(offer=gift) if gift is not None:
+            return thanking.with_gift(page, view, gift)
         case Approved():
             return paying.approved(page, view)
         case Declined():

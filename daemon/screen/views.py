@@ -49,6 +49,7 @@ class DeclineReason(StrEnum):
     NETWORK = "network"
     LOW_QUALITY = "low_quality"
     CARD_WRONG = "card_wrong"
+    COUPON_GONE = "coupon_gone"
     NOT_SET_UP = "not_set_up"
     OFFLINE = "offline"
     POLICY = "policy"
@@ -243,6 +244,33 @@ class Choose:
 
 
 @dataclass(frozen=True, slots=True)
+class CouponRow:
+    """Not a view: a coupon, or the points. `off_minor` 0: it takes nothing off, for `reason`; `short_minor`: the order
+    would have to be so much larger."""
+
+    title: str
+    off_minor: int
+    reason: str = "applied"
+    short_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a member pays, and why; OK agrees. `points_off_minor` is what `points` would take off, or do."""
+
+    amount_minor: int
+    currency: str
+    listed_minor: int
+    rows: tuple[CouponRow, ...] = ()
+    points: int = 0
+    points_off_minor: int = 0
+    spends_points: bool = False
+    seconds_left: float | None = None
+    seconds_total: float = 30.0
+    others: bool = False  # the menu key offers other ways to pay
+
+
+@dataclass(frozen=True, slots=True)
 class ShowCode:
     """A QR code that the payer's own app reads; `code` is what stands in it."""
 
@@ -284,11 +312,24 @@ class Checking:
 
 
 @dataclass(frozen=True, slots=True)
+class Gift:
+    """Not a view: a coupon or a red packet. The QR holds `code` and nothing else; `until` is a day as it is shown."""
+
+    code: str
+    title: str
+    until: str
+    red_packet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
     amount_minor: int
     currency: str
     reference_tail: str | None = None
     offline: bool = False  # accepted by this box within the offline policy
+    points: int = 0  # what a member got for it
+    points_total: int | None = None  # None: no member's
+    offer: Gift | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +428,7 @@ View = (
     | EnterPhone
     | EnterCard
     | Choose
+    | Review
     | ShowCode
     | ScanCode
     | Verified

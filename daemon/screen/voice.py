@@ -26,6 +26,7 @@ from daemon.screen.views import (
     Look,
     NewPin,
     Reversed,
+    Review,
     ScanCode,
     ShowCode,
     Trouble,
@@ -50,6 +51,8 @@ def line(view: View, locale: str) -> str | None:
             return words("card.wrong") if wrong else words("voice.card")
         case Choose(what=what):
             return words(f"voice.choose_{what}")
+        case Review(amount_minor=minor, currency=currency):
+            return words("voice.review", amount=spoken(minor, currency, words.locale))
         case ShowCode():
             return words("voice.code")
         case ScanCode():

@@ -5,7 +5,15 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 MAX_AMOUNT_MINOR = 10**12
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -42,5 +50,10 @@ class Body(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """What goes into an envelope."""
-        body = self.model_dump(mode="json")
+        return self.model_dump(mode="json")
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_left_out(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Also of bodies within bodies."""
+        body: dict[str, Any] = whole(self)
         return {name: value for name, value in body.items() if value is not None or name not in self.LEFT_OUT}

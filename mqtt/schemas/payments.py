@@ -107,41 +107,61 @@ class PayRefundBody(Body):
 
 
 class QuoteRequestBody(Body):
-    """What would this member pay for the order, with the coupons he has?"""
+    """What would this payer pay for the order, with the coupons he has, and with points if he wants to spend them?"""
+
+    LEFT_OUT = frozenset({"spend_points"})
 
     order_id: Id
     payer: Handle
+    spend_points: bool | None = None
 
 
 class QuoteLine(Body):
-    """One coupon: how much it takes off (0: nothing, and `why` says why not)."""
+    """One coupon, or the points: how much it takes off (0: nothing, and `why` says why not). `short_minor`: so much
+    more the order would have to be."""
+
+    LEFT_OUT = frozenset({"short_minor"})
 
     title: Shown
     off_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT_MINOR)]
     reason: Code
     why: Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(shown)]
+    short_minor: AmountMinor | None = None
 
 
 class QuoteBody(Body):
     """`amount_minor` is what is left to pay: the order's amount less the sum of the lines. Good for a pay request of
-    this payer until `expires_at`. `points`: how many the member has."""
+    this payer until `expires_at`; `quote` is missing where nothing is taken off. `points`: how many the member has;
+    `points_off_minor` is what they would take off, and is among the lines with `spend_points`, as it was asked."""
+
+    LEFT_OUT = frozenset({"quote", "spend_points"})
 
     order_id: Id
     payer: Handle
-    quote: Id
+    quote: Id | None = None
     amount_minor: AmountMinor
     currency: Currency
     lines: Annotated[Sequence[QuoteLine], Field(max_length=32)]
     points: Annotated[int, Field(strict=True, ge=0)]
+    points_off_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT_MINOR)] = 0
+    spend_points: bool | None = None
     expires_at: UnixTime
 
 
 class OfferBody(Body):
-    """A coupon for the success screen; the QR shown there holds `code` and nothing else."""
+    """A coupon or a red packet (money) for the success screen; the QR shown there holds `code` and nothing else."""
 
     code: Id
     title: Shown
     expires_at: UnixTime
+    kind: Literal["coupon", "red_packet"] = "coupon"
+
+
+class PointsBody(Body):
+    """A member's points: what this payment brought, and how many there are now."""
+
+    earned: Annotated[int, Field(strict=True, ge=0)]
+    total: Annotated[int, Field(strict=True, ge=0)]
 
 
 class AnswerReason(StrEnum):
@@ -175,7 +195,7 @@ class PayAnswerBody(Body):
     it is missing only where the gateway knows no such order of this box. With `unknown_channel`, `channels` says
     which there are."""
 
-    LEFT_OUT = frozenset({"channels", "offer"})
+    LEFT_OUT = frozenset({"channels", "offer", "points"})
 
     order_id: Id
     attempt: Attempt
@@ -186,6 +206,7 @@ class PayAnswerBody(Body):
     reference: Id | None = None
     channels: Annotated[Sequence[Code], Field(max_length=32)] | None = None
     offer: OfferBody | None = None
+    points: PointsBody | None = None
 
     @model_validator(mode="after")
     def _approval_names_its_amount(self) -> PayAnswerBody:

@@ -50,8 +50,10 @@ BODIES: dict[str, dict[str, Any]] = {
         "currency": "CNY", "points": 42, "expires_at": NOW + 305,
         "lines": [
             {"title": "10% off", "off_minor": 185, "reason": "applied", "why": "CNY 1.85 off"},
-            {"title": "5.00 off", "off_minor": 0, "reason": "below_minimum", "why": "CNY 1.50 more would be needed"},
+            {"title": "5.00 off", "off_minor": 0, "reason": "below_minimum", "why": "CNY 1.50 more would be needed",
+             "short_minor": 150},
         ],
+        "points_off_minor": 42,
     },
     "pay.answer": {
         "order_id": ORDER, "attempt": 1, "status": "approved", "reason": "ok", "amount_minor": 1850, "currency": "CNY",
@@ -127,7 +129,9 @@ NO_CHANNEL = BODIES["pay.answer"] | {
     "status": "declined", "reason": "unknown_channel", "reference": None, "channels": ["alipay-like", "simulated"],
 }  # fmt: skip
 WITH_OFFER = BODIES["pay.answer"] | {
-    "offer": {"code": "c5f2c81a09be4d3e6f7a8b9c0", "title": "See you: 2.00 off", "expires_at": NOW + 2_592_000},
+    "offer": {"code": "c5f2c81a09be4d3e6f7a8b9c0", "title": "See you: 2.00 off", "expires_at": NOW + 2_592_000,
+              "kind": "coupon"},
+    "points": {"earned": 16, "total": 58},
 }  # fmt: skip
 
 

@@ -31,16 +31,17 @@ from daemon.payment.events import (
 from daemon.payment.money import Amount
 from daemon.payment.order import Identified, Order
 from daemon.payment.policy import OfflineCaps, Policy
-from daemon.payment.state import AskFactor, Paying, Rules
+from daemon.payment.state import AskFactor, Paying, Reviewing, Rules
 from daemon.payment.status import UNSETTLED, Status
 
 GRACE, TWIN = Identified("grace", 0.8, 0.5, 0.9), Identified("hope", 0.79, -0.01, 0.9)
 CAPS = OfflineCaps("CNY", 5000, 10**9, 10**9, 1000)
 RULES = Rules(
     policy=Policy(offline=CAPS), ways=("face_first", "qr_shown", "qr_scanned"),
-    merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"),
+    merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"), quote_s=1.0,
 )  # fmt: skip
 REACHED: Tally[Status] = Tally()
+AGREED: Tally[str] = Tally()
 CODE = "134567890123456789"
 
 
@@ -129,10 +130,35 @@ class Life(RuleBasedStateMachine):
         self.the_right_pin_is_typed()
         if self.world.asked:
             self.world.store_answers()
+        self.a_price_is_agreed_to(200, 1)
         if cut_in == "power":
             self.world.power_is_cut()
         elif cut_in == "nothing":
             self.disk()
+
+    @rule(off=st.sampled_from([0, 200, 1849]), keys=st.integers(0, 3))
+    def a_price_is_agreed_to(self, off: int, keys: int) -> None:
+        """Or not answered in time; the payer may turn to points, and back."""
+        for _ in range(keys):
+            if isinstance(self.world.state.stage, Reviewing) and self.world.quotes_asked:
+                self.world.quote_comes(off)
+                self.world.send(KeyPressed("1"))
+        self.world.time_passes(1.0)
+        if isinstance(self.world.state.stage, Reviewing):
+            self.world.send(KeyPressed("ok"))
+            AGREED["ok"] += 1
+
+    @rule(
+        off=st.sampled_from([0, 200, 1850, -1]), life=st.sampled_from([-1.0, 0.5, 300.0]),
+        order=st.sampled_from(["", "o1"]), payer=st.sampled_from(["", "hope"]), spends=st.booleans(),
+    )  # fmt: skip
+    def a_quote_comes(self, off: int, life: float, order: str, payer: str, spends: bool) -> None:
+        """Late, foreign, expired, or of something else than was asked."""
+        before = self.world.state
+        if off in (0, 200):
+            self.world.quote_comes(off, life, order, payer, spends)
+            if life < 0 or payer == "hope":
+                assert self.world.state == before, "a quote that is expired or foreign had an effect"
 
     @rule(given_up=st.booleans())
     def a_code_is_shown(self, given_up: bool) -> None:
@@ -244,3 +270,4 @@ def test_those_lives_went_through_every_state_that_money_can_be_in() -> None:
     ends = {Status.APPROVED, Status.DECLINED, Status.REVERSED, Status.REFUNDED}
     seen = {status: REACHED[status] for status in UNSETTLED | ends}
     assert min(seen.values()) >= STEPS // 2000, seen
+    assert AGREED["ok"] >= STEPS // 2000

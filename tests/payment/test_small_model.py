@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -15,10 +16,10 @@ from daemon.payment import core
 from daemon.payment import events as ev
 from daemon.payment.emvco import Merchant
 from daemon.payment.money import Amount
-from daemon.payment.order import Bank, Identified, Order, PayRequest, Turn
+from daemon.payment.order import Bank, Discount, Identified, Order, PayRequest, Quote, Turn
 from daemon.payment.policy import OfflineCaps, Policy
 from daemon.payment.settling import Settling, SettlingTimes, answered, due
-from daemon.payment.state import COLLECTING, AskFactor, Paying, Rules, Showing, Stage, State
+from daemon.payment.state import COLLECTING, AskFactor, Paying, Reviewing, Rules, Showing, Stage, State
 from daemon.payment.status import TRANSITIONS, UNSETTLED, Status
 
 DEPTH = int(os.environ.get("KINGFISHER_DEPTH", "7"))
@@ -27,6 +28,7 @@ RULES = Rules(
     policy=Policy(offline=OfflineCaps("CNY", 5000, 10**9, 10**9, 1000)), ways=("face_first", "qr_shown"),
     merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"), max_attempts=2, max_looks=1,
 )  # fmt: skip
+MEMBERS = replace(RULES, quote_s=1.0)
 CNY = Amount(1850, "CNY")
 Move = Callable[[World], None]
 
@@ -63,6 +65,15 @@ def moves(world: World) -> Iterator[tuple[str, Move]]:
         yield "2", lambda w: w.send(ev.KeyPressed("2"))
     if isinstance(stage, AskFactor) and not stage.checking:
         yield "the PIN", pin
+    if world.quotes_asked and isinstance(stage, COLLECTING):
+        yield "a quote", lambda w: w.quote_comes(200)
+        yield "a quote that is over", lambda w: w.quote_comes(200, life_s=-1.0)
+        yield "a quote that is soon over", lambda w: w.quote_comes(200, life_s=20.0)
+        yield "another payer's quote", lambda w: w.quote_comes(200, payer="hope")
+    if isinstance(stage, Reviewing) and not stage.checking:
+        yield "agreed", lambda w: w.send(ev.KeyPressed("ok"))
+        yield "points", lambda w: w.send(ev.KeyPressed("1"))
+        yield "a while", lambda w: w.time_passes(25.0)
     if isinstance(stage, (*COLLECTING, Paying, Showing)):
         yield "cancel", lambda w: w.send(ev.KeyPressed("cancel"))
     if world.asked:
@@ -103,7 +114,7 @@ def told_apart(world: World) -> tuple[str, ...]:
     shown = (
         type(stage).__name__, None if until is None else round(until - now, 1), getattr(stage, "checking", None),
         len(getattr(stage, "typed", "")), turn and (turn.attempt, turn.looks, turn.flow, turn.step, turn.known.factors),
-        getattr(stage, "status", None), getattr(stage, "then", None) is not None,
+        getattr(stage, "status", None), getattr(stage, "then", None) is not None, turn and _price(turn, now),
     )  # fmt: skip
     awaiting = [
         (a.submit, a.settled, a.voucher, len(a.effects), a.show and a.show.status) for a in state.awaiting.values()
@@ -116,10 +127,18 @@ def told_apart(world: World) -> tuple[str, ...]:
                 sorted((o, s.value) for o, s in world.closed.items()), [(k, s) for k, (_, s) in world.attempts.items()],
                 [(len(p.changes), p.token in state.awaiting) for p in world.unwritten],
                 [(kind, r.attempt) for kind, r in world.wire], [(a.attempt, a.status) for a in world.answers],
-                len(world.asked), sorted(world.gateway.captured.items()), sorted(world.gateway.final.items()),
+                (len(world.asked), len(world.quotes_asked)), sorted(world.gateway.captured.items()),
+                sorted(world.gateway.final.items()),
             ),
         )
     )  # fmt: skip
+
+
+def _price(turn: Turn, now: float) -> tuple[object, ...]:
+    price = turn.known.price
+    quotes = [None if q is None else (q.amount.minor, q.spends_points, round(q.expires_s - now, 1)) for q in
+              (price.quote, price.before, price.agreed)]  # fmt: skip
+    return (price.asked_s is None, price.spends_points, *quotes)
 
 
 def explored(depth: int, begin: World) -> tuple[dict[tuple[str, ...], World], int]:
@@ -145,8 +164,15 @@ def explored(depth: int, begin: World) -> tuple[dict[tuple[str, ...], World], in
 
 
 def beginnings() -> Iterator[World]:
-    """Nothing yet; an attempt that is sent, accepted offline, paid, given up, reversed."""
+    """Nothing yet; a price that is asked for; an attempt that is sent, accepted offline, paid, given up, reversed."""
     yield World(RULES)
+    member = World(MEMBERS)
+    member.send(ev.OrderArrived(Order("o1", CNY, None, 300.0)))
+    member.disk_writes()
+    face(member)
+    member.disk_writes()
+    pin(member)
+    yield member
     sent = World(RULES)
     sent.send(ev.OrderArrived(Order("o1", CNY, None, 300.0)))
     offline = sent.copy()
@@ -200,6 +226,11 @@ def test_from_each_of_those_worlds_everything_comes_to_a_right_end(worlds):
         world.copy().settle()
 
 
+def quote(name: str, off: int, expires_s: float) -> Quote:
+    amount = Amount(max(1, 1850 - off), "CNY")
+    return Quote(name, amount, expires_s, (Discount("Coupon", off, "applied", "off"),), 30, 30)
+
+
 ANSWERS_TO_A_STAGE: tuple[ev.Event, ...] = tuple(
     event
     for order_id in ("o1", "o2") for epoch in (0, 1, 2, 3)
@@ -207,6 +238,8 @@ ANSWERS_TO_A_STAGE: tuple[ev.Event, ...] = tuple(
         *(ev.FaceDecided(order_id, epoch, outcome, who) for outcome in ev.FaceOutcome for who in (None, GRACE)),
         ev.FaceHint(order_id, epoch, "no_face"), ev.FaceUnavailable(order_id, epoch, "gone"),
         ev.PayerFound(order_id, epoch, "grace"), ev.PayerFound(order_id, epoch, None),
+        *(ev.Quoted(order_id, payer, quote("q1", off, life)) for payer in ("grace", "hope") for off in (0, 200, 1850)
+          for life in (0.0, 300.0)),
         ev.BanksListed(order_id, epoch, ()), ev.BanksListed(order_id, epoch, (Bank("A", "a"), Bank("B", "b"))),
         *(ev.FactorChecked(order_id, epoch, outcome, 1) for outcome in ev.FactorOutcome),
         *(ev.Answer(order_id, 1 + epoch % 2, status, "r", CNY, None) for status in ev.AnswerStatus),
@@ -228,7 +261,7 @@ def every_stage() -> list[State]:
     """One state for each flow's each stage, beside those the exploration finds."""
     found: list[State] = []
     for flow in ("face_first", "phone_first", "id_card", "face_pin_bank", "qr_shown", "qr_scanned"):
-        state = State(rules=RULES)
+        state = State(rules=MEMBERS)
         for event in (
             ev.OrderArrived(Order("o1", CNY, None, 1e9, flow)),
             *(ev.KeyPressed(key) for key in "12345678"), ev.KeyPressed("ok"),
@@ -245,6 +278,9 @@ def every_stage() -> list[State]:
             found.append(state)
         for epoch in range(state.epoch, state.epoch + 3):
             state, _ = core.step(state, ev.FactorChecked("o1", epoch, ev.FactorOutcome.OK, 2), 1.0)
+            found.append(state)
+        for event in (ev.Quoted("o1", "grace", quote("q1", 200, 300.0)), ev.KeyPressed("1")):
+            state, _ = core.step(state, event, 1.0)
             found.append(state)
     return found
 

@@ -20,6 +20,14 @@ GOODS = (
     v.CartRow("A very long name of something that is sold by the pound", "12.452 kg", 999_999_999),
     v.CartRow("苹果 Apples", "0.452 kg", 579),
 )
+COUPONS = (
+    v.CouponRow("满20减5 Five off above twenty", 0, "below_minimum", 150),
+    v.CouponRow("10% off", 185),
+    v.CouponRow("Points", 185, "points"),
+    v.CouponRow("A coupon whose title takes as many letters as a title can ever take", 0, "kept"),
+)
+GIFT = v.Gift("c0123456789abcdef01234567", "See you: ¥2.00 off", "2026-12-22")
+PACKET = v.Gift("c" + "0" * 63, "A coupon whose title takes as many letters as a title can ever tk", "2026-12-22", True)
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +77,14 @@ def every_view() -> dict[str, View]:
         ),
         "choose a bank": v.Choose(1850, CNY, "bank", ("中国工商银行 ICBC", "Bank of Communications"), 20),
         "choose a bank, most": v.Choose(MOST, CNY, "bank", ("Industrial and Commercial Bank of Somewhere",) * 9, 20),
+        "review": v.Review(1665, CNY, 1850, COUPONS[:2], 37, 37, False, 21),
+        "review, points": v.Review(1480, CNY, 1850, COUPONS[:3], 185, 185, True, 21, others=True),
+        "review, points alone": v.Review(1850, CNY, 1850, (), 4321, 1849, False, 21, others=True),
+        "review, most": v.Review(MOST - 9, CNY, MOST, COUPONS * 8, 999_999, MOST - 10, False, 3, others=True),
+        "review, yen": v.Review(1665, "JPY", 1850, COUPONS, 370, 3, False, 21),
+        "approved, points": v.Approved(1665, CNY, "7F3A", points=16, points_total=53),
+        "approved, coupon": v.Approved(1665, CNY, "7F3A", points=16, points_total=53, offer=GIFT),
+        "approved, red packet": v.Approved(MOST, CNY, "0123456789ABCDEF", offer=PACKET),
         "show code": v.ShowCode(1850, CNY, CODE, 42, 90),
         "show code, most": v.ShowCode(MOST, CNY, CODE * 2, 3, 90),
         "scan code": v.ScanCode(MOST, CNY, 20, others=True),

@@ -61,7 +61,7 @@ def test_no_other_screen_could_be_taken_for_paid(theme: str, every_view: Views, 
     for name, view in every_view.items():
         pixels = renderer((480, 320)).render(scene(view, "en", THEMES[theme], (480, 320)), camera((90, 90, 90)))
         if isinstance(view, Approved):
-            assert greenish(pixels).mean() > 0.8, name
+            assert greenish(pixels).mean() > (0.5 if view.offer else 0.8), name  # an offer has a card of its own
         else:
             assert greenish(pixels).mean() < 0.1, name
 

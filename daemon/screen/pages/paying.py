@@ -173,6 +173,8 @@ def approved(page: Page, view: Approved) -> tuple[Element, ...]:
     headline = words("approved.offline" if view.offline else "approved.headline")
     if view.offline:
         detail = words("approved.offline_detail")
+    elif view.points_total is not None:
+        detail = words("points.earned", earned=view.points, total=view.points_total)
     elif view.reference_tail:
         detail = words("approved.reference", tail=view.reference_tail)
     else:

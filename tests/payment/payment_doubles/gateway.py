@@ -19,6 +19,8 @@ class Gateway:
         self.captured: Tally[str] = Tally()
         self.refused: set[Key] = set()
         self.late: set[Key] = set()
+        self.taken: dict[Key, int] = {}  # minor units of each capture
+        self.quotes: dict[str, tuple[str, str, int]] = {}  # what each quote lets whom pay for which order
         self.waiting: set[Key] = set()  # a code is shown, and nobody has paid it yet
 
     def copy(self) -> Gateway:
@@ -30,10 +32,22 @@ class Gateway:
             self.waiting.add(key)
             return _tell(request, AnswerStatus.PENDING)
         if key not in self.final:
-            ok = funds and not self.captured[request.order_id]
+            ok = funds and not self.captured[request.order_id] and self.price_is_right(request)
             self.final[key] = AnswerStatus.APPROVED if ok else AnswerStatus.DECLINED
             self.captured[request.order_id] += int(ok)
+            if ok:
+                self.taken[key] = request.amount.minor
         return self.tell(request)
+
+    def quote(self, order_id: str, payer: str, minor: int) -> str:
+        name = f"q{len(self.quotes)}"
+        self.quotes[name] = (order_id, payer, minor)
+        return name
+
+    def price_is_right(self, request: PayRequest) -> bool:
+        if request.quote is None:
+            return True
+        return self.quotes.get(request.quote) == (request.order_id, request.payer, request.amount.minor)
 
     def query(self, request: PayRequest) -> Answer:
         key = _key(request)

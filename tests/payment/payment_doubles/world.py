@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from daemon.payment import core
 from daemon.payment.effects import (
+    AskQuote,
     AttemptMoved,
     CheckEnded,
     CheckFactor,
@@ -33,15 +34,18 @@ from daemon.payment.events import (
     Event,
     FactorChecked,
     FactorOutcome,
+    KeyPressed,
     LinkUp,
     Persisted,
     PersistFailed,
+    Quoted,
     RefundAsked,
     Tick,
 )
-from daemon.payment.order import Order, PayRequest, Turn
+from daemon.payment.money import Amount
+from daemon.payment.order import Discount, Order, PayRequest, Quote, Turn
 from daemon.payment.settling import APPROVED_LATE
-from daemon.payment.state import AskFactor, Rules, Showing, State
+from daemon.payment.state import AskFactor, Reviewing, Rules, Showing, State
 from daemon.payment.status import RELEASES_GOODS, TRANSITIONS, UNSETTLED, Status
 from payment_doubles.gateway import Gateway, Key
 
@@ -66,6 +70,8 @@ class World:
     wire: list[tuple[str, PayRequest]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     asked: list[CheckFactor | FindPayer | ListBanks] = field(default_factory=list)
+    quotes_asked: list[AskQuote] = field(default_factory=list)
+    agreed: dict[Key, int] = field(default_factory=dict)
     proven: set[Key] = field(default_factory=set)
     authority: dict[Key, str] = field(default_factory=dict)
     released: set[str] = field(default_factory=set)
@@ -78,13 +84,19 @@ class World:
         other = copy.copy(self)
         other.gateway = self.gateway.copy()
         for name in ("orders", "closed", "verified", "attempts", "unwritten", "wire", "answers", "asked", "proven",
-                     "authority", "released"):  # fmt: skip
+                     "quotes_asked", "agreed", "authority", "released"):  # fmt: skip
             setattr(other, name, copy.copy(getattr(self, name)))
         return other
 
     # -- what the box does
 
     def send(self, event: Event) -> None:
+        stage = self.state.stage
+        if isinstance(stage, Reviewing) and not stage.checking and event == KeyPressed("ok"):
+            quote = stage.turn.known.price.quote
+            assert quote is not None, "a price is shown that nobody quoted"
+            if quote.expires_s > self.now:
+                self.agreed[(stage.turn.order.order_id, stage.turn.attempt)] = quote.amount.minor
         self.state, effects = core.step(self.state, event, self.now)
         self.carry_out(effects)
 
@@ -110,6 +122,8 @@ class World:
                 case SendVoucher(request):
                     assert self.attempts[(request.order_id, request.attempt)][1] is Status.ACCEPTED_OFFLINE
                     self.wire.append(("pay", request))
+                case AskQuote():
+                    self.quotes_asked.append(effect)
                 case CheckFactor() | FindPayer() | ListBanks():
                     self.asked.append(effect)
                 case Halt():
@@ -157,6 +171,10 @@ class World:
         if moved.request.flow not in FACELESS:
             assert {"face", "pin"} <= set(moved.request.factors), "a debit on a face alone"
             assert key in self.proven
+        order = self.orders[moved.order_id]
+        assert order.amount is not None
+        price = order.amount.minor if moved.request.quote is None else self.agreed.get(key)
+        assert moved.request.amount.minor == price, "another sum than was shown and agreed to"
         self.attempts[key] = (moved.request, moved.status)
 
     # -- what happens around it
@@ -182,6 +200,22 @@ class World:
             self.proven.add((stage.turn.order.order_id, stage.turn.attempt))
         found = outcome or (FactorOutcome.OK if right else FactorOutcome.WRONG)
         self.send(FactorChecked(asked.order_id, asked.epoch, found, 2))
+
+    def quote_comes(
+        self, off: int, life_s: float = 300.0, order_id: str = "", payer: str = "", spends: bool = False
+    ) -> None:
+        """For what was asked last, or for somebody or something else."""
+        asked = self.quotes_asked.pop() if self.quotes_asked else AskQuote("o1", "grace")
+        order_id, payer = order_id or asked.order_id, payer or asked.payer
+        order = self.orders.get(order_id)
+        if order is None or order.amount is None:
+            return
+        off += 30 * asked.spends_points
+        amount = Amount(order.amount.minor - off, order.amount.currency)
+        name = self.gateway.quote(order_id, payer, amount.minor) if off else None
+        lines = (Discount("Coupon", off, "applied", "off"),)
+        quote = Quote(name, amount, self.now + life_s, lines, 30, 30, asked.spends_points is not spends)
+        self.send(Quoted(order_id, payer, quote))
 
     def wire_delivers(self, funds: bool, n: int = 0, copies: int = 1) -> None:
         """In any order, never, once or twice; each answer may be late or lost too."""
@@ -292,5 +326,8 @@ class World:
             assert status is not Status.MANUAL, "a person is asked only where the gateway holds this box's own word"
             final = self.gateway.final.get((order_id, attempt))
             assert (status is Status.APPROVED) == (final is AnswerStatus.APPROVED), (status, final)
+        for key, (request, status) in self.attempts.items():
+            if status is Status.APPROVED and key in self.gateway.taken:
+                assert self.gateway.taken[key] == request.amount.minor, "another sum was taken than was asked for"
         paid = {r.order_id for r, s in self.attempts.values() if s is Status.APPROVED}
         assert paid == {order_id for order_id, count in self.gateway.captured.items() if count}, "money not conserved"
