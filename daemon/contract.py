@@ -151,7 +151,7 @@ def pay_request(request: PayRequest, wall: int) -> PayRequestBody:
         order_id=request.order_id, attempt=request.attempt, amount_minor=request.amount.minor,
         currency=request.amount.currency, payer=request.payer, factors=factors, channel=request.channel,
         decided_at=wall, flow=request.flow, account=request.account, auth_code=request.auth_code,
-        quote=request.quote,
+        face_token=request.identified.face_token if request.identified else None, quote=request.quote,
     )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ class Direction(StrEnum):
     UP = "up"
 
 
-DOWN_KINDS = frozenset({"order", "pay", "config", "roster", "command", "content", "time"})
-UP_KINDS = frozenset({"state", "order", "pay", "config", "play", "event", "audit", "health"})
+DOWN_KINDS = frozenset({"order", "pay", "config", "roster", "command", "content", "time", "face"})
+UP_KINDS = frozenset({"state", "order", "pay", "config", "play", "event", "audit", "health", "face"})
 
 # Which topic a type of envelope may be on: a valid signature does not let an order pass as an answer.
 PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
@@ -47,6 +47,11 @@ PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "content": (Direction.DOWN, "content"),
     "content.request": (Direction.UP, "event"),
     "content.chunk": (Direction.DOWN, "content"),
+    "face.probe": (Direction.UP, "face"),
+    "face.find": (Direction.UP, "face"),
+    "face.factor": (Direction.UP, "face"),
+    "face.enrol": (Direction.UP, "face"),
+    "face.answer": (Direction.DOWN, "face"),
 }
 
 

@@ -30,6 +30,7 @@ from mqtt.schemas.content import (
     PlayBody,
     PlayEntry,
 )
+from mqtt.schemas.faces import FaceAnswerBody, FaceEnrolBody, FaceFactorBody, FaceFindBody, FaceProbeBody
 from mqtt.schemas.payments import (
     AnswerReason,
     OfferBody,
@@ -77,6 +78,11 @@ __all__ = [
     "EraseArgs",
     "EventBody",
     "EvidenceBody",
+    "FaceAnswerBody",
+    "FaceEnrolBody",
+    "FaceFactorBody",
+    "FaceFindBody",
+    "FaceProbeBody",
     "Handle",
     "HealthBody",
     "Id",
@@ -141,6 +147,11 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "content": ContentNoticeBody,
     "content.request": ContentRequestBody,
     "content.chunk": ContentChunkBody,
+    "face.probe": FaceProbeBody,
+    "face.find": FaceFindBody,
+    "face.factor": FaceFactorBody,
+    "face.enrol": FaceEnrolBody,
+    "face.answer": FaceAnswerBody,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -20,7 +20,6 @@ Sealed = Annotated[
     str, Field(repr=False), StringConstraints(max_length=49_152, pattern=r"\A[A-Za-z0-9+/]+={0,2}\z")
 ]  # base64 of what `secure_store.sealed.seal_to` gives
 Vector = Annotated[str, Field(repr=False), StringConstraints(max_length=8_192, pattern=r"\A[A-Za-z0-9+/]+={0,2}\z")]
-Digits = Annotated[str, Field(repr=False), matching("[0-9]{4,15}")]
 Epoch = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Share = Annotated[float, Field(ge=0, le=1)]
 FaceToken = Annotated[str, Field(repr=False), matching("[A-Za-z0-9_-]{8,256}")]
@@ -29,6 +28,8 @@ FaceToken = Annotated[str, Field(repr=False), matching("[A-Za-z0-9_-]{8,256}")]
 class SealedBody(Body):
     """`nonce` is new for each question; `at` is the box's clock."""
 
+    TYP: ClassVar[str]
+
     nonce: Id
     at: UnixTime
     sealed: Sealed
@@ -36,13 +37,14 @@ class SealedBody(Body):
     def context(self, box: str) -> str:
         """What the seal is bound to: the box and everything said in clear, in one spelling."""
         clear = self.model_dump(mode="json", exclude={"sealed"})
-        kind = type(self).__name__
-        return json.dumps({**clear, "box": box, "kind": kind}, sort_keys=True, separators=(",", ":"))
+        return json.dumps({**clear, "box": box, "typ": self.TYP}, sort_keys=True, separators=(",", ":"))
 
 
 class FaceProbeBody(SealedBody):
     """Who is it, before this order? `claimed` is whom a phone number named before; none: anybody of the box's place.
     Sealed: a ProbeSecret."""
+
+    TYP = "face.probe"
 
     order_id: Id
     epoch: Epoch
@@ -53,12 +55,16 @@ class FaceProbeBody(SealedBody):
 class FaceFindBody(SealedBody):
     """Whose phone number is it? Sealed: a FactorSecret."""
 
+    TYP = "face.find"
+
     order_id: Id
     epoch: Epoch
 
 
 class FaceFactorBody(SealedBody):
     """Which of these payers does the factor fit? Sealed: a FactorSecret."""
+
+    TYP = "face.factor"
 
     order_id: Id
     epoch: Epoch
@@ -68,6 +74,8 @@ class FaceFactorBody(SealedBody):
 
 class FaceEnrolBody(SealedBody):
     """A new payer, whom the command `command_id` names; the consent was given at the box. Sealed: an EnrolSecret."""
+
+    TYP = "face.enrol"
 
     command_id: Id
     handle: Handle
