@@ -8,12 +8,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daemon import journal as box_journal
 from daemon.box_db import open_reader
 from daemon.config.load import ConfigRefused, load, parse
 from daemon.console import pages, store_pages
+from daemon.console.dialogue import Dialogue, Ended
 from daemon.console.errors import ConsoleError, NoDaemon, Refused
 from daemon.console.network import network
 from daemon.console.place import Place
@@ -22,9 +23,6 @@ from daemon.console.wire import ControlClient
 from daemon.health.standing_faults import standing_faults
 from daemon.health.suggestions import suggestion
 from mqtt.link import TlsOptions
-
-if TYPE_CHECKING:
-    from daemon.console.session import Session
 
 OUTLOOK_S = 2.0
 STORE_S = 600.0
@@ -38,29 +36,25 @@ STORE_ACTIONS: dict[str, Callable[[Any], Iterator[str]]] = {
 JOURNALCTL = ("journalctl", "--unit=kingfisher", "--no-pager", "--output=short-iso")
 
 
-class Ended(Exception):
-    """The technician wants out."""
-
-
 @dataclass(frozen=True, slots=True)
 class Command:
     name: str
     usage: str
     says: str
-    act: Callable[[Session, list[str]], None]
+    act: Callable[[Dialogue, list[str]], None]
 
 
-def run(session: Session, line: str) -> None:
+def run(talk: Dialogue, line: str) -> None:
     """Raises Ended, Interrupted, Idle, DaemonError, HungUp."""
     name, *words = line.split()
     command = TABLE.get(name.lower())
     if command is None:
         close = difflib.get_close_matches(name.lower(), WORDS, n=1)
-        session.say(f"There is no command {name[:20]!r}. " + (f"`{close[0]}`?" if close else "`help` lists them."))
-    elif session.place.open and command.name not in BEFORE_LOGIN:
-        session.say(f"`{command.name}` needs a provisioned box, and a log-in.")
+        talk.say(f"There is no command {name[:20]!r}. " + (f"`{close[0]}`?" if close else "`help` lists them."))
+    elif talk.place.open and command.name not in BEFORE_LOGIN:
+        talk.say(f"`{command.name}` needs a provisioned box, and a log-in.")
     else:
-        command.act(session, words)
+        command.act(talk, words)
 
 
 def outlook(place: Place) -> Iterator[str]:
@@ -80,60 +74,60 @@ def outlook(place: Place) -> Iterator[str]:
         yield f"The daemon does not say how it is: {error}"
 
 
-def help_(session: Session, _words: list[str]) -> None:
+def help_(talk: Dialogue, _words: list[str]) -> None:
     for command in TABLE.values():
-        if command.name in BEFORE_LOGIN or not session.place.open:
-            session.say(f"  {command.usage:15} {command.says}")
-    session.say("Up and Down recall lines, Tab completes, Ctrl-C stops, Ctrl-D logs out.")
+        if command.name in BEFORE_LOGIN or not talk.place.open:
+            talk.say(f"  {command.usage:15} {command.says}")
+    talk.say("Up and Down recall lines, Tab completes, Ctrl-C stops, Ctrl-D logs out.")
 
 
-def asked(name: str, offline: Callable[[Session], Any] | None = None) -> Callable[[Session, list[str]], None]:
+def asked(name: str, offline: Callable[[Dialogue], Any] | None = None) -> Callable[[Dialogue, list[str]], None]:
     """A command that the daemon answers; `offline` does what can be done without one."""
 
-    def act(session: Session, words: list[str]) -> None:
+    def act(talk: Dialogue, words: list[str]) -> None:
         if words:
             raise Refused("usage", f"{name} takes nothing more")
         try:
-            answer = session.client().ask(name)
+            answer = talk.client().ask(name)
         except NoDaemon as error:
             if offline is None:
                 raise
-            if not session.place.open:
-                session.say(f"The daemon does not answer: {error.why}. This is seen without it:")
-            answer = offline(session)
-        session.page(pages.end(name, answer), pages.INDENT.get(name, 12))
+            if not talk.place.open:
+                talk.say(f"The daemon does not answer: {error.why}. This is seen without it:")
+            answer = offline(talk)
+        talk.page(pages.end(name, answer), pages.INDENT.get(name, 12))
 
     return act
 
 
-def tail(name: str, usual: int, offline: Callable[[Session, int], Any]) -> Callable[[Session, list[str]], None]:
+def tail(name: str, usual: int, offline: Callable[[Dialogue, int], Any]) -> Callable[[Dialogue, list[str]], None]:
     """`journal` and `logs`: the last N."""
 
-    def act(session: Session, words: list[str]) -> None:
+    def act(talk: Dialogue, words: list[str]) -> None:
         last = _number(name, words, usual, 500)
         try:
-            answer = session.client().ask(name, last=last)
+            answer = talk.client().ask(name, last=last)
         except NoDaemon as error:
-            session.say(f"The daemon does not answer: {error.why}. This is seen without it:")
-            answer = offline(session, last)
-        session.page(pages.end(name, answer))
+            talk.say(f"The daemon does not answer: {error.why}. This is seen without it:")
+            answer = offline(talk, last)
+        talk.page(pages.end(name, answer))
 
     return act
 
 
-def test(name: str) -> Callable[[Session, list[str]], None]:
+def test(name: str) -> Callable[[Dialogue, list[str]], None]:
     """`keypad` and `display`: for some seconds."""
 
-    def act(session: Session, words: list[str]) -> None:
+    def act(talk: Dialogue, words: list[str]) -> None:
         seconds = _number(name, words, 10, 60)
-        session.say(f"For {seconds} seconds; Ctrl-C ends it." + (" Press keys." if name == "keypad" else ""))
-        for over, said in session.client(seconds + 15).follow(name, seconds=seconds):
-            session.page(pages.end(name, said) if over else [pages.part(name, said)])
+        talk.say(f"For {seconds} seconds; Ctrl-C ends it." + (" Press keys." if name == "keypad" else ""))
+        for over, said in talk.client(seconds + 15).follow(name, seconds=seconds):
+            talk.page(pages.end(name, said) if over else [pages.part(name, said)])
 
     return act
 
 
-def store(session: Session, words: list[str]) -> None:
+def store(talk: Dialogue, words: list[str]) -> None:
     """Of people only that they take their consent back. What shows or destroys is `kingfisher store` in a shell."""
     action, *rest = words or ["status"]
     about: dict[str, Any] = {}
@@ -141,46 +135,46 @@ def store(session: Session, words: list[str]) -> None:
         about = {"handle": rest[0], "purposes": rest[1:]}
     elif rest or action == "withdraw" or action not in STORE_ACTIONS:
         raise Refused("usage", f"store takes one of {', '.join(STORE_ACTIONS)}; withdraw HANDLE [PURPOSE ...]")
-    for over, said in session.client(STORE_S).follow("store", action=action, **about):
+    for over, said in talk.client(STORE_S).follow("store", action=action, **about):
         if over:
-            session.page(STORE_ACTIONS[action](said), 12 if action == "status" else 5)
+            talk.page(STORE_ACTIONS[action](said), 12 if action == "status" else 5)
         else:
-            session.page([f"  {said['label']}: {said['done']} of {said['total']}"])
+            talk.page([f"  {said['label']}: {said['done']} of {said['total']}"])
 
 
-def refund(session: Session, words: list[str]) -> None:
+def refund(talk: Dialogue, words: list[str]) -> None:
     if len(words) != 1:
         raise Refused("usage", "refund takes one order", "refund ORDER; `journal` lists them")
-    session.page(pages.end("refund", session.client().ask("refund", order=words[0])))
+    talk.page(pages.end("refund", talk.client().ask("refund", order=words[0])))
 
 
-def restart(session: Session, words: list[str]) -> None:
-    session.page(pages.end("restart", session.client().ask("restart", force=_forced("restart", words))))
+def restart(talk: Dialogue, words: list[str]) -> None:
+    talk.page(pages.end("restart", talk.client().ask("restart", force=_forced("restart", words))))
 
 
-def reboot(session: Session, words: list[str]) -> None:
+def reboot(talk: Dialogue, words: list[str]) -> None:
     force = _forced("reboot", words)
     try:
-        session.client().ask("reboot", force=force)
+        talk.client().ask("reboot", force=force)
     except NoDaemon:
         ask_for_reboot()
-    session.page(pages.end("reboot", {}))
+    talk.page(pages.end("reboot", {}))
 
 
-def exit_(_session: Session, _words: list[str]) -> None:
+def exit_(_talk: Dialogue, _words: list[str]) -> None:
     raise Ended
 
 
-def provision(session: Session, words: list[str]) -> None:
-    from daemon.console.provisioning_talk import provision as talk  # the one long conversation has a file of its own
+def provision(talk: Dialogue, words: list[str]) -> None:
+    from daemon.console import provisioning_talk  # certificates take their time
 
-    talk(session, words)
+    provisioning_talk.provision(talk, words)
 
 
-def _doctor(session: Session) -> list[dict[str, Any]]:
+def _doctor(talk: Dialogue) -> list[dict[str, Any]]:
     from daemon.health.checks import CHECKS, Finding  # onnxruntime takes its time
 
-    place = session.place
+    place = talk.place
     needs_fleet = {"keys", "broker", "journal"} if place.open else set()
     findings: list[Finding] = []
     try:
@@ -201,39 +195,39 @@ def _doctor(session: Session) -> list[dict[str, Any]]:
     return [asdict(finding) for finding in findings]
 
 
-def _status(session: Session) -> Any:
-    place = session.place
+def _status(talk: Dialogue) -> Any:
+    place = talk.place
     how = "not provisioned" if place.open else "provisioned"
     daemon = "waits for provisioning, or is down" if place.open else "down"
-    session.say(f"{'box':11} {place.name}", f"{'daemon':11} {daemon}", f"{'settings':11} {how}")
+    talk.say(f"{'box':11} {place.name}", f"{'daemon':11} {daemon}", f"{'settings':11} {how}")
     if place.config_error:
-        session.say(f"{'':11} {place.config_error}")
-    session.page(pages.faults(standing_faults()))
+        talk.say(f"{'':11} {place.config_error}")
+    talk.page(pages.faults(standing_faults()))
     raise Refused("down", "nothing more is known without the daemon", "`doctor` looks for the reason")
 
 
-def _net(session: Session) -> dict[str, Any]:
+def _net(talk: Dialogue) -> dict[str, Any]:
     try:
-        broker = load(session.place.config_path).broker
+        broker = load(talk.place.config_path).broker
     except ConfigRefused:
         return network(None, 0, None)
     tls = broker.tls
     return network(broker.host, broker.port, TlsOptions(tls.ca, tls.certificate, tls.key) if tls else None)
 
 
-def _config(session: Session) -> dict[str, Any]:
-    return load(session.place.config_path).model_dump(mode="json")
+def _config(talk: Dialogue) -> dict[str, Any]:
+    return load(talk.place.config_path).model_dump(mode="json")
 
 
-def _journal(session: Session, last: int) -> list[dict[str, Any]]:
-    with closing(open_reader(session.place.state / "box.db")) as reader:
+def _journal(talk: Dialogue, last: int) -> list[dict[str, Any]]:
+    with closing(open_reader(talk.place.state / "box.db")) as reader:
         return [
             {"seq": e.seq, "at": e.at, "name": e.name, "facts": dict(e.facts)}
             for e in box_journal.entries(reader, last)
         ]
 
 
-def _logs(_session: Session, last: int) -> list[str]:
+def _logs(_talk: Dialogue, last: int) -> list[str]:
     """A fixed program with fixed arguments and a number."""
     program = shutil.which(JOURNALCTL[0])
     if program is None:
