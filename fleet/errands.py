@@ -94,6 +94,10 @@ class Errands:
         key = (charge.order_id, charge.attempt)
         self._want(lambda: self._begin(key, lambda case: self._attempt(key, case, Task(Ask.PAY, channel, charge))))
 
+    def answered(self, channel: str, answer: Answer) -> None:
+        """A payment for which nobody had to be called."""
+        self._asked(channel, "pay", answer, 0.0)
+
     def ask(self, key: Key) -> None:
         """The box wants to know: ask the provider now, then tell it."""
         self._want(lambda: self._poke(key, box_waits=True))

@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from fleet import answers, attempts, orders, outcomes, reconcile, refunds, resolutions
-from fleet.channels.adapter import Answer, Channel, Charge, Trade
+from fleet.channels.adapter import Answer, Channel, Charge, OwnBooks, Trade
 from fleet.errors import NotFound, RefundRefused
 from fleet.members import book as members
-from fleet.outcomes import Task
+from fleet.members import thanks
+from fleet.outcomes import Ask, Task
 from fleet.settlement import Confirmed, Settlement, unconfirmed
 from mqtt.schemas import (
-    OfferBody,
     PayAnswerBody,
     PayQueryBody,
     PayRefundBody,
@@ -39,6 +39,10 @@ class Errands(Protocol):
     """What is to be asked of the providers once this transaction is on disk; see `fleet.errands`."""
 
     def pay(self, charge: Charge, channel: str) -> None: ...
+    def answered(self, channel: str, answer: Answer) -> None:
+        """A payment for which nobody had to be called."""
+        ...
+
     def ask(self, key: attempts.Key) -> None: ...
     def adopt(self, key: attempts.Key) -> None: ...
     def reverse(self, key: attempts.Key) -> None: ...
@@ -67,7 +71,7 @@ class Payments:
             case PayRequestBody():
                 standing = self._settlement.request(tx, box, body, now)
                 if isinstance(standing, Charge):
-                    self._errands.pay(standing, body.channel)
+                    self._charge(tx, standing, body.channel)
                     return
             case PayVoucherBody():
                 standing = self._take_voucher(tx, box, body)
@@ -83,6 +87,15 @@ class Payments:
                 standing = self._refund_for_box(tx, box, body)
         if standing is not None:
             self._send(tx, box, standing)
+
+    def _charge(self, tx: sqlite3.Connection, charge: Charge, name: str) -> None:
+        channel = self.channels[name]
+        answer = channel.pay_within(tx, charge) if isinstance(channel, OwnBooks) else None
+        if answer is None:
+            self._errands.pay(charge, name)
+            return
+        self._errands.answered(name, answer)
+        self.heard(tx, Task(Ask.PAY, name, charge), answer)
 
     def _take_voucher(self, tx: sqlite3.Connection, box: str, voucher: PayVoucherBody) -> PayAnswerBody | None:
         """A payment that the box accepted while it could ask nobody: charged now, from the payer's account here. None:
@@ -175,8 +188,7 @@ class Payments:
         if ended is not None:
             level = logging.ERROR if ended["status"] == "manual" else logging.INFO
             log.log(level, "event=refund refund=%s status=%s reason=%s", refund_id, ended["status"], ended["reason"])
-            kept = members.kept_minor(tx, ended["order_id"], ended["attempt"])
-            members.settle_points(tx, ended["order_id"], ended["attempt"], kept, self._now(), refund_id)
+            members.note_refund(tx, ended["order_id"], ended["attempt"], refund_id, self._now())
             if ended["box"] is not None:
                 key = (ended["order_id"], ended["attempt"])
                 self._send(tx, ended["box"], answers.of_refund(tx, ended["box"], key, ended))
@@ -245,11 +257,9 @@ class Payments:
             self._errands.refund(refund_id)
 
     def _send(self, tx: sqlite3.Connection, box: str, answer: PayAnswerBody) -> None:
-        """An approval carries the coupon that was issued with it, however often it is said."""
-        offer = members.offered(tx, answer.order_id, answer.attempt) if answer.status == "approved" else None
-        if offer is not None:
-            body = OfferBody(code=offer.code, title=offer.title, expires_at=offer.expires_at)
-            answer = answer.model_copy(update={"offer": body})
+        """An approval carries the coupon that was issued with it, and a member's points, however often it is said."""
+        if answer.status == "approved":
+            answer = answer.model_copy(update=thanks.of(tx, answer.order_id, answer.attempt))
         self._put(tx, box, answer)
 
     def _answer_order(self, tx: sqlite3.Connection, answer: PayAnswerBody) -> None:

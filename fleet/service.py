@@ -31,6 +31,8 @@ from mqtt.topics import gateway_subscriptions
 log = logging.getLogger("fleet.service")
 
 SWEEP_EVERY_S = 15.0
+WAITED_FOR = ("/pay", "/order", "/time")  # somebody stands before the box
+UNHURRIED_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class ServiceOptions:
     broker: tuple[str, int]
     http: tuple[str, int]
     tls: TlsOptions | None = None
-    group: str | None = "gateway"
+    group: str | None = None
     channels: ChannelOptions = field(default_factory=ChannelOptions)
 
 
@@ -90,7 +92,10 @@ class Service:
         await self.stop()
 
     def _received(self, message: Received) -> None:
-        done = self.desk.run(lambda tx: self.gateway.receive(tx, message.topic, message.payload, message.retained))
+        done = self.desk.run(
+            lambda tx: self.gateway.receive(tx, message.topic, message.payload, message.retained),
+            may_wait_s=0.0 if message.topic.endswith(WAITED_FOR) else UNHURRIED_S,
+        )
         done.add_done_callback(lambda future: self._acknowledge(message, future))
 
     def _acknowledge(self, message: Received, done: Future[None]) -> None:
@@ -117,7 +122,7 @@ class Service:
             orders.note_sent(tx, message_id, self.gateway.now())
             self._courier.acked(tx, message_id)
 
-        self.desk.run(note)
+        self.desk.run(note, may_wait_s=UNHURRIED_S)
 
     def _after_commit(self, connection: sqlite3.Connection) -> None:
         self.errands.flush()

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Verdict(StrEnum):
@@ -143,6 +144,15 @@ class Channel(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class OwnBooks(Protocol):
+    """A channel whose accounts are in the fleet's own books: nobody is to be called, so one commit holds it all."""
+
+    def pay_within(self, tx: sqlite3.Connection, charge: Charge) -> Answer | None:
+        """Approved or declined, in the transaction of the request. None: `pay` is to be called after the commit."""
+        ...
 
 
 def of_payment(answer: Answer) -> Answer:

@@ -1,6 +1,7 @@
 """The simulated provider: the fleet's own accounts with balances, and on request the weaknesses of a real one.
 
-Its books are the fleet's, but each call is a transaction of its own, like a call to anybody else. The ways to fail
+Its books are the fleet's. A payment is made in the transaction of its request; where it is to be slow or to fail, each
+call is a transaction of its own, like a call to anybody else. The ways to fail
 live here, on the provider's side of the border, so that the gateway's own code has one path only:
   decline       says no to everything
   lose-request  never sees the request; asked later, it knows nothing of it
@@ -62,6 +63,12 @@ class Simulated:
         finally:
             self._at_work.discard(charge.key)
         return Answer(Verdict.UNKNOWN, Reason.TIMEOUT) if mode is FailMode.LOSE_ANSWER else answer
+
+    def pay_within(self, tx: sqlite3.Connection, charge: Charge) -> Answer | None:
+        """Where it has none of a real provider's weaknesses."""
+        if self._delay_s > 0 or self._fail_mode is not FailMode.NONE:
+            return None
+        return capture(tx, charge, self._now())
 
     async def query(self, charge: Charge) -> Answer:
         taken = await self._run(lambda tx: books.captured(tx, charge.order_id, charge.attempt))

@@ -6,6 +6,8 @@ else is as on a box: verification, idempotency, queries, reversals, the report t
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -93,6 +95,7 @@ class SwarmBox:
         self._began_s, self._beat_due_s = time.monotonic(), 0.0
         self._due: list[tuple[float, ev.Event]] = []
         self._typed_for = -1
+        self.due_s = 0.0  # monotonic: when `tick` has something to do
 
     # ---- in ------------------------------------------------------------------------------------------------------
 
@@ -105,6 +108,7 @@ class SwarmBox:
         self._step(ev.LinkUp())
         self.say_state()
         self._beat_due_s = 0.0
+        self._reckon()
 
     def heard(self, topic: str, payload: bytes, retained: bool) -> None:
         """What does not verify is counted; what was had before has no effect."""
@@ -117,6 +121,7 @@ class SwarmBox:
         if claims.jti not in self._seen:
             self._seen.add(claims.jti)
             self._act(claims, body)
+            self._reckon()
 
     def tick(self) -> None:
         """Now and then: people act, deadlines pass, the heart beats."""
@@ -127,13 +132,14 @@ class SwarmBox:
         if due is not None and due <= now:
             self._step(ev.Tick())
         if now >= self._beat_due_s:
-            self._beat_due_s = now + BEAT_S
+            self._beat_due_s = now + BEAT_S * random.uniform(0.8, 1.2)
             self._say("health", self._health())
+        self._reckon()
 
-    def next_due_s(self) -> float:
-        """Monotonic seconds."""
+    def _reckon(self) -> None:
         core_due = core.next_deadline(self._state)
-        return min([self._beat_due_s, *(at for at, _ in self._due), *([core_due] if core_due is not None else [])])
+        dues = (at for at, _ in self._due)
+        self.due_s = min(self._beat_due_s, math.inf if core_due is None else core_due, *dues)
 
     @property
     def idle(self) -> bool:

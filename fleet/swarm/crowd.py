@@ -75,14 +75,19 @@ def retire(tx: sqlite3.Connection, keys: list[Ed25519PrivateKey], now: int) -> N
 
 
 class Crowd:
-    """`async with` connects and disconnects all of them."""
+    """`async with` connects and disconnects all of them. `tls`: each box's, by its number from 0."""
 
     def __init__(self, options: CrowdOptions, keys: list[Ed25519PrivateKey]) -> None:
-        self._options = options
+        self.keys, self._options = keys, options
+        self.tls: list[ssl.SSLContext | None] = []
         self._random = random.Random(options.seed)
         self._tasks: list[asyncio.Task[None]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="swarm-")
         self.members = [self._member(number, key) for number, key in enumerate(keys)]
+
+    @property
+    def broker(self) -> tuple[str, int]:
+        return self._options.broker
 
     async def __aenter__(self) -> Crowd:
         self._tasks = [asyncio.create_task(member.wire.run()) for member in self.members]
@@ -132,9 +137,10 @@ class Crowd:
             done.add_done_callback(lambda future: future.exception())  # lost: asked again by schedule
 
         box = SwarmBox(key, options.fleet, options.fleet_key, send, habits)
+        self.tls.append(self._tls(key, box.id))
         wires.append(
             Wire(
-                box.id, options.broker, topics.box_filter(box.id), box.heard, tls=self._tls(key, box.id), will=box.will,
+                box.id, options.broker, topics.box_filter(box.id), box.heard, tls=self.tls[-1], will=box.will,
                 connected=box.connected, pause=self._pause,
             )
         )  # fmt: skip
@@ -164,7 +170,7 @@ class Crowd:
         while True:
             now = time.monotonic()
             for member in self.members:
-                if not member.dark and member.wire.ready.is_set() and member.box.next_due_s() <= now:
+                if not member.dark and member.box.due_s <= now and member.wire.ready.is_set():
                     member.box.tick()
             await asyncio.sleep(TICK_S)
 

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
@@ -15,7 +17,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-MISC_EVERY_S = 1.0
+MISC_EVERY_S = 5.0
+# TCP and TLS block: in the loop's own thread the boxes would come one after the other, and be no crowd
+_DOORS = ThreadPoolExecutor(64, thread_name_prefix="swarm-connect")
 
 Heard = Callable[[str, bytes, bool], None]  # topic, payload, retained
 
@@ -37,6 +41,7 @@ class Wire:
             keepalive_s,
         )
         self._client: Client | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._gone = asyncio.Event()
         self._pubacks: dict[int, asyncio.Future[None]] = {}
         self.ready = asyncio.Event()
@@ -44,6 +49,7 @@ class Wire:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
         failures = 0
         while True:
             self._gone.clear()
@@ -55,7 +61,7 @@ class Wire:
                         await asyncio.wait_for(self._gone.wait(), MISC_EVERY_S)
                     failures = 0 if self.ready.is_set() else failures
                     client.loop_misc()
-            except OSError:
+            except (OSError, ValueError):  # ValueError: paho was handed a socket that is gone already
                 pass
             finally:
                 self.ready.clear()
@@ -94,16 +100,25 @@ class Wire:
         client.on_publish = lambda _client, _data, mid, *_rest: self._acked(mid)
         client.on_disconnect = lambda *_: self._gone.set()
         client.on_socket_open = self._on_socket_open
-        client.on_socket_close = _on_socket_close
-        client.on_socket_register_write = _on_register_write
-        client.on_socket_unregister_write = _on_unregister_write
+        client.on_socket_close = lambda _client, _data, sock: self._on_loop(_no_more, sock)
+        client.on_socket_register_write = lambda one, _data, sock: self._on_loop(_write_when_free, one, sock)
+        client.on_socket_unregister_write = lambda _client, _data, sock: self._on_loop(_nothing_to_write, sock)
         return client
 
     async def _open(self, client: Client) -> None:
+        """TCP, TLS and CONNECT. Raises OSError."""
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 3600
         host, port = self._broker
-        client.connect(host, port, self._keepalive_s, clean_start=False, properties=properties)
+        opening = asyncio.get_running_loop().run_in_executor(
+            _DOORS,
+            lambda: client.connect(host, port, self._keepalive_s, clean_start=False, properties=properties),
+        )
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])  # what it opens is closed after it
+            raise
 
     def _on_socket_open(self, client: Client, _: Any, sock: Any) -> None:
         with contextlib.suppress(OSError):
@@ -115,7 +130,15 @@ class Wire:
             while isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():
                 client.loop_read()
 
-        asyncio.get_running_loop().add_reader(sock, read)
+        self._on_loop(_read_when_there, sock, read)
+
+    def _on_loop(self, what: Callable[..., None], *about: Any) -> None:
+        """paho calls back on the thread that opens a connection, and on the loop's from then on."""
+        assert self._loop is not None
+        if threading.get_ident() == self._loop_thread:
+            what(self._loop, *about)
+        else:
+            self._loop.call_soon_threadsafe(what, self._loop, *about)
 
     def _on_connect(self, client: Client, _: Any, _flags: Any, code: Any, _properties: Any) -> None:
         if code.is_failure:
@@ -152,13 +175,22 @@ class Wire:
                 done.exception()  # nobody need look
 
 
-def _on_socket_close(_client: Client, _: Any, sock: Any) -> None:
-    asyncio.get_running_loop().remove_reader(sock)
+def _read_when_there(loop: asyncio.AbstractEventLoop, sock: Any, read: Callable[[], None]) -> None:
+    if sock.fileno() >= 0:
+        loop.add_reader(sock, read)
 
 
-def _on_register_write(client: Client, _: Any, sock: Any) -> None:
-    asyncio.get_running_loop().add_writer(sock, client.loop_write)
+def _write_when_free(loop: asyncio.AbstractEventLoop, client: Client, sock: Any) -> None:
+    if sock.fileno() >= 0:
+        loop.add_writer(sock, client.loop_write)
 
 
-def _on_unregister_write(_client: Client, _: Any, sock: Any) -> None:
-    asyncio.get_running_loop().remove_writer(sock)
+def _nothing_to_write(loop: asyncio.AbstractEventLoop, sock: Any) -> None:
+    if sock.fileno() >= 0:
+        loop.remove_writer(sock)
+
+
+def _no_more(loop: asyncio.AbstractEventLoop, sock: Any) -> None:
+    if sock.fileno() >= 0:
+        loop.remove_reader(sock)
+        loop.remove_writer(sock)

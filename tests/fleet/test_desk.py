@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.desk import Desk
+from fleet.desk import FULL_ENOUGH, Desk
 
 
 @pytest.fixture
@@ -86,3 +86,20 @@ def test_a_database_that_can_not_be_written_fails_every_job_and_the_desk_goes_on
         desk.run(insert(1)).result(30)  # type: ignore[arg-type]
     blocker.execute("ROLLBACK")
     assert desk.run(insert(1)).result(30) == 1  # type: ignore[arg-type]
+
+
+def test_what_may_wait_is_committed_with_the_next_that_may_not(file: Path) -> None:
+    commits = []
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    desk = Desk(connection, lambda _: commits.append(1))
+    unhurried = [desk.run(insert(number), may_wait_s=10_000) for number in range(3)]  # type: ignore[arg-type]
+    hurried = desk.run(insert(3))  # type: ignore[arg-type]
+    desk.start()
+    assert [future.result(30) for future in (*unhurried, hurried)] == [0, 1, 2, 3]
+    desk.stop()
+    assert len(commits) == 1
+
+
+def test_many_that_may_wait_wait_no_longer(desk: Desk) -> None:
+    futures = [desk.run(insert(number), may_wait_s=10_000) for number in range(FULL_ENOUGH)]  # type: ignore[arg-type]
+    assert [future.result(30) for future in futures] == list(range(FULL_ENOUGH))
