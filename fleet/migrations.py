@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet.content.plays import TABLES as PLAY_TABLES
-from fleet.migrations_money import CHANNELS_AND_REFUNDS, MEMBERS_AND_VOUCHERS
+from fleet.migrations_money import CHANNELS_AND_REFUNDS, MEMBERS_AND_VOUCHERS, POINTS_AND_PACKETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +107,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(10, "proofs of play", PLAY_TABLES),
     Migration(11, "members with coupons and points; payments accepted offline", MEMBERS_AND_VOUCHERS),
     Migration(12, "an order may say how its payer is to be known", ("ALTER TABLE orders ADD COLUMN flow TEXT",)),
+    Migration(13, "points are spent; red packets", POINTS_AND_PACKETS),
 )  # fmt: skip

@@ -67,7 +67,7 @@ class Settlement:
                 return said
             return said.model_copy(update={"channels": sorted(self.channels)})
         if wanted.quote is not None:
-            members.hold(tx, wanted.quote, wanted.order_id, wanted.attempt)
+            members.hold(tx, wanted.quote, wanted.order_id, wanted.attempt, now)
         charge = attempts.charge(order, attempts.known(tx, wanted.order_id, wanted.attempt))
         return replace(charge, credential=_credential(wanted))
 

@@ -46,6 +46,7 @@ class Line:
     off_minor: int
     reason: str
     why: str
+    short_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +95,15 @@ def _together(coupons: list[Coupon], amount: Amount) -> dict[str, int]:
     return chosen
 
 
-def _why_not(coupon: Coupon, amount: Amount, now: int) -> tuple[str, str] | None:
+def _why_not(coupon: Coupon, amount: Amount, now: int) -> tuple[str, str, int | None] | None:
     currency = amount.currency
     if coupon.currency != currency:
-        return "other_currency", f"it is for {coupon.currency}"
+        return "other_currency", f"it is for {coupon.currency}", None
     if coupon.expires_at <= now:
-        return "expired", "its time is over"
+        return "expired", "its time is over", None
     if amount.minor < coupon.min_spend_minor:
-        missing = plain(coupon.min_spend_minor - amount.minor, currency)
-        return "below_minimum", f"{currency} {missing} more would be needed"
+        short = coupon.min_spend_minor - amount.minor
+        return "below_minimum", f"{currency} {plain(short, currency)} more would be needed", short
     return None
 
 
@@ -110,7 +111,7 @@ def _line(
     coupon: Coupon,
     amount: Amount,
     chosen: dict[str, int],
-    refused: dict[str, tuple[str, str]],
+    refused: dict[str, tuple[str, str, int | None]],
     lost_to: str,
     alone_won: bool,
 ) -> Line:

@@ -47,6 +47,7 @@ def test_a_members_coupon_lowers_what_is_paid_and_is_explained_and_used_once(mem
         (185, "applied", "CNY 1.85 off"),
         (0, "below_minimum", "CNY 1.50 more would be needed"),
     ]
+    assert [line.short_minor for line in quote.lines] == [None, 150]
     answer = scene.pay(order, quote=quote.quote, amount_minor=1665)
     assert (answer.status, answer.amount_minor) == ("approved", 1665)
     assert (scene.payer_has(), scene.merchant_has()) == (10000 - 1665, 1665)
@@ -125,6 +126,100 @@ def test_points_follow_what_stays_paid(member: Any) -> None:
 def test_who_is_no_member_gets_no_points(scene: Any) -> None:
     scene.sell(scene.new_order("18.50"))
     assert scene.fleet.balance(f"points:{scene.payer}", "PTS") == 0
+
+
+def test_who_is_no_member_is_quoted_the_whole_amount_at_once(scene: Any) -> None:
+    quote = scene.box.quote(scene.new_order("18.50"))
+    assert (quote.quote, quote.amount_minor, list(quote.lines)) == (None, 1850, [])
+
+
+def with_points(scene: Any, count: int) -> None:
+    scene.fleet.cli("topup", "--payer", scene.payer, "--amount", f"{count}.00")
+    scene.sell(scene.new_order(f"{count}.00"))
+    assert points(scene) == count
+
+
+def test_points_take_off_a_hundredth_each_after_the_coupons_and_are_gone_with_the_request(member: Any) -> None:
+    scene = member
+    with_points(scene, 150)
+    scene.fleet.cli("coupon", "give", "tenth", "--payer", scene.payer)
+    order = scene.new_order("18.50")
+    assert scene.box.quote(order).points_off_minor == 150
+    quote = scene.box.quote(order, spend_points=True)
+    assert (quote.amount_minor, quote.points, quote.spend_points) == (1850 - 185 - 150, 150, True)
+    assert [(line.reason, line.off_minor) for line in quote.lines] == [("applied", 185), ("points", 150)]
+    answer = scene.pay(order, quote=quote.quote, amount_minor=quote.amount_minor)
+    assert answer.status == "approved"
+    assert (answer.points.earned, answer.points.total) == (15, 15)
+    assert points(scene) == 15
+
+
+def test_points_never_pay_all_of_it_and_the_rest_stays(member: Any) -> None:
+    scene = member
+    with_points(scene, 90)
+    order = scene.new_order("0.50")
+    quote = scene.box.quote(order, spend_points=True)
+    assert quote.amount_minor == 1
+    assert scene.pay(order, quote=quote.quote, amount_minor=1).status == "approved"
+    assert points(scene) == 90 - 49
+
+
+def test_the_same_points_do_not_pay_for_two_orders(member: Any) -> None:
+    scene = member
+    with_points(scene, 90)
+    first, second = scene.new_order("18.50"), scene.new_order("18.50")
+    quotes = [scene.box.quote(order, spend_points=True) for order in (first, second)]
+    assert scene.pay(first, quote=quotes[0].quote, amount_minor=1760).status == "approved"
+    late = scene.pay(second, quote=quotes[1].quote, amount_minor=1760)
+    assert (late.status, late.reason) == ("declined", "quote_refused")
+
+
+@pytest.mark.parametrize("amount", ["200.00", "18.50"], ids=["declined", "reversed"])
+def test_points_come_back_where_nothing_was_paid(member: Any, amount: str) -> None:
+    scene = member
+    with_points(scene, 90)
+    order = scene.new_order(amount)
+    quote = scene.box.quote(order, spend_points=True)
+    answer = scene.pay(order, quote=quote.quote, amount_minor=quote.amount_minor)
+    if answer.status == "approved":
+        scene.box.reverse(order["order_id"])
+        scene.box.reverse(order["order_id"])
+    assert points(scene) == 90
+
+
+def test_a_whole_refund_gives_coupon_and_points_back_and_a_part_of_it_neither(member: Any) -> None:
+    scene = member
+    with_points(scene, 90)
+    scene.fleet.cli("coupon", "give", "tenth", "--payer", scene.payer)
+    order = scene.new_order("18.50")
+    quote = scene.box.quote(order, spend_points=True)
+    assert quote.amount_minor == 1850 - 185 - 90
+    assert scene.pay(order, quote=quote.quote, amount_minor=quote.amount_minor).status == "approved"
+    scene.box.confirm(order["order_id"])
+    scene.until(order, "approved")
+    assert (points(scene), coupons(scene)) == (15, [])
+    scene.fleet.cli("refund", order["order_id"], "--amount", "5.75", "--why", "x", "--wait")
+    assert (points(scene), coupons(scene)) == (10, [])
+    scene.fleet.cli("refund", order["order_id"], "--why", "x", "--wait")
+    assert (points(scene), coupons(scene)) == (90, ["10% off"])
+
+
+def test_a_red_packet_is_money_for_whoever_claims_it_first_and_once(member: Any) -> None:
+    scene = member
+    kind = f"packet-{scene.merchant}"
+    scene.fleet.cli("coupon", "kind", kind, "--title", "A red packet", "--off", "1.88", "--on-success", "--red-packet")
+    try:
+        offer = scene.pay(scene.new_order("18.50")).offer
+        assert offer.kind == "red_packet"
+        before = scene.payer_has()
+        scene.fleet.cli("coupon", "claim", offer.code, "--payer", scene.payer)
+        assert scene.payer_has() == before + 188
+        assert scene.fleet.cli("coupon", "claim", offer.code, "--payer", scene.payer, check=False)[0] == 1
+        assert scene.payer_has() == before + 188
+        assert coupons(scene) == []
+    finally:
+        with closing(sqlite3.connect(scene.fleet.state / "ledger.db", timeout=10)) as books, books:
+            books.execute("UPDATE coupon_kinds SET on_success = 0")
 
 
 def test_a_coupon_is_offered_with_the_approval_by_an_opaque_code_and_claimed_once(member: Any) -> None:

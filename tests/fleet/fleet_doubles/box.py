@@ -102,10 +102,10 @@ class BoxDouble:
     def answers(self, order_id: str | None = None) -> list[PayAnswerBody]:
         return [b for b in list(self.bodies) if isinstance(b, PayAnswerBody) and order_id in (None, b.order_id)]
 
-    def quote(self, order: dict[str, Any], payer: str | None = None) -> QuoteBody:
+    def quote(self, order: dict[str, Any], payer: str | None = None, **more: Any) -> QuoteBody:
         """What the member would pay for it, asked of the gateway."""
         before = len(self._quotes())
-        self.send("quote.request", {"order_id": order["order_id"], "payer": payer or self.payer})
+        self.send("quote.request", {"order_id": order["order_id"], "payer": payer or self.payer} | more)
         return eventually(lambda: (self._quotes()[before:] or [None])[0], 15, "a quote")
 
     def _quotes(self) -> list[QuoteBody]:
