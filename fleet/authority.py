@@ -29,6 +29,7 @@ from fleet.state import StateFolder
 from mqtt.identity import box_id_from_key, fleet_id_from_key, write_file
 
 CA_YEARS, BROKER_DAYS, BOX_DAYS = 20, 825, 730
+MAX_PACKET_BYTES = 96 * 1024
 BACKDATED = datetime.timedelta(hours=1)  # a box's clock may be a little behind
 
 PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
@@ -110,7 +111,7 @@ def write_broker_folder(state: StateFolder, hosts: list[str], port: int, out: Pa
         "broker.pem": authority.certify_broker(key.public_key(), hosts),
         "broker.key": _private_pem(key).decode("ascii"),
         "acl": ACL.format(fleet=fleet),
-        "mosquitto.conf": MOSQUITTO.format(port=port, folder=out),
+        "mosquitto.conf": MOSQUITTO.format(port=port, folder=out, packet=MAX_PACKET_BYTES),
     }
     for name, text in files.items():
         write_file(out / name, text.encode(), mode=0o600 if name.endswith(".key") else 0o644)
@@ -144,8 +145,13 @@ keyfile {folder}/broker.key
 tls_version tlsv1.3
 require_certificate true
 use_identity_as_username true
+# Else whoever has any certificate could push out gateway and boxes by connecting under their client ids.
+use_username_as_clientid true
 allow_anonymous false
 acl_file {folder}/acl
+# An envelope has at most 64 KiB.
+max_packet_size {packet}
+set_tcp_nodelay true
 """
 
 

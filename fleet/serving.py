@@ -11,6 +11,7 @@ from fleet.broker import EmbeddedBroker, parse_address, run_until, stop_signals
 from fleet.channels.config import ChannelOptions, SimulatedOptions, load_channels
 from fleet.errors import RequestRefused
 from fleet.fail_mode import FailMode
+from fleet.gateway_group import gateway_group
 from fleet.state import StateFolder
 from mqtt.link import TlsOptions
 
@@ -40,7 +41,7 @@ def gateway(args: Namespace) -> int:
     host, port = parse_address(args.broker, loopback_only=False, default_port=8883 if tls else 1883)
     group = args.group
     if group is None and not state.is_embedded_broker(f"{host}:{port}"):
-        group = "gateway"
+        group = gateway_group(state.load_key())
     file = args.channels or (state.channels_file if state.channels_file.exists() else None)
     simulated = SimulatedOptions(args.delay_s, FailMode(args.fail_mode), args.fail_first)
     channels = ChannelOptions(simulated, load_channels(file) if file else ())
