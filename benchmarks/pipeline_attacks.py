@@ -5,6 +5,10 @@
 
 The portraits are the first pictures of so many people of the folder; the same portraits, filling the frame, stand for
 live people, which they are not (press photos). Drawn attacks say where a cue is blind, not how often a real one works.
+"fine" ones are printed so finely that the sensor sees no dots.
+
+Those that pass for live are also put before whole sessions, once as they are shipped (`challenge = "doubt"`) and once
+with everybody asked to turn and blink (`"always"`): whoever holds the thing turns it as the box asks.
 """
 
 from __future__ import annotations
@@ -13,8 +17,10 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -23,15 +29,37 @@ import numpy as np
 from PIL import Image
 
 from daemon.cli.output import progress_bar
+from pipeline.decision import Act, Challenge, Decision, Reason
 from pipeline.engine import FaceEngine
 from pipeline.eval import pad
-from pipeline.eval.attacks import ATTACKS
+from pipeline.eval.attacks import ATTACKS, turned
 from pipeline.eval.datasets import Labelled, identity_of, pictures_in
+from pipeline.eval.intervals import Interval, proportion
+from pipeline.match import ExactMatcher
 from pipeline.models.manifest import load_set
 from pipeline.picture import Pixels
-from pipeline.thresholds import CALIBRATED, load_thresholds
+from pipeline.session import FaceSession
+from pipeline.thresholds import CALIBRATED, Thresholds, load_thresholds
 
 REPO = Path(__file__).resolve().parents[1]
+WHOLE = ("cut-out", "fine print", "fine cut-out")  # what is put before whole sessions
+PERIOD_S, STEPS, PATIENCE = 0.2, 6, 80  # between frames; different ones; after so many nobody waits any longer
+HELD, TURN_DEG = 4, 32.0  # frames that the thing is held turned, and how far
+
+Tell = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whole sessions of one kind: taken for live, asked to act, of so many."""
+
+    accepted: int
+    asked: int
+    sessions: int
+
+    @property
+    def ci95(self) -> Interval:
+        return proportion(self.accepted, self.sessions)
 
 
 def main() -> int:
@@ -46,11 +74,17 @@ def main() -> int:
     options = parser.parse_args()
     engine = FaceEngine.load(options.models_folder, load_set(options.models))
     thresholds = load_thresholds(CALIBRATED[options.models], engine.manifest)
+    faces = portraits(options.images, options.people)
     with progress_bar() as tell:
-        cues = stage(engine, portraits(options.images, options.people), options.frames, tell)
+        cues = stage(engine, faces, options.frames, tell)
+        sessions = {mode: play(engine, asking(thresholds, mode), faces, tell) for mode in ("doubt", "always")}
     result = pad.measure(cues, thresholds)
     if options.json:
-        print(json.dumps({"models": options.models, **result.as_json()}, indent=2, default=str))
+        whole = {
+            mode: {kind: vars(outcome) | {"ci95": outcome.ci95} for kind, outcome in found.items()}
+            for mode, found in sessions.items()
+        }
+        print(json.dumps({"models": options.models, **result.as_json(), "sessions": whole}, indent=2, default=str))
         return 0
     print(f"{options.models}: {options.people} portraits, {options.frames} frames each; thresholds {thresholds.id}")
     print(f"{'attack':12}{'frames':>8}{'APCER':>8}{'95 %':>16}{'decisions':>11}{'APCER':>8}{'95 %':>16}")
@@ -61,7 +95,58 @@ def main() -> int:
             f"{result.decisions[name]:>11}{result.apcer_per_decision[name]:>8.1%}{spread(whole):>16}"
         )
     print(f"press photos taken for attacks or undecided: {result.bpcer:.1%} a frame")
+    print(
+        f"\n{'whole sessions':16}{'challenge':>11}{'sessions':>10}{'asked':>7}{'accepted':>10}{'APCER':>8}{'95 %':>16}"
+    )
+    for mode, found in sessions.items():
+        for kind, each in found.items():
+            print(
+                f"{kind:16}{mode:>11}{each.sessions:>10}{each.asked:>7}{each.accepted:>10}"
+                f"{each.accepted / each.sessions:>8.1%}{spread(each.ci95):>16}"
+            )
     return 0
+
+
+def asking(thresholds: Thresholds, mode: str) -> Thresholds:
+    liveness = thresholds.liveness.model_copy(update={"challenge": mode})
+    return thresholds.model_copy(update={"liveness": liveness})
+
+
+def play(
+    engine: FaceEngine, limits: Thresholds, faces: Mapping[str, Pixels], tell: Tell, kinds: tuple[str, ...] = WHOLE
+) -> dict[str, Outcome]:
+    """Whole sessions with each portrait, by kind of attack."""
+    found = {}
+    for place, kind in enumerate(kinds):
+        outcomes = []
+        for number, portrait in enumerate(faces.values()):
+            views = [ATTACKS[kind](portrait, number, step) for step in range(STEPS)]
+            outcomes.append(session(engine, limits, views, number))
+            tell(place * len(faces) + number + 1, len(kinds) * len(faces), f"at the box, {limits.liveness.challenge}")
+        found[kind] = Outcome(
+            sum(accepted for accepted, _ in outcomes), sum(asked for _, asked in outcomes), len(outcomes)
+        )
+    return found
+
+
+def session(engine: FaceEngine, limits: Thresholds, views: list[Pixels], seed: int) -> tuple[bool, bool]:
+    """Taken for live, asked to act. Whoever holds the thing turns it as the box asks, and back."""
+    nobody = ExactMatcher(
+        [], np.zeros((0, engine.models["embedding"].first_output.size), np.float32), engine.model_hash
+    )
+    box = FaceSession(engine, nobody, limits, draw=lambda: random.Random(seed))
+    degrees, asked = 0.0, False
+    for number in range(PATIENCE):
+        view = views[number % len(views)]
+        seen = box.observe(turned(view, degrees) if degrees else view, number, number * PERIOD_S)
+        if isinstance(seen, Decision):
+            return seen.reason is Reason.GALLERY_EMPTY, asked
+        degrees = 0.0
+        if isinstance(seen, Challenge):
+            asked = True
+            if number // HELD % 2 and seen.act is not Act.BLINK:
+                degrees = TURN_DEG if seen.act is Act.TURN_LEFT else -TURN_DEG
+    return False, asked
 
 
 def portraits(folder: Path, count: int) -> dict[str, Pixels]:
@@ -77,7 +162,7 @@ def portraits(folder: Path, count: int) -> dict[str, Pixels]:
     return found
 
 
-def stage(engine: FaceEngine, faces: dict[str, Pixels], frames: int, tell: Callable[[int, int, str], None]) -> pad.Cues:
+def stage(engine: FaceEngine, faces: dict[str, Pixels], frames: int, tell: Tell) -> pad.Cues:
     """Every attack with every portrait, and the portraits themselves, filling the frame."""
     labels, cues = [], []
     for number, (name, portrait) in enumerate(faces.items()):
@@ -96,7 +181,7 @@ def filling(portrait: Pixels, seed: int, step: int) -> Pixels:
     return np.asarray(Image.fromarray(portrait).resize((640, 480), Image.Resampling.LANCZOS, box=box))
 
 
-def spread(interval: tuple[float, float]) -> str:
+def spread(interval: Interval) -> str:
     return f"{interval[0]:.1%} to {interval[1]:.1%}"
 
 

@@ -11,7 +11,7 @@ from pipeline.decision import Decision, Guidance, Hint, Reason
 from pipeline.engine import FaceEngine, Stopwatch
 from pipeline.errors import SessionFinished
 from pipeline.evidence import look_for_life
-from pipeline.liveness import Cue, Liveness, Verdict, against, judge
+from pipeline.liveness import Cue, Liveness, Verdict, against, judge, stands_alone
 from pipeline.match import NOTHING, Embedding, is_unit
 from pipeline.picture import Pixels
 from pipeline.relief import Depth
@@ -82,7 +82,7 @@ class EnrolmentSession:
             self._spoofs.append(liveness)
             return self._spoof() if len(self._spoofs) >= self._limits.track.frames_to_refuse else hold
         self._spoofs = []
-        if verdict is Verdict.UNSURE:
+        if not stands_alone(liveness, self._limits.liveness):
             return hold
         with self._watch.stage("embed"):
             embedding = self._engine.embed(seen.view)

@@ -1,7 +1,7 @@
 """Is a live person before the camera? What each cue says, and what follows from all of them over a track's frames.
 
 Fails closed: any cue can condemn a frame, all must agree to acquit it, and what is no number condemns. A run of frames
-is acquitted by the mean of its models, and by each frame on its own where identity is read from it (`judge`).
+is acquitted by the mean of its models, and each frame that identity is read from by itself too (`stands_alone`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from pipeline.thresholds import LivenessThresholds
 
-UNSURE_MOIRE = 0.5  # of the limit: from here on a pattern is suspected
+SUSPECT = 0.5  # of a cue's limit: from here on it is suspected
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,24 @@ class Cue(StrEnum):
 
 
 def judge(liveness: Liveness, limits: LivenessThresholds) -> Verdict:
-    """One frame."""
+    """One frame of a track.
+
+    A model's answer jumps from frame to frame with every pixel that the box moves, so where no other cue suspects
+    anything one frame may lie anywhere above `attack`: it is the mean of several that must reach `live`. Where
+    something is suspected without condemning, sides or a missing reading of depth, the frame must reach `live` itself,
+    and a suspected pattern keeps it unsure.
+    """
     if any(cue is not Cue.NO_DEPTH for cue in against(liveness, limits)):
         return Verdict.ATTACK
-    doubtful = liveness.moire >= UNSURE_MOIRE * limits.moire or liveness.relief_mm != liveness.relief_mm
-    return Verdict.LIVE if liveness.model >= limits.live and not doubtful else Verdict.UNSURE
+    if liveness.moire >= SUSPECT * limits.moire or liveness.relief_mm != liveness.relief_mm:
+        return Verdict.UNSURE
+    suspected = liveness.screen_edge >= SUSPECT * limits.screen_edge
+    return Verdict.UNSURE if suspected and not liveness.model >= limits.live else Verdict.LIVE
+
+
+def stands_alone(liveness: Liveness, limits: LivenessThresholds) -> bool:
+    """Whether identity may be read from this frame: a few live ones do not buy one of a photograph."""
+    return judge(liveness, limits) is Verdict.LIVE and liveness.model >= limits.live
 
 
 def against(liveness: Liveness, limits: LivenessThresholds) -> tuple[Cue, ...]:

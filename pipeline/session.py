@@ -12,7 +12,7 @@ from pipeline.decision import Challenge, Decision, Guidance, Hint, Observation, 
 from pipeline.engine import FaceEngine, Stopwatch
 from pipeline.errors import GalleryRefused, SessionFinished
 from pipeline.evidence import Evidence, Judged, fuse, look_for_life
-from pipeline.liveness import Cue, LifeSoFar, Liveness, Verdict, judge
+from pipeline.liveness import Cue, LifeSoFar, Liveness, Verdict, stands_alone
 from pipeline.match import NOTHING, Embedding, Matcher, is_unit
 from pipeline.picture import Pixels
 from pipeline.relief import Depth
@@ -39,7 +39,7 @@ class FaceSession:
         draw: Draw | None = None,
     ) -> None:
         """`max_gap_s` replaces the thresholds' own on a machine that needs longer for one frame. `draw` gives the
-        source of chance for challenges; without one there is none, and who is in doubt stays undecided.
+        source of chance for challenges; without one there is none, and whoever would be asked stays undecided.
 
         Raises ThresholdsRefused (other models, gallery too large), GalleryRefused (templates of another model)."""
         thresholds.bound_to(engine.manifest)
@@ -97,10 +97,9 @@ class FaceSession:
             refused = self._life.attacks >= self._limits.track.frames_to_refuse
             return self._spoof(self._life.because) if refused else None
         self._judged = [*self._judged, Judged(subject.view, liveness)][-limits.frames_most :]
-        if verdict is Verdict.UNSURE and not self._passed:
-            if self._life.doubtful and self._draw is not None:
-                return self._begin_challenge(self._draw, subject, now_s)
-            return None
+        if not self._passed and (verdict is Verdict.UNSURE or limits.challenge == "always"):
+            due = verdict is Verdict.LIVE or self._life.doubtful
+            return self._begin_challenge(self._draw, subject, now_s) if due and self._draw is not None else None
         found = self._identify()
         if found is None:
             return None
@@ -111,7 +110,8 @@ class FaceSession:
 
     def _identify(self) -> tuple[Evidence, list[Judged]] | None:
         """What the best frames say together, and which these are; None where they are too few, or of two minds."""
-        live = [frame for frame in self._judged if self._passed or self._is_live(frame)]
+        limits = self._limits.liveness
+        live = [frame for frame in self._judged if self._passed or stands_alone(frame.liveness, limits)]
         best = sorted(live, key=lambda frame: -frame.view.quality.score)
         for count in sorted({self._limits.track.frames_to_match, self._limits.track.frames_to_refuse}):
             frames = best[:count]
@@ -125,9 +125,6 @@ class FaceSession:
             if count >= (self._limits.track.frames_to_match if matched else self._limits.track.frames_to_refuse):
                 return evidence, frames
         return None
-
-    def _is_live(self, frame: Judged) -> bool:
-        return judge(frame.liveness, self._limits.liveness) is Verdict.LIVE
 
     def _embed(self, frame: Judged) -> bool:
         """Embed and search, once a frame. False, and everything starts over, where it is not the track's person."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -67,13 +68,16 @@ class MatchThresholds(_Part):
 
 
 class LivenessThresholds(_Part):
-    live: float = Field(gt=0, lt=1, description="the model's probability from which on a frame may count as live")
-    attack: float = Field(gt=0, lt=1, description="below this a frame is an attack; between the two nothing counts")
+    live: float = Field(
+        gt=0, lt=1, description="the models' probability, mean of a track, from which on it may be live"
+    )
+    attack: float = Field(gt=0, lt=1, description="below this a frame is an attack, whatever the others say")
     screen_edge: float = Field(gt=0, le=1, description="from here on the face lies inside a held-up picture")
     moire: float = Field(default=0.5, gt=0, le=1, description="from here on the face is a print or a screen")
     relief_mm: float = Field(default=1.5, gt=0, description="a face that stands out less is flat; for depth cameras")
     frames: int = Field(default=2, ge=1, le=30, description="of one track, before any is taken for live")
     frames_most: int = Field(default=5, ge=1, le=30, description="looked back at; unsure after so many: a challenge")
+    challenge: Literal["doubt", "always"] = Field(default="doubt", description="who has to turn and blink")
     challenge_s: float = Field(default=10.0, gt=0, description="for all of a challenge; after that it has failed")
     turn_deg: float = Field(default=18.0, gt=0, lt=60, description="a head turned so far has answered")
     source: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -17,8 +18,30 @@ from pipeline.picture import Pixels
 
 WIDTH, HEIGHT = 640, 480
 SCREENS = {"cyan": (0, 15), "magenta": (1, 75), "yellow": (2, 0)}  # channel it takes light from, angle in degrees
+INK, PAPER = 0.16, 0.96  # of the light
 
 Attack = Callable[[Pixels, int, int], Pixels]
+Print = Callable[[Pixels], Pixels]
+
+
+def halftone(picture: Pixels) -> Pixels:
+    """Each ink as dots on a turned grid, drawn at three times the size and seen from afar."""
+    large = np.asarray(Image.fromarray(picture).resize((picture.shape[1] * 3, picture.shape[0] * 3)), np.float32) / 255
+    y, x = np.mgrid[: large.shape[0], : large.shape[1]].astype(np.float32)
+    sheet = np.ones_like(large)
+    for channel, degrees in SCREENS.values():
+        angle = math.radians(degrees)
+        u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+        dots = (np.cos(2 * math.pi * u / 8) + np.cos(2 * math.pi * v / 8) + 2) / 4
+        sheet[..., channel] = np.where(dots > large[..., channel], INK, PAPER)
+    seen = Image.fromarray((sheet * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2.2))
+    return np.asarray(seen.resize((picture.shape[1], picture.shape[0]), Image.Resampling.BOX))
+
+
+def fine(picture: Pixels) -> Pixels:
+    """The same inks on the same paper in dots that the sensor does not resolve: their mean alone is seen."""
+    seen = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(0.7))
+    return np.rint(255 * INK + (PAPER - INK) * np.asarray(seen, np.float32)).astype(np.uint8)
 
 
 def replay(portrait: Pixels, seed: int, step: int) -> Pixels:
@@ -33,16 +56,16 @@ def replay(portrait: Pixels, seed: int, step: int) -> Pixels:
     return _held(device, random, step)
 
 
-def printed(portrait: Pixels, seed: int, step: int) -> Pixels:
+def printed(portrait: Pixels, seed: int, step: int, on_paper: Print = halftone) -> Pixels:
     """On paper: dots of three inks, a white border, less contrast."""
     random = np.random.default_rng(seed)
-    return _held(_sheet(_inked(_fitted(portrait, 300, 400))), random, step)
+    return _held(_sheet(on_paper(_fitted(portrait, 300, 400))), random, step)
 
 
-def bent(portrait: Pixels, seed: int, step: int) -> Pixels:
+def bent(portrait: Pixels, seed: int, step: int, on_paper: Print = halftone) -> Pixels:
     """A print bent round an upright axis, as if over a cylinder, darker where it turns away."""
     random = np.random.default_rng(seed)
-    sheet = np.asarray(_sheet(_inked(_fitted(portrait, 300, 400))))
+    sheet = np.asarray(_sheet(on_paper(_fitted(portrait, 300, 400))))
     across = np.linspace(-1, 1, int(sheet.shape[1] * 0.85))
     turned = np.arcsin(across * 0.95) / math.asin(0.95)
     columns = np.clip((turned + 1) / 2 * (sheet.shape[1] - 1), 0, sheet.shape[1] - 1).round().astype(np.intp)
@@ -51,10 +74,10 @@ def bent(portrait: Pixels, seed: int, step: int) -> Pixels:
     return _held(Image.fromarray(rolled.astype(np.uint8), "RGBA"), random, step)
 
 
-def cut_out(portrait: Pixels, seed: int, step: int) -> Pixels:
+def cut_out(portrait: Pixels, seed: int, step: int, on_paper: Print = halftone) -> Pixels:
     """A printed face cut out along its outline, with holes for the eyes, before somebody's head and shoulders."""
     random = np.random.default_rng(seed)
-    face = Image.fromarray(_inked(_fitted(portrait, 300, 400))).convert("RGBA")
+    face = Image.fromarray(on_paper(_fitted(portrait, 300, 400))).convert("RGBA")
     outline = Image.new("L", face.size, 0)
     draw = ImageDraw.Draw(outline)
     draw.ellipse((40, 40, 260, 370), fill=255)
@@ -74,7 +97,33 @@ def cut_out(portrait: Pixels, seed: int, step: int) -> Pixels:
     return np.asarray(scene.filter(ImageFilter.GaussianBlur(0.6)))
 
 
-ATTACKS: dict[str, Attack] = {"replay": replay, "print": printed, "bent print": bent, "cut-out": cut_out}
+def turned(frame: Pixels, degrees: float) -> Pixels:
+    """A flat thing that shows this frame, turned about its upright middle line; the camera is three widths away."""
+    rows, columns = frame.shape[:2]
+    angle, distance = math.radians(degrees), 3.0 * columns
+    equations, values = [], []
+    for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+        x, y = x * columns / 2, y * rows / 2
+        depth = distance + x * math.sin(angle)
+        u, v = columns / 2 + x * math.cos(angle) * distance / depth, rows / 2 + y * distance / depth
+        x, y = x + columns / 2, y + rows / 2
+        equations += [[u, v, 1, 0, 0, 0, -u * x, -v * x], [0, 0, 0, u, v, 1, -u * y, -v * y]]
+        values += [x, y]
+    back = np.linalg.solve(np.array(equations), np.array(values)).tolist()
+    seen = Image.fromarray(frame).transform(
+        (columns, rows), Image.Transform.PERSPECTIVE, back, Image.Resampling.BILINEAR
+    )
+    return np.asarray(seen)
+
+
+ATTACKS: dict[str, Attack] = {
+    "replay": replay,
+    "print": printed,
+    "bent print": bent,
+    "cut-out": cut_out,
+    "fine print": partial(printed, on_paper=fine),
+    "fine cut-out": partial(cut_out, on_paper=fine),
+}
 
 
 def _fitted(portrait: Pixels, width: int, height: int) -> Pixels:
@@ -84,20 +133,6 @@ def _fitted(portrait: Pixels, width: int, height: int) -> Pixels:
     tall = side * height / width
     box = ((columns - side) / 2, (rows - tall) / 2, (columns + side) / 2, (rows + tall) / 2)
     return np.asarray(Image.fromarray(portrait).resize((width, height), Image.Resampling.LANCZOS, box=box))
-
-
-def _inked(picture: Pixels) -> Pixels:
-    """Halftone: each ink as dots on a turned grid, drawn at three times the size and seen from afar."""
-    large = np.asarray(Image.fromarray(picture).resize((picture.shape[1] * 3, picture.shape[0] * 3)), np.float32) / 255
-    y, x = np.mgrid[: large.shape[0], : large.shape[1]].astype(np.float32)
-    sheet = np.ones_like(large)
-    for channel, degrees in SCREENS.values():
-        angle = math.radians(degrees)
-        u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-        dots = (np.cos(2 * math.pi * u / 8) + np.cos(2 * math.pi * v / 8) + 2) / 4
-        sheet[..., channel] = np.where(dots > large[..., channel], 0.16, 0.96)
-    seen = Image.fromarray((sheet * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2.2))
-    return np.asarray(seen.resize((picture.shape[1], picture.shape[0]), Image.Resampling.BOX))
 
 
 def _sheet(picture: Pixels) -> Image.Image:

@@ -17,7 +17,7 @@ from pipeline.eval.features import question
 from pipeline.eval.intervals import Interval, grouped_proportion, proportion
 from pipeline.eval.memory import Memory, Tell
 from pipeline.eval.metrics import auc
-from pipeline.liveness import LifeSoFar, Liveness, Verdict, judge
+from pipeline.liveness import LifeSoFar, Liveness, Verdict, judge, stands_alone
 from pipeline.picture import Picture, Pixels
 from pipeline.thresholds import Thresholds
 
@@ -165,7 +165,7 @@ def _decide(run: Sequence[tuple[Labelled, Liveness | None]], thresholds: Thresho
             if life.attacks >= thresholds.track.frames_to_refuse:
                 return verdict
             continue
-        passed += judge(cue, thresholds.liveness) is Verdict.LIVE
+        passed += stands_alone(cue, thresholds.liveness)
         if verdict is Verdict.LIVE and passed >= thresholds.track.frames_to_match:
             return verdict
     return Verdict.UNSURE

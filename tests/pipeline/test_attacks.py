@@ -29,7 +29,7 @@ def test_a_drawn_attack_repeats_with_its_seed_and_moves_with_its_step(kind: str,
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("kind", ["replay", "print", "bent print"])
+@pytest.mark.parametrize("kind", ["replay", "print", "bent print", "fine print"])
 def test_an_enrolled_face_that_is_held_up_never_pays(
     kind: str,
     engine: FaceEngine,

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.alignment import Points
 from pipeline.challenge import STEPS, TRIES, ActiveChallenge, Answer
 from pipeline.decision import Act, Challenge, Decision, Guidance, Reason
 from pipeline.engine import Face, FaceEngine, FaceView
+from pipeline.eval.attacks import turned as turned_sheet
 from pipeline.match import BruteForceMatcher
 from pipeline.picture import Picture
 from pipeline.quality import Pose, Quality
@@ -133,6 +133,33 @@ def test_who_stays_in_doubt_is_asked_to_act_and_a_still_that_does_nothing_is_ref
     assert (last.reason, last.handle, last.because, last.challenged) == (Reason.SPOOF, None, ("challenge",), True)
 
 
+def always(thresholds: Thresholds) -> Thresholds:
+    return thresholds.model_copy(update={"liveness": thresholds.liveness.model_copy(update={"challenge": "always"})})
+
+
+def test_where_everybody_is_asked_to_act_a_face_that_looks_alive_is_not_enough(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    session = FaceSession(engine, gallery("grace_hopper"), always(thresholds), draw=lambda: random.Random(4))
+    observations = []
+    for number in range(200):
+        observations.append(session.observe(seen("grace_hopper", number % 7), number, number * 0.1))
+        if isinstance(observations[-1], Decision):
+            break
+    assert [type(o) for o in observations[:3]] == [Guidance, Challenge, Challenge]
+    last = observations[-1]
+    assert isinstance(last, Decision)
+    assert (last.reason, last.because, last.challenged) == (Reason.SPOOF, ("challenge",), True)
+
+
+def test_where_everybody_is_asked_and_nothing_can_be_asked_nobody_passes(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    session = FaceSession(engine, gallery("grace_hopper"), always(thresholds))
+    for number in range(20):
+        assert isinstance(session.observe(seen("grace_hopper", number % 7), number, number * 0.1), Guidance)
+
+
 def test_without_a_source_of_chance_who_is_in_doubt_stays_undecided(
     doubting: Doubting, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
 ) -> None:
@@ -151,11 +178,13 @@ class Acting(Doubting):
         return replace(view, quality=replace(view.quality, pose=self.shown.pose, eyes=self.shown.eyes))
 
 
+@pytest.mark.parametrize("mode", ["doubt", "always"])
 def test_who_passed_is_recognised_and_the_decision_says_that_there_was_a_challenge(
-    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+    mode: str, engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
 ) -> None:
     acting = Acting(engine.models, engine.manifest)
-    session = FaceSession(acting, gallery("grace_hopper"), thresholds, draw=lambda: random.Random(4))
+    limits = always(thresholds) if mode == "always" else thresholds
+    session = FaceSession(acting, gallery("grace_hopper"), limits, draw=lambda: random.Random(4))
     to_show: list[Quality] = []
     asked: list[Act] = []
     observed: object = None
@@ -224,26 +253,10 @@ def test_a_flat_picture_that_is_turned_has_not_turned_its_head(
     frame = seen("grace_hopper")
     yaws = []
     for degrees in (-40, -25, 25, 40):
-        tilted = np.asarray(turned_sheet(frame, degrees))
+        tilted = turned_sheet(frame, degrees)
         faces = engine.detect(tilted)
         if faces:
             yaws.append(engine.look(tilted, faces[0]).quality.pose.yaw)
     straight = engine.look(frame, engine.detect(frame)[0]).quality.pose.yaw
     assert len(yaws) >= 2
     assert all(abs(yaw - straight) < thresholds.liveness.turn_deg for yaw in yaws), (straight, yaws)
-
-
-def turned_sheet(frame: Frame, degrees: float) -> Image.Image:
-    """A print of the frame, turned about its upright middle line, as a camera three widths away sees it."""
-    angle, distance = np.radians(degrees), 3.0 * 640
-    corners = []
-    for x, y in ((-320, -240), (320, -240), (320, 240), (-320, 240)):
-        depth = distance + x * np.sin(angle)
-        corners.append((320 + x * np.cos(angle) * distance / depth, 240 + y * distance / depth))
-    source = [(0, 0), (640, 0), (640, 480), (0, 480)]
-    rows, values = [], []
-    for (u, v), (x, y) in zip(corners, source, strict=True):
-        rows += [[u, v, 1, 0, 0, 0, -u * x, -v * x], [0, 0, 0, u, v, 1, -u * y, -v * y]]
-        values += [x, y]
-    back = np.linalg.solve(np.array(rows), np.array(values))
-    return Image.fromarray(frame).transform((640, 480), Image.Transform.PERSPECTIVE, back, Image.Resampling.BILINEAR)

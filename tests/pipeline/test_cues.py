@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from pipeline.decision import Hint
 from pipeline.engine import FaceEngine
-from pipeline.liveness import Cue, LifeSoFar, Liveness, Verdict, against, judge
+from pipeline.liveness import Cue, LifeSoFar, Liveness, Verdict, against, judge, stands_alone
 from pipeline.moire import moire
 from pipeline.picture import Box
 from pipeline.quality import Pose, Quality, advise
@@ -68,15 +68,36 @@ def test_any_box_gives_a_number_between_0_and_1(x: float, y: float, w: float, h:
     assert 0 <= screen_edge(noise, (x, y, x + w, y + h), aspect) <= 1
 
 
-@given(probabilities, probabilities)
-def test_only_all_cues_together_acquit(thresholds: Thresholds, model: float, edge: float) -> None:
+@given(probabilities, probabilities, probabilities)
+def test_only_all_cues_together_acquit(thresholds: Thresholds, model: float, edge: float, moire: float) -> None:
     limits = thresholds.liveness
-    verdict = judge(Liveness(model, edge), limits)
+    seen = Liveness(model, edge, moire)
+    verdict = judge(seen, limits)
     if verdict is Verdict.LIVE:
-        assert model >= limits.live
+        assert model >= limits.attack
         assert edge < limits.screen_edge
-    if not model >= limits.attack or edge >= limits.screen_edge:
+        assert moire < limits.moire / 2
+    if not model >= limits.attack or edge >= limits.screen_edge or moire >= limits.moire:
         assert verdict is Verdict.ATTACK
+    if stands_alone(seen, limits):
+        assert verdict is Verdict.LIVE
+        assert model >= limits.live
+
+
+def test_a_frame_that_a_model_doubts_counts_only_where_nothing_else_is_suspected(thresholds: Thresholds) -> None:
+    limits = thresholds.liveness
+    doubted = (limits.attack + limits.live) / 2
+    assert judge(Liveness(doubted, 0.0), limits) is Verdict.LIVE
+    assert judge(Liveness(doubted, 0.6 * limits.screen_edge), limits) is Verdict.UNSURE
+    assert judge(Liveness(doubted, 0.0, 0.6 * limits.moire), limits) is Verdict.UNSURE
+    assert judge(Liveness(doubted, 0.0, relief_mm=float("nan")), limits) is Verdict.UNSURE
+    assert not stands_alone(Liveness(doubted, 0.0), limits)
+
+
+def test_frames_that_a_model_doubts_acquit_nobody_by_their_number(thresholds: Thresholds) -> None:
+    life = LifeSoFar(thresholds.liveness)
+    doubted = (thresholds.liveness.attack + thresholds.liveness.live) / 2
+    assert {life.add(Liveness(doubted, 0.0)) for _ in range(20)} == {Verdict.UNSURE}
 
 
 def test_the_liveness_score_is_no_better_than_its_worst_cue() -> None:
