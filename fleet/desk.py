@@ -35,11 +35,13 @@ class _Asked:
 
 class Desk:
     """A job gets the connection inside a transaction and must not commit. Its future is resolved after the commit,
-    on the desk's thread; `after_commit(connection)` runs after each batch (to send what was put into the outbox)."""
+    on the desk's thread; `after_commit(connection)` runs after each batch (to send what was put into the outbox).
+    What a job gives to `afterwards` is done if and only if that job is on disk."""
 
     def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
         self._connection, self._after_commit = connection, after_commit
         self._jobs: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._afterwards: list[Callable[[], None]] = []
         self._later: list[tuple[float, int, Callable[[sqlite3.Connection], Any]]] = []
         self._later_lock = threading.Lock()
         self._count = itertools.count()
@@ -53,6 +55,10 @@ class Desk:
         future: Future[T] = Future()
         self._jobs.put(_Asked(job, future, time.monotonic() + may_wait_s))
         return future
+
+    def afterwards(self, act: Callable[[], None]) -> None:
+        """From inside a job: do this once the job's transaction is on disk, and not at all where it fails."""
+        self._afterwards.append(act)
 
     def run_later(self, delay_s: float, job: Callable[[sqlite3.Connection], object]) -> None:
         """Do it in `delay_s` seconds; errors are logged."""
@@ -104,9 +110,11 @@ class Desk:
             self._connection.execute("BEGIN IMMEDIATE")
             for asked in batch:
                 self._connection.execute("SAVEPOINT job")
+                before = len(self._afterwards)
                 try:
                     done.append((asked.future, asked.job(self._connection)))
                 except Exception as error:
+                    del self._afterwards[before:]
                     self._connection.execute("ROLLBACK TO job")
                     failed.append((asked.future, error))
                 self._connection.execute("RELEASE job")
@@ -117,11 +125,15 @@ class Desk:
                 self._connection.execute("ROLLBACK")
             failed = [(asked.future, broken) for asked in batch]
             done = []
+            self._afterwards.clear()
         for future, why in failed:
             future.set_exception(why)
         for future, result in done:
             future.set_result(result)
+        acts, self._afterwards = self._afterwards, []
         try:
+            for act in acts:
+                act()
             self._after_commit(self._connection)
         except Exception:
             log.exception("event=after_commit_failed")

@@ -1,6 +1,6 @@
 """The calls to the providers: made after the commit that intends them, one at a time for each attempt and refund.
 
-What is asked for inside a transaction is collected and starts with `flush`, once that transaction is on disk. Each
+What is asked for inside a transaction begins once that transaction is on disk, and never where it fails. Each
 case then lives in a coroutine of its own: it reads from the ledger what comes next, makes the call outside any
 transaction, writes down what was answered, waits, and reads again. Nothing here needs to survive: `adopt` begins
 anew from the ledger, and asks; the one call that could charge twice, `pay`, is only ever made for a request that
@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -70,18 +69,16 @@ class Errands:
     ) -> None:
         self._desk, self._channels, self._now, self._asked = desk, channels, now, asked
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wanted: list[Callable[[], None]] = []
-        self._wanted_lock = threading.Lock()
         self._cases: dict[Key | str, _Case] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._loop = asyncio.get_running_loop()
-        self.flush()
 
     async def stop(self) -> None:
         """Calls under way are given up; the next start asks what became of them."""
+        self._loop = None  # what is asked for from here on stays an intent on disk
         for running in list(self._running):
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -113,21 +110,15 @@ class Errands:
     def refund(self, refund_id: str) -> None:
         self._want(lambda: self._begin(refund_id, lambda case: self._refund(refund_id, case)))
 
-    def flush(self) -> None:
-        """What was asked for is on disk: let it begin. From any thread."""
-        loop = self._loop
-        if loop is None or not self._wanted:
-            return
-        with self._wanted_lock:
-            wanted, self._wanted = self._wanted, []
-        for begin in wanted:
-            loop.call_soon_threadsafe(begin)
-
     # --- on the loop ----------------------------------------------------------------------------------------------
 
     def _want(self, begin: Callable[[], None]) -> None:
-        with self._wanted_lock:
-            self._wanted.append(begin)
+        def act() -> None:
+            loop = self._loop
+            if loop is not None:
+                loop.call_soon_threadsafe(begin)
+
+        self._desk.afterwards(act)
 
     def _begin(self, key: Key | str, work: Callable[[_Case], Coroutine[Any, Any, None]]) -> None:
         if key in self._cases:

@@ -125,7 +125,6 @@ class Service:
         self.desk.run(note, may_wait_s=UNHURRIED_S)
 
     def _after_commit(self, connection: sqlite3.Connection) -> None:
-        self.errands.flush()
         self._send(connection)
 
     def _send(self, connection: sqlite3.Connection) -> None:
