@@ -46,6 +46,8 @@ from daemon.live_settings import LiveSettings
 from daemon.logs import ForwardingHandler, note
 from daemon.members import open_members
 from daemon.notify import Notify
+from daemon.open_loop.nobody import open_nobody
+from daemon.open_loop.opening import open_matcher
 from daemon.painter import Painter
 from daemon.payment.emvco import Merchant
 from daemon.payment.settling import SettlingTimes
@@ -132,10 +134,14 @@ def run(loaded: Loaded, path: Path) -> int:
             thresholds = load_thresholds(config.face.thresholds or CALIBRATED[config.face.set], manifest)
         with start.part("store"):
             fresh = not (state / "store" / "store.db").exists()
-            members = open_members(
-                state / "store", box_store.key_provider(config, create=fresh), config.box, engine.model_hash,
-                box_store.store_options(config.store, db, trusted.now), config.face.matcher,
-            )  # fmt: skip
+            opened_by = box_store.key_provider(config, create=fresh)
+            options = box_store.store_options(config.store, db, trusted.now)
+            if config.box.profile == "closed-loop":
+                members = open_members(
+                    state / "store", opened_by, config.box, engine.model_hash, options, config.face.matcher
+                )
+            else:
+                members = open_nobody(state / "store", opened_by, config.box, engine.model_hash, options)
             parts.callback(members.close)
         with start.part("screen"):
             painter = Painter(display, config.box.locale, _tell(queue, "no_display"))
@@ -158,11 +164,15 @@ def run(loaded: Loaded, path: Path) -> int:
         updates = TemplateUpdate(db, members, trusted, update_rule_of(config))
         parts.callback(updates.finish)
         with start.part("face"):
+            matcher = open_matcher(config, link, trusted, engine.model_hash, queue.put)
+            if matcher is not None:
+                parts.callback(matcher.close)
+            choose = matcher.matcher if matcher is not None else updates.matcher(members.matcher)
             faces = FaceWatch(
                 build_camera(config.devices.camera, rig),
-                Faces(engine, thresholds, updates.matcher(members.matcher), config.face.max_gap_s),
+                Faces(engine, thresholds, choose, config.face.max_gap_s),
                 frame_timeout_s=config.face.frame_timeout_s,
-                report=queue.put,
+                report=matcher.report if matcher is not None else queue.put,
                 preview=painter.preview,
             )
             parts.callback(faces.stop)
@@ -217,6 +227,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
                 floor=floor,
                 authority=authority_of(config), keeping=keeping_of(config), updates=updates, advertising=advertising,
+                matcher=matcher,
             )
         )  # fmt: skip
         with start.part("health"):
@@ -326,7 +337,7 @@ def _rules(config: Config) -> Rules:
             answer_s=times.answer_s, code_s=times.code_s, query_first_s=times.query_first_s,
             query_longest_s=times.query_longest_s, query_for_s=times.query_for_s, reverse_every_s=times.reverse_every_s,
         ),
-        flow=times.flow, ways=times.ways,
+        flow=times.flow, ways=config.ways,
         channels=tuple(section.channel(name) for name, section in config.channels.items()) or SIMULATED,
         merchant=Merchant(**config.merchant.model_dump()) if config.merchant else None,
         look_s=times.look_s, pin_s=times.pin_s, show_s=times.show_s, offline_after_s=times.offline_after_s,

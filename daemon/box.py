@@ -28,7 +28,7 @@ from daemon.counter_view import view_of
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, Authority
 from daemon.enrolment_runner import EnrolmentRunner
-from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PayerAnswer
+from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
 from daemon.event_queue import EventQueue
 from daemon.evidence.record import Grounds
 from daemon.face_watch import (
@@ -50,6 +50,8 @@ from daemon.live_settings import LiveSettings
 from daemon.logs import note
 from daemon.members import Members
 from daemon.notify import Notify
+from daemon.open_loop.desk import MatcherDesk, Recognised
+from daemon.open_loop.errands import errands_of
 from daemon.painter import Painter
 from daemon.payment import events as ev
 from daemon.payment.state import Rules
@@ -66,7 +68,7 @@ from daemon.template_update import TemplateUpdate
 from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
 from hal.voice import Voice
-from mqtt.schemas import ConfigBody, ContentChunkBody, ContentNoticeBody, PlayAckBody, StateBody
+from mqtt.schemas import ConfigBody, ContentChunkBody, ContentNoticeBody, FaceAnswerBody, PlayAckBody, StateBody
 from pipeline.capture import Capture
 
 if TYPE_CHECKING:
@@ -108,6 +110,7 @@ class Parts:
     keeping: Keeping = field(default_factory=Keeping)
     updates: TemplateUpdate | None = None
     advertising: Advertising | None = None
+    matcher: MatcherDesk | None = None  # of an open-loop box
 
 
 class Box:
@@ -123,9 +126,9 @@ class Box:
         self._reader = parts.db.reader()
         books = Bookkeeping(parts.link, parts.rules.settling, parts.grounds)
         self._scribe = Scribe(parts.db, parts.link, books, parts.clock, parts.queue.put_urgent)
-        self._errands = Errands(
-            parts.db, parts.members, parts.clock, parts.queue.put, lambda check: self._payment.still_asks(check),
-            parts.authority,
+        self._errands = errands_of(
+            parts.matcher, parts.db, parts.members, parts.clock, parts.queue.put,
+            lambda check: self._payment.still_asks(check), parts.authority,
         )  # fmt: skip
         self._payment = PaymentRunner(
             parts.rules, scribe=self._scribe, link=parts.link, faces=parts.faces, painter=parts.painter,
@@ -215,6 +218,8 @@ class Box:
                 self._time.doubt()
             case Written(tokens, error):
                 return self._written(tokens, error)
+            case Recognised():
+                return self._between_payments(self._payment.recognised(event))
             case PayerAnswer(answer):
                 return self._step(answer)
             case EnrolAnswer(answer):
@@ -310,6 +315,8 @@ class Box:
                 self._p.remote.do(request)
             case ConfigBody() as body:
                 self._p.applier.arrived(message, body, self._moment())
+            case FaceAnswerBody() as said if self._p.matcher is not None:
+                self._p.matcher.heard(said)
             case KillAds() | PlayAckBody() | ContentNoticeBody() | ContentChunkBody() as said:
                 self._about_content(said)
             case TimeHeard(corrected, reached):

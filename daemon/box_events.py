@@ -10,6 +10,7 @@ from daemon.console.lending import Borrow, GiveBack
 from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
 from daemon.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, Seen
 from daemon.fleet_link import LinkState, Message, TimeDoubted
+from daemon.open_loop.desk import Recognised
 from daemon.scribe import Written
 from daemon.till.words import Request
 from pipeline.decision import Challenge, Guidance
@@ -61,7 +62,7 @@ class Stop:
 
 BoxEvent = (
     KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable | Message | LinkState
-    | TimeDoubted | Written | PayerAnswer | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | RefundWanted
+    | TimeDoubted | Written | PayerAnswer | Recognised | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | RefundWanted
     | Borrow | GiveBack | Stop
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from daemon.config.model import Config, StoreSection
 from secure_store.credential_key import CredentialKeyProvider
 from secure_store.errors import StoreUnwritable
 from secure_store.keys import FileKeyProvider, KeyProvider
-from secure_store.open_loop import StoreStatus
+from secure_store.open_loop import OpenLoopStore, StoreStatus
 from secure_store.options import Refusal, StoreOptions
 from secure_store.store import SecureStore
 from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
@@ -135,7 +135,7 @@ def conditions(status: StoreStatus, unlocked: str | None) -> dict[str, str]:
     return found
 
 
-def described(store: SecureStore) -> dict[str, Any]:
+def described(store: OpenLoopStore) -> dict[str, Any]:
     """The store in plain values, for whoever looks after it. Raises StoreError."""
     return {**plain(store.status()), "public_key": store.public_key().hex()}
 

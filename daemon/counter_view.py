@@ -38,6 +38,8 @@ def _collecting_view(stage: payment.Collecting, rules: payment.Rules, now: float
     if getattr(stage, "checking", False):
         return views.Processing(*amount)
     match stage:
+        case payment.Looking(hint="asking"):  # the gateway is asked whose face it is
+            return views.Processing(*amount)
         case payment.Looking(hint=hint):
             return views.Look(*amount, turn.order.title, hint, left, rules.look_s, others)
         case payment.AskFactor(factor=Factor.PIN, typed=typed, wrong_tries_left=wrong):

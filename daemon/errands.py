@@ -16,7 +16,14 @@ from daemon.enrolment.authority import NOBODY, TRIES_OF, Authority
 from daemon.logs import note
 from daemon.members import Members
 from daemon.payment.effects import CheckFactor, FindPayer, ListBanks
-from daemon.payment.events import BanksListed, FactorChecked, FactorOutcome, PayerFound
+from daemon.payment.events import (
+    BanksListed,
+    FaceHint,
+    FaceUnavailable,
+    FactorChecked,
+    FactorOutcome,
+    PayerFound,
+)
 from daemon.payment.order import Bank
 from pipeline.capture import Capture
 
@@ -25,9 +32,9 @@ log = logging.getLogger("daemon.errands")
 
 @dataclass(frozen=True, slots=True)
 class PayerAnswer:
-    """To what the payment asked of the store."""
+    """To what the payment asked of the store, or of the gateway's matcher."""
 
-    event: FactorChecked | PayerFound | BanksListed
+    event: FactorChecked | PayerFound | BanksListed | FaceHint | FaceUnavailable
 
 
 @dataclass(frozen=True, slots=True)

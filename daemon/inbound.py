@@ -28,6 +28,7 @@ from mqtt.schemas import (
     ContentChunkBody,
     ContentNoticeBody,
     EventBody,
+    FaceAnswerBody,
     OrderBody,
     PayAnswerBody,
     PlayAckBody,
@@ -49,7 +50,7 @@ class TimeHeard:
 
 Meaning = (
     ev.OrderArrived | ev.Answer | ev.ApprovedLate | ev.Quoted | IdentityCheck | enrolment.Request | EraseRequest | TimeHeard
-    | ConfigBody | KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody
+    | ConfigBody | KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody | FaceAnswerBody
     | RemoteRequest
 )  # fmt: skip
 
@@ -82,7 +83,7 @@ class Inbound:
                 return self._command(body, message)
             case ConfigBody() as config:
                 return config
-            case PlayAckBody() | ContentNoticeBody() | ContentChunkBody() as content:
+            case PlayAckBody() | ContentNoticeBody() | ContentChunkBody() | FaceAnswerBody() as content:
                 message.done()  # said twice or lost, it does no harm: nothing of it is worth a write
                 return content
             case QuoteBody() as body:

@@ -17,6 +17,7 @@ from pipeline.capture import Capture
 from pipeline.match import BruteForceMatcher, Matcher
 from secure_store.errors import StoreBusy, StoreError, StoreRolledBack
 from secure_store.keys import KeyProvider
+from secure_store.open_loop import OpenLoopStore
 from secure_store.options import StoreOptions
 from secure_store.person import Consent, NewPerson, PinResult, Template
 from secure_store.store import SecureStore
@@ -39,6 +40,8 @@ class Members:
     this class calls `reload` afterwards.
     """
 
+    keeps_people = True
+
     def __init__(self, store: SecureStore, model_hash: str, kind: Kind = "exact") -> None:
         self._store, self._model_hash, self._kind = store, model_hash, kind
         self._lock, self._one_change = threading.Lock(), threading.Lock()
@@ -54,6 +57,11 @@ class Members:
     def store(self) -> SecureStore:
         """For those who look after it. Raises StoreError when it did not open."""
         return self._store
+
+    @property
+    def keeper(self) -> OpenLoopStore:
+        """What of the store concerns no person: on an open-loop box all there is. Raises StoreError."""
+        return self.store
 
     def matcher(self, payer: str | None = None) -> Matcher:
         """The gallery as it is now, or one payer's part of it; a payment that has begun keeps what it began with."""
@@ -216,7 +224,7 @@ def open_members(
 ) -> Members:
     """The store in `folder` with its gallery loaded, or LockedMembers. Raises StoreBusy."""
     try:
-        store = SecureStore.open(folder, provider, tenant=box.tenant, profile=box.profile, options=options)
+        store = SecureStore.open(folder, provider, tenant=box.tenant, profile="closed-loop", options=options)
         try:
             return Members(store, model_hash, kind)
         except BaseException:
@@ -228,7 +236,7 @@ def open_members(
 
         def examined(progress: Progress) -> Verified:
             return examine(
-                folder, provider, tenant=box.tenant, profile=box.profile, options=options, progress=progress
+                folder, provider, tenant=box.tenant, profile="closed-loop", options=options, progress=progress
             )  # fmt: skip
 
         return LockedMembers(error, model_hash, examined)

@@ -20,6 +20,7 @@ from daemon.errands import Errands
 from daemon.face_watch import FaceWatch, ForPayment
 from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
+from daemon.open_loop.desk import Recognised
 from daemon.own_orders import Made
 from daemon.painter import Painter
 from daemon.payment import core
@@ -97,6 +98,14 @@ class PaymentRunner:
                     wanted.order_id, wanted.epoch, outcome(decision), who, rival(decision), self._around(who)
                 )
                 return self.step(decided)
+
+    def recognised(self, by: Recognised) -> Stop | None:
+        """What the gateway's matcher says."""
+        wanted = by.wanted
+        decided = ev.FaceDecided(
+            wanted.order_id, wanted.epoch, by.outcome, by.who, by.rival, self._around(by.who)
+        )  # fmt: skip
+        return self.step(decided)
 
     def _around(self, who: Identified | None) -> Circumstances:
         turn = getattr(self.state.stage, "turn", None)

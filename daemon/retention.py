@@ -58,7 +58,8 @@ class Retention:
         if now < self._due_s:
             return
         self._due_s = now + (self._keeping.sweep_s if self._clock.trusted else AGAIN_S)
-        self._thread.submit(self._sweep)
+        if self._members.keeps_people:
+            self._thread.submit(self._sweep)
 
     def finish(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)

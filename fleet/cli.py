@@ -17,6 +17,7 @@ from fleet import catalogue, money_cli, operator_cli, roster_cli, verify_cli, wa
 from fleet.content import grammar as content_grammar
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
 from fleet.fail_mode import FailMode
+from fleet.matcher import grammar as matcher_grammar
 from fleet.members import grammar as member_grammar
 from fleet.state import default_folder
 from fleet.swarm import grammar as swarm_grammar
@@ -263,6 +264,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     wallet_cli.add(command, _of)
     verify_cli.add(command, _of)
     member_grammar.add(command, _of)
+    matcher_grammar.add(command, _of)
     catalogue.add(command)
     if command_word not in commands.choices:
         from fleet import technician_cli  # the certificates' and tickets' libraries take their time

@@ -19,6 +19,8 @@ from fleet.content.desk import ContentDesk
 from fleet.content.repository import Repository
 from fleet.database import INBOX, OUTBOX
 from fleet.health import hearing
+from fleet.matcher import at_gateway
+from fleet.matcher.desk import MatcherDesk
 from fleet.members import quotes
 from fleet.payments import Errands, Payments
 from fleet.remote import answers
@@ -37,6 +39,7 @@ from mqtt.schemas import (
     ContentRequestBody,
     EventBody,
     EvidenceBody,
+    FaceAnswerBody,
     HealthBody,
     OrderBody,
     OrderMadeBody,
@@ -54,6 +57,7 @@ from mqtt.schemas import (
     TimeRequestBody,
     parse_body,
 )
+from mqtt.schemas.faces import SealedBody
 
 log = logging.getLogger("fleet.gateway")
 
@@ -73,6 +77,7 @@ class Gateway:
     payments: Payments = field(init=False)
     rollouts: Rollouts = field(init=False)
     repository: Repository | None = None
+    matcher: MatcherDesk | None = None
     content: ContentDesk | None = field(init=False, default=None)
     phones: dict[str, str] = field(default_factory=dict, repr=False)  # of open orders, from a log-in; in memory alone
 
@@ -116,10 +121,19 @@ class Gateway:
             case OrderMadeBody():
                 taken = box_orders.take(tx, box, body, now)
                 log.info("event=order_made box=%s order=%s source=%s taken=%s", box, body.order_id, body.source, taken)
+            case PayRequestBody() if self.matcher is not None:
+                named, refusal = at_gateway.paid_by(self.matcher, box, body)
+                self.payments.take(tx, box, named, refusal)
+            case PayVoucherBody() if self.matcher is not None:
+                self.payments.take(tx, box, body, at_gateway.accepted_by(self.matcher, box, body))
             case PayRequestBody() | PayVoucherBody() | PayQueryBody() | PayReverseBody() | PayRefundBody():
                 self.payments.take(tx, box, body)
+            case SealedBody() if self.matcher is not None:
+                at_gateway.take(tx, self.matcher, box, body, now)
             case QuoteRequestBody():
-                if (quote := quotes.answer(tx, box, body, now)) is not None:
+                named_too = body if self.matcher is None else at_gateway.quoted_for(self.matcher, box, body)
+                if (quote := quotes.answer(tx, box, named_too, now)) is not None:
+                    quote = quote.model_copy(update={"payer": body.payer})
                     self._put(tx, box, "quote", quote, quote.expires_at, Priority.MONEY)
             case StateBody():
                 if boxes.note_state(tx, box, body, claims.iat, now) and body.online:
@@ -167,6 +181,8 @@ class Gateway:
         verifications.note_event(tx, box, event)
         commands.note_event(tx, box, event, self.now())
         departures.note_event(tx, box, event, self.now())
+        if self.matcher is not None:
+            at_gateway.note_event(self.matcher, event)
         if event.order_id is None:
             return
         if event.event == "order.open":
@@ -281,6 +297,9 @@ class Gateway:
         return commands.view(tx, command.command_id, now) | {"account_opened": opened}
 
     # --- out ------------------------------------------------------------------------------------------------------
+
+    def answer_face(self, tx: sqlite3.Connection, box: str, answer: FaceAnswerBody) -> None:
+        self._put(tx, box, "face.answer", answer, self.now() + TIME_LIFE_S, Priority.MONEY)
 
     def _put_order(self, tx: sqlite3.Connection, box: str, order: OrderBody) -> None:
         outbox_id = self._put(tx, box, "order", order, order.expires_at, Priority.MONEY)

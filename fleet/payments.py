@@ -19,6 +19,7 @@ from fleet.members import thanks
 from fleet.outcomes import Ask, Task
 from fleet.settlement import Confirmed, Settlement, unconfirmed
 from mqtt.schemas import (
+    AnswerReason,
     PayAnswerBody,
     PayQueryBody,
     PayRefundBody,
@@ -64,17 +65,20 @@ class Payments:
 
     # --- from the boxes -------------------------------------------------------------------------------------------
 
-    def take(self, tx: sqlite3.Connection, box: str, body: PaymentBody) -> None:
+    def take(
+        self, tx: sqlite3.Connection, box: str, body: PaymentBody, refusal: AnswerReason | None = None
+    ) -> None:  # fmt: skip
+        """`refusal`: what is already known against a request or a voucher."""
         key, now = (body.order_id, body.attempt), self._now()
         standing: PayAnswerBody | Charge | None
         match body:
             case PayRequestBody():
-                standing = self._settlement.request(tx, box, body, now)
+                standing = self._settlement.request(tx, box, body, now, refusal=refusal)
                 if isinstance(standing, Charge):
                     self._charge(tx, standing, body.channel)
                     return
             case PayVoucherBody():
-                standing = self._take_voucher(tx, box, body)
+                standing = self._take_voucher(tx, box, body, refusal)
             case PayQueryBody():
                 standing = self._settlement.query(tx, box, *key, now)
                 if standing is None:
@@ -97,7 +101,9 @@ class Payments:
         self._errands.answered(name, answer)
         self.heard(tx, Task(Ask.PAY, name, charge), answer)
 
-    def _take_voucher(self, tx: sqlite3.Connection, box: str, voucher: PayVoucherBody) -> PayAnswerBody | None:
+    def _take_voucher(
+        self, tx: sqlite3.Connection, box: str, voucher: PayVoucherBody, refusal: AnswerReason | None
+    ) -> PayAnswerBody | None:
         """A payment that the box accepted while it could ask nobody: charged now, from the payer's account here. None:
         the answer follows, or its order is still on the way and the box will say it again."""
         key, now = (voucher.order_id, voucher.attempt), self._now()
@@ -109,7 +115,7 @@ class Payments:
             currency=voucher.currency, payer=voucher.payer, factors=voucher.factors, channel=OFFLINE_CHANNEL,
             decided_at=voucher.accepted_at, flow=voucher.flow,
         )  # fmt: skip
-        said = self._settlement.request(tx, box, wanted, now, min(voucher.accepted_at, now))
+        said = self._settlement.request(tx, box, wanted, now, min(voucher.accepted_at, now), refusal)
         if isinstance(said, Charge):
             self._errands.pay(said, OFFLINE_CHANNEL)
             return None

@@ -30,7 +30,7 @@ def make(args: Namespace) -> int:
             f"a roster for {row['name']}", "the box has not said yet to which key it is sealed",
             "let it connect once, or give --box-key: its `kingfisher store status` shows the key",
         )  # fmt: skip
-    people = roster.read_people(_lines(args.people), str(args.people))
+    people = roster.read_people(lines_of(args.people), str(args.people))
     private = roster.load_or_create_key(_key_file(state))
     tenant_key = None if args.without_tenant_key else roster.load_or_create_key(_tenant_file(state, row["tenant"]))
     content = roster.pieces(people, private=private, for_box=key, tenant=row["tenant"], tenant_key=tenant_key)
@@ -68,7 +68,8 @@ def _tenant_file(state: StateFolder, tenant: str) -> Path:
     return state.folder / f"tenant-{tenant}.key"
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
+    """Of a file, or of stdin for `-`. Raises RequestRefused."""
     try:
         return sys.stdin.readlines() if str(path) == "-" else path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

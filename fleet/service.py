@@ -20,18 +20,20 @@ from fleet.desk import Desk
 from fleet.door import Door
 from fleet.errands import Errands
 from fleet.gateway import Gateway
+from fleet.matcher.desk import MatcherDesk
 from fleet.metrics import Metrics
 from fleet.state import StateFolder
 from mqtt.courier import Courier
 from mqtt.envelope import Signer, now_unix
 from mqtt.identity import fleet_id_from_key
 from mqtt.link import Connected, Link, LinkOptions, Lost, Received, TlsOptions
+from mqtt.schemas import FaceAnswerBody
 from mqtt.topics import gateway_subscriptions
 
 log = logging.getLogger("fleet.service")
 
 SWEEP_EVERY_S = 15.0
-WAITED_FOR = ("/pay", "/order", "/time")  # somebody stands before the box
+WAITED_FOR = ("/pay", "/order", "/time", "/face")  # somebody stands before the box
 UNHURRIED_S = 0.02
 
 
@@ -58,6 +60,7 @@ class Service:
         self.gateway = Gateway(
             Signer(key, self.fleet, self.fleet), channels, now_unix, self.errands,
             repository=Repository(options.state.folder / "content"),
+            matcher=MatcherDesk(options.state.matcher_folder, now_unix, self.desk.afterwards, self._face_answered),
         )  # fmt: skip
         plain, retained = gateway_subscriptions(options.group)
         host, port = options.broker
@@ -82,6 +85,8 @@ class Service:
     async def stop(self) -> None:
         self.link.stop()
         await self.errands.stop()
+        if self.gateway.matcher is not None:
+            self.gateway.matcher.stop()
         self.desk.stop()
 
     async def __aenter__(self) -> Self:
@@ -123,6 +128,9 @@ class Service:
             self._courier.acked(tx, message_id)
 
         self.desk.run(note, may_wait_s=UNHURRIED_S)
+
+    def _face_answered(self, box: str, answer: FaceAnswerBody) -> None:
+        self.desk.run(lambda tx: self.gateway.answer_face(tx, box, answer))
 
     def _after_commit(self, connection: sqlite3.Connection) -> None:
         self._send(connection)

@@ -37,18 +37,20 @@ class Settlement:
     channels: Mapping[str, Channel]
 
     def request(
-        self, tx: sqlite3.Connection, box: str, wanted: PayRequestBody, now: int, accepted_at: int | None = None
-    ) -> PayAnswerBody | Charge | None:
+        self, tx: sqlite3.Connection, box: str, wanted: PayRequestBody, now: int, accepted_at: int | None = None,
+        refusal: AnswerReason | None = None,
+    ) -> PayAnswerBody | Charge | None:  # fmt: skip
         """The final answer; or the charge to put to its channel once this is committed; or None: that is being done
         already. The attempt's row, with the provider's idempotency key, is the intent that survives a power cut.
-        `accepted_at`: the box has accepted it offline at that time, and the goods are gone."""
+        `accepted_at`: the box has accepted it offline at that time, and the goods are gone. `refusal`: what is
+        already known against an attempt that comes for the first time."""
         order = attempts.order(tx, box, wanted.order_id)
         if order is None:
             return answers.unknown_order(wanted.order_id, wanted.attempt)
         known = attempts.row(tx, wanted.order_id, wanted.attempt)
         if known is not None:
             return None if known["status"] == "submitted" else answers.of_attempt(order, known)
-        refusal = self._refusal(tx, order, wanted, now, now if accepted_at is None else accepted_at)
+        refusal = refusal or self._refusal(tx, order, wanted, now, now if accepted_at is None else accepted_at)
         status, amount = ("declined", None) if refusal else ("submitted", wanted.amount_minor)
         tx.execute(
             "INSERT INTO attempts (order_id, attempt, payer, factors, channel, flow, amount_minor, provider_key,"

@@ -51,6 +51,11 @@ class StateFolder:
         return self.folder / "ledger.db"
 
     @property
+    def matcher_folder(self) -> Path:
+        """The key and the people of the matcher for open-loop boxes."""
+        return self.folder / "matcher"
+
+    @property
     def channels_file(self) -> Path:
         """The providers that the gateway pays through, beside the simulated one."""
         return self.folder / "channels.toml"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from secure_store.errors import StoreDamaged
+from secure_store.errors import StoreDamaged as StoreDamaged  # the fleet, which may use this, catches it
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

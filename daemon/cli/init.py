@@ -36,7 +36,7 @@ BOX = """# A Kingfisher box. `kingfisher config check --config {path}` says what
 [box]
 shop = "{shop}"
 locale = "{locale}"
-state = "state"
+{profile}state = "state"
 
 [fleet]
 key = "{fleet_key}"
@@ -47,6 +47,12 @@ port = {broker_port}
 
 [face]
 models = "{models}"
+"""
+
+OPEN_LOOP = 'profile = "open-loop"\n'
+MATCHER = """
+[matcher]
+key = "{key}"
 """
 
 
@@ -70,6 +76,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--virtual-port", type=int, default=8700)
     parser.add_argument("--pictures", type=Path, help="folder of portraits; default: $KINGFISHER_STATE/pictures")
     parser.add_argument("--till-url", help="the till's page, shown beside the box")
+    parser.add_argument(
+        "--open-loop", metavar="KEY", help="keep no face: ask the gateway's matcher, whose key `face key` shows"
+    )
     add_json(parser)
     parser.set_defaults(call=call)
 
@@ -83,9 +92,12 @@ def call(options: argparse.Namespace) -> int:
     host, _, port = options.broker.rpartition(":")
     state = Path(os.environ.get("KINGFISHER_STATE", ".kingfisher")).resolve()
     text = BOX.format(
-        path=path, shop=_quoted(options.shop), locale=options.locale, fleet_key=options.fleet_key.resolve(),
+        path=path, shop=_quoted(options.shop), locale=options.locale, profile=OPEN_LOOP if options.open_loop else "",
+        fleet_key=options.fleet_key.resolve(),
         host=host or "127.0.0.1", broker_port=port, models=(options.models or state / "models").resolve(),
     )  # fmt: skip
+    if options.open_loop:
+        text += MATCHER.format(key=_quoted(options.open_loop))
     if options.virtual:
         till = f'till_url = "{options.till_url}"\n' if options.till_url else ""
         pictures = (options.pictures or state / "pictures").resolve()

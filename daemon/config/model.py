@@ -27,6 +27,7 @@ from hal.null import NullDisplayOptions, NullOptions
 from hal.virtual.options import VirtualBoxOptions
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+KEPT_HERE = frozenset({"id_card", "face_pin_bank"})  # flows that need a record of the payer on the box
 
 
 def _known_currency(code: str) -> str:
@@ -51,7 +52,9 @@ class BoxSection(Section):
     locale: Literal["zh-CN", "en"] = "zh-CN"
     currency: Annotated[str, AfterValidator(_known_currency)] = "CNY"
     tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    profile: Literal["closed-loop"] = "closed-loop"
+    profile: Literal["closed-loop", "open-loop"] = Field(
+        default="closed-loop", description="open-loop keeps no face: the gateway's matcher says who it is"
+    )
     state: Path = Field(default=Path("state"), description="folder of box.db, the store and the box's key")
 
 
@@ -117,6 +120,16 @@ class FaceSection(Section):
     max_gap_s: Seconds | None = Field(
         default=None, description="longest time between two frames of one payer; none takes the thresholds' own"
     )
+
+
+class MatcherSection(Section):
+    """Who says on an open-loop box whose face it is: the gateway's matcher. `kingfisher-fleet face key` shows its
+    key."""
+
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="X25519, hex: probes are sealed to it"
+    )
+    answer_s: Seconds = Field(default=8.0, description="then the payer is offered another way")
 
 
 class StoreSection(Section):
@@ -228,6 +241,7 @@ class Config(Section):
     virtual: VirtualBoxOptions | None = None
     console: ConsoleSection = ConsoleSection()
     face: FaceSection = FaceSection()
+    matcher: MatcherSection = MatcherSection()
     store: StoreSection = StoreSection()
     enrolment: EnrolmentSection = EnrolmentSection()
     policy: PolicyDocument = PolicyDocument()
@@ -240,6 +254,28 @@ class Config(Section):
     health: HealthSection = HealthSection()
     content: ContentSection = ContentSection()
     ads: AdsSection = AdsSection()
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """What the menu key offers: of the default ways those that this profile has."""
+        open_loop = self.box.profile == "open-loop"
+        return tuple(way for way in self.payment.ways if not (open_loop and way in KEPT_HERE))
+
+    @model_validator(mode="after")
+    def _open_loop_asks_the_gateway(self) -> Config:
+        if self.box.profile == "closed-loop":
+            return self
+        if self.matcher.key is None:
+            raise ValueError("matcher.key: an open-loop box needs it; `kingfisher-fleet face key` shows it")
+        named = self.payment.ways if "ways" in self.payment.model_fields_set else ()
+        kept = [way for way in (self.payment.flow, *named) if way in KEPT_HERE]
+        if kept:
+            raise ValueError(f"payment.ways: {kept[0]} needs people on the box, and an open-loop box keeps nobody")
+        if self.enrolment.update_templates:
+            raise ValueError("enrolment.update_templates: an open-loop box has no templates")
+        if self.policy.offline.per_payment > 0:
+            raise ValueError("policy.offline.per_payment: an open-loop box knows nobody while it is offline")
+        return self
 
     @model_validator(mode="after")
     def _virtual_devices_have_their_box(self) -> Config:

@@ -53,39 +53,40 @@ class StoreDesk:
     def _answer(self, told: requests.StoreArgs, progress: Callable[[int, int, str], None]) -> Any:
         if told.action == "verify":
             return box_store.plain(self._members.verify(progress))
-        store = self._members.store
+        keeper = self._members.keeper
         match told.action:
             case "status":
-                return box_store.described(store)
+                return box_store.described(keeper)
             case "show":
-                return box_store.plain(store.own_data(told.handle))
+                return box_store.plain(self._members.store.own_data(told.handle))
             case "rotate":
-                rotated = store.rotate(progress=progress)
+                rotated = keeper.rotate(progress=progress)
                 self._changed("store_rotated", generation=rotated.generation, people=rotated.people)
                 return box_store.plain(rotated)
             case "renew":
+                store = self._members.store
                 epoch = store.renew_transform(progress)
                 self._members.reload()
                 self._changed("store_renewed", epoch=epoch)
                 return {"epoch": epoch}
             case "erase":
-                leaving.erase(store, self._db, told.handle, leaving.Why.TECHNICIAN, self._clock.now())
+                leaving.erase(self._members.store, self._db, told.handle, leaving.Why.TECHNICIAN, self._clock.now())
                 self._members.reload()
                 self._changed("store_erased", people=1)
                 return {"erased": [told.handle]}
             case "erase-expired":
-                gone = leaving.erase_expired(store, self._db, self._clock.now())
+                gone = leaving.erase_expired(self._members.store, self._db, self._clock.now())
                 self._members.reload()
                 self._changed("store_erased", people=len(gone))
                 return {"erased": list(gone)}
             case "withdraw":
-                leaving.withdraw(store, self._db, told.handle, told.purposes, self._clock.now())
+                leaving.withdraw(self._members.store, self._db, told.handle, told.purposes, self._clock.now())
                 self._members.reload()
                 self._changed("store_withdrawn", purposes=",".join(told.purposes) or "all")
                 return {"withdrawn": told.handle, "purposes": list(told.purposes)}
             case "backup":
                 path = box_store.new_backup(self._backups, self._clock.now())
-                store.backup(path, progress)
+                keeper.backup(path, progress)
                 self._changed("store_backed_up", people=len(self._members))
                 return {"path": str(path), "bytes": path.stat().st_size}
 

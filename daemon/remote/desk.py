@@ -153,7 +153,7 @@ class RemoteDesk:
             return Answer(False, "order_open")
         people = len(self._members)
         try:
-            self._members.store.crypto_erase()
+            self._members.keeper.crypto_erase()
         except StoreError as error:
             note(log, "crypto_erase_failed", logging.ERROR, why=error.why)
             return Answer(False, self._members.reason_of(error), after=self._restart)

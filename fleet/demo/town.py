@@ -73,6 +73,7 @@ class Town:
     settings: str = ""  # more TOML for box.toml
     broker: Literal["embedded", "mosquitto"] = "embedded"
     gateway_options: Sequence[str] = ()
+    open_loop: str = ""  # the place at which this box asks the gateway's matcher; none: it keeps its people itself
     services: dict[str, Service] = field(default_factory=dict)
     box_id: str = ""
 
@@ -117,11 +118,15 @@ class Town:
                 "--virtual", "--virtual-port", str(self.page_port), "--pictures", str(self.pictures),
                 "--till-url", self.till_url, "--shop", self.shop, "--locale", self.locale,
             ]  # fmt: skip
+            if self.open_loop:
+                arguments += ["--open-loop", self.fleet_json("face", "key")["key"]]
             self.kingfisher(*arguments)
             with self.config.open("a") as file:
                 file.write(self.settings)
             self.fleet("box", "add", str(self.folder / "box" / "box.pem"), "--name", BOX_NAME)
             self.fleet("box", "allow-orders", BOX_NAME, "--up-to", OWN_ORDERS_UP_TO)
+            if self.open_loop:
+                self.fleet("face", "box", BOX_NAME, "--place", self.open_loop)
         [box] = self.fleet_json("box", "list")
         self.box_id = box["id"]
 

@@ -188,11 +188,11 @@ class AnswerReason(StrEnum):
     RESOLVED_BY_OPERATOR = "resolved_by_operator"
     NOTHING_TO_REFUND = "nothing_to_refund"
     QUOTE_REFUSED = "quote_refused"
-    FACE_TOKEN_MISSING = "face_token_missing"
-    FACE_TOKEN_UNKNOWN = "face_token_unknown"
-    FACE_TOKEN_OF_ANOTHER = "face_token_of_another"
-    FACE_TOKEN_USED = "face_token_used"
-    FACE_TOKEN_EXPIRED = "face_token_expired"
+    FACE_UNNAMED = "face_token_missing"
+    FACE_UNKNOWN = "face_token_unknown"
+    FACE_OF_ANOTHER = "face_token_of_another"
+    FACE_USED = "face_token_used"
+    FACE_EXPIRED = "face_token_expired"
     FACTOR_UNPROVEN = "factor_unproven"
 
 

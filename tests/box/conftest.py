@@ -112,10 +112,11 @@ def open_shop(
     open_ones: list[Shop] = []
 
     def make(
-        *, settings: str = QUICK, gateway_options: tuple[str, ...] = (), locale: str = "en", broker: str = "embedded"
-    ) -> Shop:
+        *, settings: str = QUICK, gateway_options: tuple[str, ...] = (), locale: str = "en", broker: str = "embedded",
+        open_loop: str = "",
+    ) -> Shop:  # fmt: skip
         folder = tmp_path_factory.mktemp("town")
-        town = Town(folder, models_folder, portraits_folder, locale=locale, settings=settings)
+        town = Town(folder, models_folder, portraits_folder, locale=locale, settings=settings, open_loop=open_loop)
         town.gateway_options, town.broker = gateway_options, broker
         town.found()
         town.start_broker()
