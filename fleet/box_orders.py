@@ -12,7 +12,7 @@ import sqlite3
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fleet import boxes
+from fleet import boxes, tombstones
 from fleet.errors import RequestRefused
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def take(tx: sqlite3.Connection, box: str, made: OrderMadeBody, now: int) -> Tak
         "INSERT INTO box_orders (order_id, source, reference, made_at, taken_at) VALUES (?, ?, ?, ?, ?)",
         (made.order_id, made.source, made.reference, made.made_at, now),
     )
+    tombstones.lay(tx, made.order_id)
     return Taken.REFUSED if refusal else Taken.NEW
 
 

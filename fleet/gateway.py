@@ -13,7 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet import accounts, audit, box_orders, boxes, commands, departures, order_view, orders, verifications
+from fleet import (
+    accounts,
+    audit,
+    box_orders,
+    boxes,
+    commands,
+    departures,
+    order_view,
+    orders,
+    tombstones,
+    verifications,
+)
 from fleet.channels.adapter import Channel
 from fleet.content.desk import ContentDesk
 from fleet.content.repository import Repository
@@ -230,6 +241,7 @@ class Gateway:
         if self.content is not None:
             self.content.renew()
         answers.forget(tx, now)
+        tombstones.forget(tx, now)
         self.phones = {order_id: phone for order_id, phone in self.phones.items() if orders.is_open(tx, order_id, now)}
         INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)

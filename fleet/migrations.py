@@ -8,7 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet.content.plays import TABLES as PLAY_TABLES
-from fleet.migrations_money import CHANNELS_AND_REFUNDS, MEMBERS_AND_VOUCHERS, POINTS_AND_PACKETS
+from fleet.migrations_money import (
+    CHANNELS_AND_REFUNDS,
+    EARLY_ENDS,
+    MEMBERS_AND_VOUCHERS,
+    POINTS_AND_PACKETS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +113,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(11, "members with coupons and points; payments accepted offline", MEMBERS_AND_VOUCHERS),
     Migration(12, "an order may say how its payer is to be known", ("ALTER TABLE orders ADD COLUMN flow TEXT",)),
     Migration(13, "points are spent; red packets", POINTS_AND_PACKETS),
+    Migration(14, "an attempt may end before its order is known; since when an order is cancelled", EARLY_ENDS),
+    Migration(15, "who signed up after a payment", SIGN_UPS),
 )  # fmt: skip

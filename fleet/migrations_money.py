@@ -118,3 +118,22 @@ POINTS_AND_PACKETS = (
     "ALTER TABLE quotes ADD COLUMN points INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE coupon_kinds ADD COLUMN red_packet INTEGER NOT NULL DEFAULT 0",
 )
+
+SIGN_UPS = (
+    """CREATE TABLE sign_ups (
+      order_id TEXT NOT NULL, attempt INTEGER NOT NULL, handle TEXT NOT NULL UNIQUE,
+      command_id TEXT NOT NULL UNIQUE REFERENCES commands (command_id), at INTEGER NOT NULL,
+      PRIMARY KEY (order_id, attempt), FOREIGN KEY (order_id, attempt) REFERENCES attempts (order_id, attempt)
+    ) STRICT""",
+)
+
+EARLY_ENDS = (
+    # no reference to `orders`: that is what has not come yet
+    """CREATE TABLE early_tombstones (
+      order_id TEXT NOT NULL, attempt INTEGER NOT NULL CHECK (attempt > 0),
+      status TEXT NOT NULL CHECK (status IN ('declined', 'reversed')), at INTEGER NOT NULL,
+      PRIMARY KEY (order_id, attempt)
+    ) STRICT""",
+    "CREATE INDEX early_tombstones_by_age ON early_tombstones (at)",
+    "ALTER TABLE orders ADD COLUMN cancelled_at INTEGER",  # by an operator; a box cancels what it has not accepted
+)

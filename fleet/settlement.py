@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from fleet import accounts, answers, attempts
+from fleet import accounts, answers, attempts, tombstones
 from fleet.channels.adapter import Channel, Charge, Credential, provider_key
 from fleet.members import book as members
 from mqtt.schemas import AnswerReason, PayAnswerBody, PayRequestBody
@@ -46,6 +46,7 @@ class Settlement:
         already known against an attempt that comes for the first time."""
         order = attempts.order(tx, box, wanted.order_id)
         if order is None:
+            tombstones.remember(tx, box, wanted.order_id, wanted.attempt, "declined", now)
             return answers.unknown_order(wanted.order_id, wanted.attempt)
         known = attempts.row(tx, wanted.order_id, wanted.attempt)
         if known is not None:
@@ -78,6 +79,7 @@ class Settlement:
         comes now."""
         order = attempts.order(tx, box, order_id)
         if order is None:
+            tombstones.remember(tx, box, order_id, attempt, "declined", now)
             return answers.unknown_order(order_id, attempt)
         row = attempts.row(tx, order_id, attempt)
         if row is None:
@@ -92,6 +94,7 @@ class Settlement:
         it took as approved: the goods have gone, and the answer is `approved`, `too_late`."""
         order = attempts.order(tx, box, order_id)
         if order is None:
+            tombstones.remember(tx, box, order_id, attempt, "reversed", now)
             return answers.unknown_order(order_id, attempt)
         row = attempts.row(tx, order_id, attempt)
         if row is None:
