@@ -36,10 +36,17 @@ class _Asked:
 class Desk:
     """A job gets the connection inside a transaction and must not commit. Its future is resolved after the commit,
     on the desk's thread; `after_commit(connection)` runs after each batch (to send what was put into the outbox).
-    What a job gives to `afterwards` is done if and only if that job is on disk."""
+    What a job gives to `afterwards` is done if and only if that job is on disk. `before_commit` is one more job at the
+    end of each batch: for what need only be done once for all of them."""
 
-    def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        after_commit: Callable[[sqlite3.Connection], None],
+        before_commit: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
         self._connection, self._after_commit = connection, after_commit
+        self._before_commit = _logged(before_commit) if before_commit is not None else None
         self._jobs: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._afterwards: list[Callable[[], None]] = []
         self._later: list[tuple[float, int, Callable[[sqlite3.Connection], Any]]] = []
@@ -79,6 +86,8 @@ class Desk:
         while not stopping:
             batch, stopping = self._gather()
             batch += [_Asked(job, Future(), 0.0) for job in self._due()]
+            if batch and self._before_commit is not None:
+                batch.append(_Asked(self._before_commit, Future(), 0.0))
             if batch:
                 self._do(batch)
         self._connection.close()

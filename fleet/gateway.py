@@ -246,6 +246,10 @@ class Gateway:
         INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)
 
+    def settle_batch(self, tx: sqlite3.Connection) -> None:
+        """Once for all that is committed together: what each of many boxes' reports would lead to."""
+        self.rollouts.advance_if_stirred(tx, self.now())
+
     def resend_open(self, tx: sqlite3.Connection) -> None:
         """After a (re)connect: a broker that keeps no sessions has lost what it had for the boxes, and what they had
         for us: a box that gets an approval again says again that it took it."""

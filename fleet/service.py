@@ -53,7 +53,9 @@ class Service:
     def __init__(self, options: ServiceOptions) -> None:
         key = options.state.load_key()
         self.fleet = fleet_id_from_key(key.public_key())
-        self.desk = Desk(open_database(options.state.database_file), self._after_commit)
+        self.desk = Desk(
+            open_database(options.state.database_file), self._after_commit, lambda tx: self.gateway.settle_batch(tx)
+        )
         channels = open_channels(options.channels, self.desk, now_unix)
         self.metrics = Metrics()
         self.errands = Errands(self.desk, channels, now_unix, self.metrics.asked)

@@ -74,7 +74,7 @@ def _report(
     return {
         "boxes": options.count, "tls": options.authority is not None, "connected_s": round(connected_s, 2),
         "reconnected_s": round(again_s, 2) if again_s is not None else None, "asked": load.asked,
-        "refused": load.refused, "approved": len(load.latency_s), "lost": load.lost,
+        "refused": load.refused, "approved": len(load.latency_s), "otherwise": load.otherwise, "lost": load.lost,
         "p50_s": round(load.percentile(0.5), 4), "p99_s": round(load.percentile(0.99), 4),
         "mean_s": round(statistics.fmean(load.latency_s), 4) if load.latency_s else None,
         "refused_messages": sum(member.box.tally.refused for member in crowd.members),
@@ -84,7 +84,8 @@ def _report(
 def _text(report: dict[str, Any]) -> str:
     lines = [
         f"{report['boxes']} boxes{' over TLS' if report['tls'] else ''}, connected after {report['connected_s']} s",
-        f"{report['asked']} orders asked for, {report['approved']} approved, {len(report['lost'])} lost,"
+        f"{report['asked']} orders asked for, {report['approved']} approved,"
+        f" {len(report['otherwise'])} ended otherwise, {len(report['lost'])} lost,"
         f" {len(report['doubled'])} charged twice, {report['refused']} refused at the door",
         f"order to approved: median {report['p50_s']} s, 99th percentile {report['p99_s']} s",
         "the ledger is right" if report["ledger"] else "THE LEDGER IS WRONG: kingfisher-fleet ledger verify",

@@ -178,13 +178,14 @@ class Crowd:
 @dataclass
 class Load:
     """What a stretch of orders came to. Seconds, by order, from the request at the gateway's door to the box's
-    taking the approval."""
+    taking the approval. `otherwise`: how the others ended (a box that waits in vain asks, and reverses); `lost`: those
+    that had no end."""
 
     asked: int = 0
     refused: int = 0
     latency_s: list[float] = field(default_factory=list)
+    otherwise: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
 
     def percentile(self, share: float) -> float:
         ranked = sorted(self.latency_s)
@@ -226,36 +227,18 @@ async def put_under_load(
                 progress(number, total)
         await asyncio.gather(*tasks)
     load.asked = total
-    approved: dict[str, float] = {}
+    approved, ended = dict[str, float](), dict[str, str]()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(settle_s):
-            while len(approved) < len(asked_at):
-                approved = {order: at for member in awake for order, at in member.box.tally.approved.items()}
-                approved = {order: at for order, at in approved.items() if order in asked_at}
+            while asked_at.keys() - approved.keys() - ended.keys():
                 await asyncio.sleep(0.1)
+                for member in awake:
+                    approved |= member.box.tally.approved
+                    ended |= member.box.tally.ended
     load.latency_s = [approved[order] - at for order, at in asked_at.items() if order in approved]
-    load.lost = sorted(asked_at.keys() - approved.keys())
+    load.otherwise = {order: ended[order] for order in asked_at.keys() - approved.keys() if order in ended}
+    load.lost = sorted(asked_at.keys() - approved.keys() - ended.keys())
     return load
-
-
-async def bare_round_trips(broker: tuple[str, int], topic: str, tls: ssl.SSLContext | None, count: int) -> list[float]:
-    """Seconds from publish to PUBACK of `count` QoS 1 messages, one after another: the floor of the same run."""
-    wire = Wire(
-        "swarm-floor", broker, topic, lambda *_: None, tls=tls, will=lambda: (topic, b""), connected=lambda: None,
-        pause=lambda _: 0.5,
-    )  # fmt: skip
-    task = asyncio.create_task(wire.run())
-    try:
-        await asyncio.wait_for(wire.ready.wait(), 10)
-        took = []
-        for _ in range(count):
-            began_s = time.monotonic()
-            await wire.publish(topic, b"x" * 400)
-            took.append(time.monotonic() - began_s)
-        return took
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def doubled(tx: sqlite3.Connection) -> Iterator[dict[str, Any]]:
