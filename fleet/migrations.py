@@ -13,6 +13,7 @@ from fleet.migrations_money import (
     EARLY_ENDS,
     MEMBERS_AND_VOUCHERS,
     POINTS_AND_PACKETS,
+    SIGN_UPS,
 )
 
 
