@@ -14,7 +14,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon import box_store, checkpoints, clock, commands, journal, leaving, own_orders, payments, pin_tries
+from daemon import (
+    box_store,
+    checkpoints,
+    clock,
+    commands,
+    journal,
+    leaving,
+    own_orders,
+    payments,
+    pin_tries,
+    receipt_numbers,
+)
 from daemon.ads import killed, plays
 from daemon.box import Box, Parts
 from daemon.box_db import BoxDb
@@ -79,7 +90,8 @@ log = logging.getLogger("daemon.app")
 RESTART = 75  # exit status of `run` when the box was asked to begin anew (EX_TEMPFAIL)
 
 SCHEMA = (
-    payments.create_schema, own_orders.create_schema, journal.create_schema, pin_tries.create_schema,
+    payments.create_schema, own_orders.create_schema, receipt_numbers.create_schema,
+    journal.create_schema, pin_tries.create_schema,
     commands.create_schema, clock.create_schema, leaving.create_schema, checkpoints.create_schema, shelf.create_schema,
     plays.create_schema, killed.create_schema,
     Outbox().create_tables, Inbox().create_tables,
@@ -187,8 +199,9 @@ def run(loaded: Loaded, path: Path) -> int:
             keypad.start()
         with start.part("counter"):
             floor = open_floor(
-                config, rig, db, queue.put, parts, box_id=link.box_id, fleet_key=load_public_key(config.fleet.key)
-            )
+                config, rig, db, queue.put, parts, box_id=link.box_id, fleet_key=load_public_key(config.fleet.key),
+                clock=trusted,
+            )  # fmt: skip
         for name, why in {**members.conditions(), **standing_faults()}.items():
             queue.put(ConditionChanged(name, True, why))
         if not trusted.trusted:

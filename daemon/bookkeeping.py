@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import assert_never
 
-from daemon import commands, contract, journal, payments, pin_tries
+from daemon import commands, contract, journal, payments, pin_tries, receipt_numbers
 from daemon.evidence import record, shelf
 from daemon.evidence.record import Grounds
 from daemon.factor_check import tries_of
@@ -35,6 +35,7 @@ class Bookkeeping:
             case fx.OrderStored(order):
                 assert order.amount is not None
                 payments.store_order(tx, order, round(wall + order.expires_s - mono), wall)
+                receipt_numbers.give(tx, order.order_id)
                 facts: dict[str, str | int] = {"order_id": order.order_id}
                 facts |= {"minor": order.amount.minor, "currency": order.amount.currency}
                 journal.append(tx, "order_stored", facts, wall)

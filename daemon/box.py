@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, assert_never
 from daemon import box_store, commands, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
-from daemon.box_events import BoxEvent, ConditionChanged, KeypadKey, RefundWanted, Scanned, Stop, TillSaid
+from daemon.box_events import BoxEvent, ClerkChecked, ConditionChanged, KeypadKey, RefundWanted, Scanned, Stop, TillSaid
 from daemon.clock import TrustedClock
 from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
 from daemon.config.model import Config
@@ -235,6 +235,8 @@ class Box:
                 note(log, "refund_wanted", order=order_id, by=authority, answer=said)
                 answer(said)
                 return stop
+            case ClerkChecked():
+                return self._between_payments(self._floor.clerk_checked(event))
             case Borrow(loan):
                 self._p.lending.lend(loan, busy=self._busy)
             case GiveBack(loan):

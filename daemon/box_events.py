@@ -54,6 +54,15 @@ class RefundWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class ClerkChecked:
+    """Whose PIN was typed at the counter, None when nobody's; `check` is the try, `left` how many are left."""
+
+    check: int
+    role: str | None
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the loop; `fault` makes the process fail, so that it is started anew."""
 
@@ -63,7 +72,7 @@ class Stop:
 BoxEvent = (
     KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable | Message | LinkState
     | TimeDoubted | Written | PayerAnswer | Recognised | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | RefundWanted
-    | Borrow | GiveBack | Stop
+    | ClerkChecked | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 

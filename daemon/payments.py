@@ -109,6 +109,30 @@ def unfinished(connection: sqlite3.Connection, now_s: float, now_wall: int) -> U
     return Unfinished(attempts, tuple(turns), refunds)
 
 
+@dataclass(frozen=True, slots=True)
+class SaleRow:
+    """An order with its last attempt, None where there was none; `at` is when either last changed, unix seconds."""
+
+    amount: Amount
+    order: Status
+    attempt: Status | None
+    at: int
+
+
+def sale_of(connection: sqlite3.Connection, order_id: str) -> SaleRow | None:
+    """None for an order that this box never had, or has forgotten."""
+    row = connection.execute(
+        "SELECT o.amount_minor, o.currency, o.status, a.status AS attempt,"
+        " max(o.received_at, coalesce(a.changed_at, 0)) AS at FROM orders o LEFT JOIN attempts a USING (order_id)"
+        " WHERE o.order_id = ? ORDER BY a.attempt DESC LIMIT 1",
+        (order_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    attempt = Status(row["attempt"]) if row["attempt"] is not None else None
+    return SaleRow(Amount(row["amount_minor"], row["currency"]), Status(row["status"]), attempt, row["at"])
+
+
 def title_of(connection: sqlite3.Connection, order_id: str) -> str | None:
     row = connection.execute("SELECT title FROM orders WHERE order_id = ?", (order_id,)).fetchone()
     return row["title"] if row else None
@@ -157,7 +181,7 @@ def prune(tx: sqlite3.Connection, now: int) -> int:
         (Status.OPEN, now - KEPT_S, *UNSETTLED, now - KEPT_S, PRUNED_AT_ONCE),
     ).fetchall()
     for row in found:
-        for table in ("own_orders", "attempts", "orders"):
+        for table in ("receipt_numbers", "own_orders", "attempts", "orders"):
             tx.execute(f"DELETE FROM {table} WHERE order_id = ?", (row["order_id"],))
     return len(found)
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from daemon.box_db import BoxDb
-from daemon.box_events import BoxEvent, ConditionChanged, Scanned, TillSaid
+from daemon.box_events import BoxEvent, ClerkChecked, ConditionChanged, Scanned, TillSaid
+from daemon.clock import TrustedClock
 from daemon.config.model import Config
-from daemon.counter import catalogue_file, machine
+from daemon.counter import catalogue_file, machine, take_back
 from daemon.counter.catalogue import Catalogue
 from daemon.counter.errors import CatalogueRefused
 from daemon.device_watch import DeviceWatch
+from daemon.enrolment.authority import authority_of
+from daemon.enrolment.pin_check import PinDesk
 from daemon.logs import note
 from daemon.receipts.printable import Paper
 from daemon.receipts.printing import NO_PAPER, NO_PRINTER, ReceiptPrinter
@@ -34,20 +37,27 @@ Put = Callable[[BoxEvent], None]
 
 
 def open_floor(
-    config: Config, rig: Rig, db: BoxDb, put: Put, parts: ExitStack, *, box_id: str, fleet_key: Ed25519PublicKey
-) -> Floor:
+    config: Config, rig: Rig, db: BoxDb, put: Put, parts: ExitStack, *, box_id: str, fleet_key: Ed25519PublicKey,
+    clock: TrustedClock,
+) -> Floor:  # fmt: skip
     """Started; `parts` stops them again. None of them keeps the box from starting: what fails is a condition."""
     counter, currency = config.counter, config.box.currency
     scanner = DeviceWatch(
         build_scanner(config.devices.scanner, rig), lambda scan: put(Scanned(scan.text)), _works(put, NO_SCANNER)
     )  # fmt: skip
     parts.callback(scanner.stop)
+    pins = PinDesk(authority_of(config), db, clock, lambda *told: put(ClerkChecked(*told)))
+    parts.callback(pins.stop)
     floor = Floor(
         counter=machine.Rules(
             currency, counter.max_amount_minor, counter.clerk_amounts,
             _catalogue(config.box.state, fleet_key, box_id, put), counter.idle_s,
         ),
         till=TillRules(currency, counter.max_amount_minor, config.till.max_open),
+        take_back=take_back.Rules(
+            counter.clerk_refund_up_to_minor, counter.clerk_refund_any_day, counter.idle_s, config.payment.show_s
+        ),
+        pins=pins,
         order_life_s=counter.order_life_s,
         **_till(config, put, parts),
         **_printer(config, rig, db, put, parts, box_id),

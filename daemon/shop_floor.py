@@ -6,16 +6,18 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from daemon.box_events import Stop
+from daemon.box_events import ClerkChecked, Stop
 from daemon.clock import TrustedClock
-from daemon.counter import machine
+from daemon.counter import machine, take_back
 from daemon.counter_runner import CounterRunner
+from daemon.enrolment.pin_check import PinDesk
 from daemon.fleet_link import FleetLink
 from daemon.own_orders import OwnOrders
 from daemon.payment.state import Showing, Stage
 from daemon.payment.status import RELEASES_GOODS
 from daemon.payment_runner import PaymentRunner
 from daemon.screen import views
+from daemon.take_back_runner import TakeBackRunner
 from daemon.till.desk import TillDesk, TillRules
 from daemon.till.words import Reply, Request
 
@@ -30,6 +32,8 @@ class Floor:
 
     counter: machine.Rules = field(default_factory=lambda: machine.Rules("CNY", 500_000))
     till: TillRules = field(default_factory=lambda: TillRules("CNY", 500_000))
+    take_back: take_back.Rules = field(default_factory=take_back.Rules)
+    pins: PinDesk | None = None
     order_life_s: float = 180.0
     say: Callable[[Reply], None] = _nobody
     print_receipt: Callable[[str], None] = _nobody
@@ -43,6 +47,7 @@ class ShopFloor:
     ) -> None:
         orders = OwnOrders(link, clock, floor.order_life_s)
         self._clerk = CounterRunner(floor.counter, payment, orders)
+        self._take_back = TakeBackRunner(floor.take_back, payment, reader, clock, floor.pins)
         self._till = TillDesk(floor.till, payment, orders, reader, floor.say)
         self._print = floor.print_receipt
         self._shown: str | None = None
@@ -50,7 +55,7 @@ class ShopFloor:
     @property
     def busy(self) -> bool:
         """Whether the clerk works at the counter."""
-        return self._clerk.busy
+        return self._clerk.busy or self._take_back.busy
 
     def begin(self) -> None:
         """At a start: what was open for the till is watched again."""
@@ -58,23 +63,34 @@ class ShopFloor:
 
     def view(self) -> views.View | None:
         """What the display shows for the clerk; None while nobody works there."""
-        return self._clerk.view()
+        return self._take_back.view() or self._clerk.view()
 
     def next_deadline(self) -> float | None:
-        return min((due for due in (self._clerk.next_deadline(), self._till.next_deadline()) if due), default=None)
+        machines = (self._clerk, self._take_back, self._till)
+        return min((due for machine in machines if (due := machine.next_deadline())), default=None)
 
     def key(self, key: str) -> Stop | None:
+        if self._take_back.busy:
+            return self._take_back.key(key)
+        if key == "menu" and not self._clerk.busy:
+            return self._take_back.begin()
         return self._clerk.key(key)
 
     def scanned(self, text: str) -> Stop | None:
+        if self._take_back.busy:
+            return self._take_back.scanned(text)
         return self._clerk.scanned(text)
+
+    def clerk_checked(self, answer: ClerkChecked) -> Stop | None:
+        return self._take_back.checked(answer)
 
     def till_said(self, request: Request, now: float) -> Stop | None:
         return self._till.heard(request, now)
 
     def tick(self, now: float) -> Stop | None:
         self._till.tick(now)
-        return self._clerk.tick(now)
+        stop = self._take_back.tick(now)
+        return self._clerk.tick(now) or stop
 
     def committed(self, now: float) -> None:
         """A transaction is on disk: the till may hear of it."""

@@ -20,6 +20,10 @@ class CounterSection(Section):
     max_amount_minor: int = Field(default=500_000, gt=0, le=10**12, description="the most one order may be")
     order_life_s: Seconds = Field(default=180.0, description="how long a payer may take")
     idle_s: Seconds = Field(default=60.0, description="what was typed or scanned is forgotten after so long")
+    clerk_refund_up_to_minor: int = Field(
+        default=0, ge=0, le=10**12, description="the largest sale that a clerk may refund; 0: only a technician may"
+    )
+    clerk_refund_any_day: bool = Field(default=False, description="not only sales of the same day")
 
 
 class TillLineSection(Section):

@@ -6,9 +6,11 @@ import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass
 
-from daemon import own_orders
+from daemon import own_orders, receipt_numbers
 from daemon.payment.status import RELEASES_GOODS, Status
 from daemon.receipts.errors import ReceiptRefused
+
+CODE = "kingfisher:1?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Receipt:
     title: str | None
     reference: str | None
     till_reference: str | None
+    number: str | None = None  # short, to be typed: daemon/receipt_numbers.py
     lines: tuple[Line, ...] = ()
     taxes: tuple[tuple[int, int], ...] = ()
     offline: bool = False
@@ -47,7 +50,14 @@ class Receipt:
         parts = {"o": self.order_id, "a": str(self.amount_minor), "c": self.currency, "t": str(self.at)}
         if self.reference:
             parts["r"] = self.reference
-        return "kingfisher:1?" + "&".join(f"{name}={value}" for name, value in parts.items())
+        return CODE + "&".join(f"{name}={value}" for name, value in parts.items())
+
+
+def order_in_code(text: str) -> str | None:
+    """The order that a receipt's QR code names; None for any other code."""
+    if not text.startswith(CODE) or len(text) > 512:
+        return None
+    return dict(part.partition("=")[::2] for part in text.removeprefix(CODE).split("&")).get("o") or None
 
 
 def of(connection: sqlite3.Connection, order_id: str, shop: str, box_id: str) -> Receipt:
@@ -79,7 +89,8 @@ def of(connection: sqlite3.Connection, order_id: str, shop: str, box_id: str) ->
     return Receipt(
         shop=shop, box=box_id, order_id=order_id, at=paid["changed_at"], amount_minor=order["amount_minor"],
         currency=order["currency"], title=order["title"], reference=paid["reference"],
-        till_reference=origin.reference if origin else None, lines=lines,
+        till_reference=origin.reference if origin else None, number=receipt_numbers.of(connection, order_id),
+        lines=lines,
         taxes=tuple(sorted((rate, tax) for rate, tax in taxes.items() if rate)),
         offline=Status(paid["status"]) is Status.ACCEPTED_OFFLINE,
     )  # fmt: skip

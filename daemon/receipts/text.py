@@ -24,6 +24,7 @@ def lines_of(receipt: Receipt, columns: int, locale: str) -> list[str]:
         *(centred(line, columns) for line in wrapped(printable(receipt.shop), columns)),
         rule,
         *between(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(receipt.at)), receipt.box, columns),
+        *(wrapped(f"{words('receipt.number')} {receipt.number}", columns) if receipt.number else ()),
         *wrapped(f"{words('receipt.order')} {receipt.order_id.removeprefix(f'{receipt.box}-')}", columns),
         *(wrapped(f"{words('receipt.till')} {receipt.till_reference}", columns) if receipt.till_reference else ()),
         rule,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from daemon.screen.elements import Element, Scene
-from daemon.screen.pages import choosing, enrolling, paying, reviewing, selling, standing, thanking
+from daemon.screen.pages import choosing, enrolling, paying, returning, reviewing, selling, standing, thanking
 from daemon.screen.parts import Page
 from daemon.screen.text import wording
 from daemon.screen.theme import DAY, Theme
@@ -13,6 +13,7 @@ from daemon.screen.views import (
     Approved,
     AskEmptyCart,
     AskGuardian,
+    AskTakeBack,
     Authorise,
     Booting,
     Cancelled,
@@ -29,6 +30,7 @@ from daemon.screen.views import (
     EnterCard,
     EnterPhone,
     EnterPin,
+    EnterReceipt,
     Idle,
     Look,
     NewPin,
@@ -37,6 +39,7 @@ from daemon.screen.views import (
     Review,
     ScanCode,
     ShowCode,
+    TakenBack,
     Trouble,
     Verified,
     View,
@@ -69,6 +72,12 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
             return selling.cart(page, view)
         case AskEmptyCart():
             return selling.ask_empty_cart(page, view)
+        case EnterReceipt():
+            return returning.enter_receipt(page, view)
+        case AskTakeBack():
+            return returning.ask_take_back(page, view)
+        case TakenBack():
+            return returning.taken_back(page, view)
         case Look():
             return paying.look(page, view)
         case EnterPin():

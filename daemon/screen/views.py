@@ -364,7 +364,8 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Authorise:
-    """A clerk or technician types a PIN: only then may somebody be enrolled. How many digits, never which."""
+    """A clerk or technician types a PIN: only then may somebody be enrolled, or a sale be taken back (`to`). How many
+    digits, never which."""
 
     typed: int = 0
     length: int = 8
@@ -373,6 +374,34 @@ class Authorise:
 
 
 @dataclass(frozen=True, slots=True)
+    to: str = "enrol"  # or "takeback"
+
+
+@dataclass(frozen=True, slots=True)
+class EnterReceipt:
+    """The clerk types the number of a receipt, or scans its code. `note` is a word of [takenback]."""
+
+    typed: str = ""
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskTakeBack:
+    """Whether this sale's money is really to go back, or, while it waits for its payer, the sale be cancelled."""
+
+    number: str
+    amount_minor: int
+    currency: str
+    refund: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What became of it: a word of [takenback]. The amount is None where no sale was found."""
+
+    word: str
+    amount_minor: int | None = None
+    currency: str = ""
 class AskGuardian:
     """A child under 14 is to be enrolled: who consents? 1 is a parent, 2 another guardian."""
 
@@ -444,6 +473,9 @@ View = (
     | Consent
     | EnrolLook
     | NewPin
+    | EnterReceipt
+    | AskTakeBack
+    | TakenBack
     | EnrolSaving
     | EnrolDone
     | EnrolFailed

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from daemon import own_orders, payments
+from daemon import own_orders, payments, receipt_numbers
 from daemon.box_db import BoxDb
 from daemon.payment.money import Amount
 from daemon.receipts import receipt as receipts
@@ -43,7 +43,7 @@ GOODS = [
 
 @pytest.fixture
 def box_db(tmp_path: Path) -> Iterator[BoxDb]:
-    db = BoxDb(tmp_path / "box.db", (payments.create_schema, own_orders.create_schema))
+    db = BoxDb(tmp_path / "box.db", (payments.create_schema, own_orders.create_schema, receipt_numbers.create_schema))
     yield db
     db.close()
 

@@ -9,13 +9,15 @@ from daemon.screen.pages.paying import beside, mirror
 from daemon.screen.parts import Page, busy, flat, hero, legend, paper, pill, pin_cells, roughly, stack
 from daemon.screen.views import Authorise, Consent, EnrolDone, EnrolFailed, EnrolLook, EnrolSaving, Hint, NewPin
 
+_AUTHORISED = {"enrol": "authorise.detail", "takeback": "authorise.detail_takeback"}
+
 
 def authorise(page: Page, view: Authorise) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     keys, body = legend(page, ("cancel", "back", "ok"))
     rows = stack(body.inset(page.u(28), page.u(16)), (60, 44, 84, 48), page, gap=12)
     left = view.wrong_tries_left
-    detail = words("authorise.checking") if view.checking else words("authorise.detail")
+    detail = words("authorise.checking") if view.checking else words(_AUTHORISED[view.to])
     wrong = "" if left is None else words("pin.wrong_last") if left <= 1 else words("pin.wrong", tries=left)
     return flat(
         paper(page),
