@@ -2,18 +2,23 @@
 
     python -m daemon.ads.decoder_child MEMORY_FD WIDTH HEIGHT
 
-One JSON line in, one out. In: `{"open": path, "kind": "picture"|"video"}`, then `{"next": true}` for each further frame
-of a video. Out: `{"frame": seconds}` (when it is due, from the start), `{"end": true}`, or `{"bad": why}`.
+Standard input is a socket of packets (SOCK_SEQPACKET), each a JSON object: `{"open": "picture"|"video"}`, which carries
+the open file (SCM_RIGHTS), for nothing can be opened in here; then `{"next": true}` for each further frame of a video.
+Out, a line of JSON each: `{"frame": seconds}` (when it is due, from the start), `{"end": true}`, or `{"bad": why}`.
 """
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import mmap
 import os
+import pkgutil
+import socket
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -28,6 +33,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 Frames = Iterator[tuple[float, Image.Image]]
+Canvas = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class BadFile(Exception):
@@ -39,18 +45,25 @@ def main() -> int:
     die_with_parent()
     memory = mmap.mmap(handle, width * height * 3)
     canvas = np.ndarray((height, width, 3), np.uint8, memory)
-    av = _codecs()  # before the walls go up
+    av = _codecs()
+    _load_everything(canvas)
+    asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=0)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the daemon's log is not this process's to write into
     try:
         confine(MEMORY_BYTES, CPU_S)
     except NotConfined as refused:
         _say({"bad": f"the decoder can't be confined ({refused.why})"})
         return 1
     frames: Frames = iter(())
-    for line in sys.stdin:
-        wanted = json.loads(line)
+    while True:
+        packet, handles, _, _ = socket.recv_fds(asked, 4096, 1)
+        if not packet:
+            return 0
+        wanted = json.loads(packet)
         try:
             if "open" in wanted:
-                frames = _video(av, wanted["open"]) if wanted["kind"] == "video" else _picture(wanted["open"])
+                file = os.fdopen(handles[0], "rb")
+                frames = _video(av, file) if wanted["open"] == "video" else _picture(file)
             due, picture = next(frames)
             _draw(picture, canvas)
             _say({"frame": due})
@@ -62,30 +75,42 @@ def main() -> int:
             _say({"bad": "needs more memory than a file may"})
         except Exception as fault:  # a decoder may raise anything over a broken file
             _say({"bad": f"{type(fault).__name__}: {fault}"[:200]})
-    return 0
 
 
 def _codecs() -> Any:
-    """PyAV, or None: a box without it shows pictures only."""
+    """PyAV with all of its modules, some of which it would load at their first use; None: a box without it shows
+    pictures only."""
     try:
         import av
-        import av.video.reformatter
     except ImportError:
         return None
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     return av
 
 
-def _picture(path: str) -> Frames:
-    with Image.open(path, formats=FORMATS) as picture:
+def _load_everything(canvas: Canvas) -> None:
+    """What is loaded at its first use is loaded before the walls go up."""
+    Image.init()
+    for kind in FORMATS:
+        sample = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(sample, kind)
+        for _, picture in _picture(sample):
+            _draw(picture, canvas)
+
+
+def _picture(file: BinaryIO) -> Frames:
+    with file, Image.open(file, formats=FORMATS) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise BadFile(f"{picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are shown")
         yield 0.0, picture.convert("RGB")
 
 
-def _video(av: Any, path: str) -> Frames:
+def _video(av: Any, file: BinaryIO) -> Frames:
     if av is None:
         raise BadFile("this box has no video decoder (the package's extra `video`)")
-    with av.open(path, metadata_errors="ignore") as container:
+    with file, av.open(file, metadata_errors="ignore") as container:
         if container.format.name not in CONTAINERS:
             raise BadFile(f"{container.format.name} is not shown; MP4 and WebM are")
         if not container.streams.video:
@@ -95,10 +120,10 @@ def _video(av: Any, path: str) -> Frames:
             raise BadFile(f"{stream.width} x {stream.height}; at most {MAX_VIDEO_SIDE} a side are shown")
         stream.thread_count = 1
         for frame in container.decode(stream):
-            yield float(frame.time or 0.0), frame.to_image()
+            yield float(frame.time or 0.0), frame.to_image(threads=1)
 
 
-def _draw(picture: Image.Image, canvas: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+def _draw(picture: Image.Image, canvas: Canvas) -> None:
     """Whole, as large as it fits, on black."""
     height, width, _ = canvas.shape
     scale = min(width / picture.width, height / picture.height)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,7 @@ class Player:
         self._wanted = _Wanted()
         self._standing = Standing()
         self._bad: dict[str, str] = {}
+        self._sound: set[str] = set()  # read whole since the start, and what was signed
         self._decoder: Decoder | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="ads", daemon=True)
@@ -151,7 +153,7 @@ class Player:
 
     def _perform(self, slot: Slot, item: Item) -> bool:
         """Whether it was shown for all of its time. A video shorter than that begins again."""
-        path = self._stage.store.path(item.sha256)
+        path = self._verified(item)
         decoder = self._decoder = self._decoder or self._stage.decoder()
         pixels = decoder.open(path, item.kind)
         began_s = time.monotonic()
@@ -167,6 +169,16 @@ class Player:
                 return False
             self._stage.paint(slot, frame[1])
         return not self._interrupted(ends_s - time.monotonic())
+
+    def _verified(self, item: Item) -> Path:
+        """Raises AdUnreadable."""
+        path = self._stage.store.path(item.sha256)
+        if item.sha256 not in self._sound:
+            if not self._stage.store.sound(item.sha256):
+                self._stage.store.forget(item.sha256)
+                raise AdUnreadable(path, "its bytes are not those that were signed: it is fetched again")
+            self._sound.add(item.sha256)
+        return path
 
     def _interrupted(self, within_s: float) -> bool:
         with self._wake:

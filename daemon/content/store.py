@@ -29,12 +29,16 @@ class ContentStore:
             return False
 
     def sound(self, sha256: str) -> bool:
-        """Reads the whole file: for use after a doubt."""
+        """Reads the whole file: a card may forget, and a card can be taken out and written to."""
         try:
             with self.path(sha256).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == sha256
         except OSError:
             return False
+
+    def forget(self, sha256: str) -> None:
+        """The next round fetches it again."""
+        self.path(sha256).unlink(missing_ok=True)
 
     def make_room(self, wanted: int, keep: Collection[str]) -> None:
         """Removes files that are not in `keep`, the least recently used first, until `wanted` bytes fit.

@@ -217,3 +217,17 @@ def test_a_box_without_a_fleet_drops_the_oldest_and_says_how_many(book, monkeypa
     assert plays.keep(book, some(3)) == 0
     assert plays.keep(book, some(3)) == 2
     assert [seq for seq, _ in plays.unacknowledged(book)] == [3, 4, 5, 6]
+
+
+def test_a_file_whose_bytes_changed_on_the_card_is_not_shown_and_will_be_fetched_again(player, wall, store):
+    changed, good = put(store, (255, 0, 0)), put(store, (0, 0, 255))
+    forged = store.folder / "forged.png"
+    Image.new("RGB", SIZE, (0, 255, 0)).save(forged)
+    path = store.path(changed["sha256"])
+    path.write_bytes(forged.read_bytes().ljust(changed["length"], b"\0")[: changed["length"]])
+    player.adopt(campaigns(changed, good))
+    player.open(Slot.IDLE)
+    wall.until(lambda: len(wall.plays) >= 2)
+    assert {colour for _, colour in wall.painted} == {BLUE}
+    assert "not those that were signed" in player.unreadable[changed["sha256"]]
+    assert not store.has(changed["sha256"], changed["length"])
