@@ -92,16 +92,17 @@ def note_cancelled(tx: sqlite3.Connection, order_id: str, box: str, reason: str 
     )
 
 
-def cancel(tx: sqlite3.Connection, order_id: str, why: str) -> None:
-    """No payment of it is taken any more. Raises RefundRefused for one that is paid, or is being paid."""
+def cancel(tx: sqlite3.Connection, order_id: str, why: str, now: int) -> None:
+    """No payment of it is taken any more, but for one that its box accepted offline before `now`: the goods of that
+    have gone. Raises RefundRefused for one that is paid, or is being paid."""
     row = tx.execute("SELECT status FROM orders WHERE order_id = ?", (order_id,)).fetchone()
     if row is not None and row[0] == "cancelled":
         return
     changed = tx.execute(
-        "UPDATE orders SET status = 'cancelled', closed_reason = ? WHERE order_id = ? AND status = 'open'"
-        " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id"
+        "UPDATE orders SET status = 'cancelled', closed_reason = ?, cancelled_at = ? WHERE order_id = ?"
+        " AND status = 'open' AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.order_id = orders.order_id"
         " AND a.status IN ('submitted', 'reversing', 'manual'))",
-        (why, order_id),
+        (why, now, order_id),
     ).rowcount
     if not changed:
         raise RefundRefused(f"order {order_id}", "it is paid, or being paid", "refund it", "not_open")

@@ -239,7 +239,7 @@ class Payments:
         """An order that nobody has paid, nor is paying, won't be. Raises NotFound, RefundRefused."""
         if attempts.order(tx, None, order_id) is None:
             raise NotFound(f"order {order_id[:64]}", "never issued")
-        orders.cancel(tx, order_id, f"operator:{who}"[:64])
+        orders.cancel(tx, order_id, f"operator:{who}"[:64], self._now())
 
     def reconcile(
         self, tx: sqlite3.Connection, channel: str, day: str, utc_offset_min: int, trades: Sequence[Trade]

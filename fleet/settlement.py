@@ -51,7 +51,7 @@ class Settlement:
         known = attempts.row(tx, wanted.order_id, wanted.attempt)
         if known is not None:
             return None if known["status"] == "submitted" else answers.of_attempt(order, known)
-        refusal = refusal or self._refusal(tx, order, wanted, now, now if accepted_at is None else accepted_at)
+        refusal = refusal or self._refusal(tx, order, wanted, now, accepted_at)
         status, amount = ("declined", None) if refusal else ("submitted", wanted.amount_minor)
         tx.execute(
             "INSERT INTO attempts (order_id, attempt, payer, factors, channel, flow, amount_minor, provider_key,"
@@ -140,11 +140,11 @@ class Settlement:
         return [key for key in settled if self.confirm(tx, box, *key, now) is Confirmed.NOW]
 
     def _refusal(
-        self, tx: sqlite3.Connection, order: sqlite3.Row, wanted: PayRequestBody, now: int, asked_at: int
+        self, tx: sqlite3.Connection, order: sqlite3.Row, wanted: PayRequestBody, now: int, accepted_at: int | None
     ) -> AnswerReason | None:
         if order["status"] == "paid":
             return AnswerReason.ALREADY_PAID
-        if order["status"] != "open":
+        if order["status"] != "open" and not _cancelled_too_late(order, accepted_at):
             return AnswerReason.ORDER_CLOSED
         others = tx.execute(
             "SELECT max(attempt), max(status IN ('submitted', 'reversing', 'manual')) FROM attempts WHERE order_id = ?",
@@ -154,7 +154,7 @@ class Settlement:
             return AnswerReason.ATTEMPT_IN_PROGRESS
         if others[0] is not None and others[0] > wanted.attempt:
             return AnswerReason.SUPERSEDED
-        if asked_at > order["expires_at"]:
+        if (now if accepted_at is None else accepted_at) > order["expires_at"]:
             return AnswerReason.ORDER_EXPIRED
         if wanted.currency != order["currency"]:
             return AnswerReason.CURRENCY_MISMATCH
@@ -180,6 +180,14 @@ class Settlement:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (order_id, attempt, now, status, AnswerReason.NEVER_RECEIVED, now),
         )
+
+
+def _cancelled_too_late(order: sqlite3.Row, accepted_at: int | None) -> bool:
+    """Somebody cancelled it after its box had let the goods go."""
+    cancelled_at = order["cancelled_at"]
+    if accepted_at is None or cancelled_at is None or order["status"] != "cancelled":
+        return False
+    return accepted_at < int(cancelled_at)
 
 
 def _credential(wanted: PayRequestBody) -> Credential | None:
