@@ -354,8 +354,14 @@ def _rules(config: Config) -> Rules:
         channels=tuple(section.channel(name) for name, section in config.channels.items()) or SIMULATED,
         merchant=Merchant(**config.merchant.model_dump()) if config.merchant else None,
         look_s=times.look_s, pin_s=times.pin_s, show_s=times.show_s, offline_after_s=times.offline_after_s,
-        offer_s=times.offer_s, quote_s=times.quote_s,
+        offer_s=times.offer_s, quote_s=times.quote_s, notice=_notice(config),
     )  # fmt: skip
+
+
+def _notice(config: Config) -> str | None:
+    """Membership is offered where a face may be kept, and no clerk's PIN is wanted first."""
+    offered = config.box.profile == "closed-loop" and config.enrolment.authority == "fleet"
+    return config.enrolment.sign_up_notice if offered else None
 
 
 def _live_settings(config: Config, model_hash: str, thresholds_id: str) -> LiveSettings:

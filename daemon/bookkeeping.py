@@ -51,6 +51,9 @@ class Bookkeeping:
                 self._attempt(tx, change, wall)
             case fx.CheckEnded():
                 self._identity_checked(tx, change, wall)
+            case fx.SignUpAsked(order_id, attempt, notice):
+                journal.append(tx, "sign_up_asked", {"order_id": order_id, "attempt": attempt}, wall)
+                self.report(tx, contract.member_wanted(order_id, attempt, notice, wall))
             case fx.TriesCleared(payer, factor):
                 pin_tries.clear(tx, tries_of(payer, factor))
             case fx.TrySpared(payer, factor):

@@ -309,7 +309,7 @@ class Box:
             case IdentityCheck(order=order):
                 return self._step(ev.OrderArrived(order))
             case enrolment.Request() as request:
-                self._enrolment.take(request)
+                self._enrolment.take(request, self._payment.hands_over_to(request))
                 return self._between_payments(None)
             case EraseRequest() as request:
                 self._errands.erase(request)

@@ -125,7 +125,7 @@ def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | 
                     raise CommandRefused("enrol", "expired", "it came after its time")
                 return enrolment.Request(
                     body.command_id, args.handle, tuple(args.purposes), args.notice_version, expires_s,
-                    args.under_14, args.authority,
+                    args.under_14, args.authority, args.order_id,
                 )  # fmt: skip
             case "erase":
                 return EraseRequest(body.command_id, EraseArgs.model_validate(body.args).handle)
@@ -194,6 +194,12 @@ def order_approved(order_id: str, attempt: int, wall: int) -> EventBody:
 def order_accepted_offline(order_id: str, attempt: int, wall: int) -> EventBody:
     """The goods have gone within the box's caps; the voucher follows."""
     return EventBody(event="order.accepted_offline", at=wall, order_id=order_id, data={"attempt": attempt})
+
+
+def member_wanted(order_id: str, attempt: int, notice: str, wall: int) -> EventBody:
+    """Whoever paid this wants to become a member; the fleet answers with an enrolment that names the order."""
+    data: dict[str, int | bool | str] = {"attempt": attempt, "notice_version": notice}
+    return EventBody(event="member.wanted", at=wall, order_id=order_id, data=data)
 
 
 def identity_checked(ended: CheckEnded, wall: int) -> EventBody:

@@ -159,7 +159,7 @@ def _approved_view(showing: payment.Showing) -> views.View:
     return views.Approved(
         *(showing.paid.minor, showing.paid.currency) if showing.paid else _money(showing.order),
         reference_tail=(showing.reference or "")[-6:] or None, points=thanks.points, points_total=thanks.points_total,
-        offer=gift,
+        offer=gift, join="waiting" if showing.joining else "offered" if showing.joins else None,
     )  # fmt: skip
 
 
@@ -171,7 +171,8 @@ def _enrolment_view(state: enrolment.State) -> views.View:
         case enrolment.AskingGuardian():
             return views.AskGuardian()
         case enrolment.Consenting(request):
-            return views.Consent(request.purposes, request.notice_version, request.under_14)
+            adult = request.order_id is not None
+            return views.Consent(request.purposes, request.notice_version, request.under_14, adult)
         case enrolment.Capturing(hint=hint, progress=progress):
             return views.EnrolLook(hint, progress)
         case enrolment.NewPin(first=first, typed=typed, mismatch=mismatch):

@@ -53,18 +53,21 @@ class EnrolmentRunner:
             found.append(self.state.request.command_id)
         return list(dict.fromkeys(found))
 
-    def take(self, request: enrolment.Request) -> None:
-        """A new command. One that has made its record before is answered again at once."""
+    def take(self, request: enrolment.Request, waited_for: bool = False) -> None:
+        """A new command. One that has made its record before is answered again at once. A sign-up is `waited_for` while
+        its payer stands there; later it could only meet somebody else."""
         if self._members.enrolled_by(request):
             self.report(request.command_id, request.handle, "enrol.done", "done")
+        elif request.order_id is not None and not waited_for:
+            self.report(request.command_id, request.handle, "enrol.cancelled", "too_late")
         elif self._authority.required and request.authority != "clerk":
-            self.take(replace(request, authority="clerk"))
+            self.take(replace(request, authority="clerk"), waited_for)
         elif request.authority == "clerk" and not self._authority.anybody:
             self.report(request.command_id, request.handle, "enrol.failed", "no_clerk_pin")
         elif len(self.waiting) >= MAX_WAITING:
             self.report(request.command_id, request.handle, "enrol.failed", "too_many_waiting")
         else:
-            self.waiting.append(request)
+            self.waiting.insert(0 if waited_for else len(self.waiting), request)
 
     def begin(self) -> bool:
         """Starts the next one when none is under way; whether it did."""

@@ -23,7 +23,8 @@ from daemon.logs import note
 from daemon.open_loop.desk import Recognised
 from daemon.own_orders import Made
 from daemon.painter import Painter
-from daemon.payment import core
+from daemon.enrolment.machine import Request
+from daemon.payment import core, joining
 from daemon.payment import effects as fx
 from daemon.payment import events as ev
 from daemon.payment.flows import Step
@@ -114,6 +115,13 @@ class PaymentRunner:
         wall = self._clock.now()
         hour = time.localtime(wall).tm_hour
         return payment_history.around(self._reader, who.payer, turn.order.amount, hour, wall)
+
+    def hands_over_to(self, request: Request) -> bool:
+        """Whether whoever wants this sign-up still stands there: the counter is the enrolment's from here on."""
+        if request.order_id is None or not joining.waits_for(self.state, request.order_id):
+            return False
+        self.step(ev.SignUpReady(request.order_id))
+        return True
 
     def refund(self, order_id: str, authority: str) -> tuple[str, Stop | None]:
         """`refunding`, or why not; the caller has the authority."""

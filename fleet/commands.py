@@ -40,12 +40,12 @@ def create(
 
 def create_enrolment(
     tx: sqlite3.Connection, box: str, handle: str, purposes: list[str], notice_version: str, expires_at: int, now: int,
-    *, under_14: bool = False, authority: Authority = "fleet",
+    *, under_14: bool = False, authority: Authority = "fleet", order_id: str | None = None,
 ) -> CommandBody:  # fmt: skip
     """Raises pydantic.ValidationError for a handle, purpose or notice version that is no such thing."""
     args = EnrolArgs(
         handle=handle, purposes=purposes, notice_version=notice_version, expires_at=expires_at, under_14=under_14,
-        authority=authority,
+        authority=authority, order_id=order_id,
     )  # fmt: skip
     # What is as usual is left out: a box of an earlier release knows no such fields.
     return create(tx, box, "enrol", args.model_dump(mode="json", exclude_defaults=True), expires_at, now)

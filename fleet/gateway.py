@@ -32,7 +32,7 @@ from fleet.database import INBOX, OUTBOX
 from fleet.health import hearing
 from fleet.matcher import at_gateway
 from fleet.matcher.desk import MatcherDesk
-from fleet.members import quotes
+from fleet.members import quotes, signing_up
 from fleet.payments import Errands, Payments
 from fleet.remote import answers
 from fleet.rollout.books import Rollouts
@@ -192,6 +192,7 @@ class Gateway:
         verifications.note_event(tx, box, event)
         commands.note_event(tx, box, event, self.now())
         departures.note_event(tx, box, event, self.now())
+        signing_up.note_event(tx, box, event, self.now())
         if self.matcher is not None:
             at_gateway.note_event(self.matcher, event)
         if event.order_id is None:
@@ -200,6 +201,9 @@ class Gateway:
             orders.note_on_box(tx, event.order_id, box, self.now())
         elif event.event in ("order.cancelled", "order.declined"):
             orders.note_cancelled(tx, event.order_id, box, event.reason)
+        elif event.event == "member.wanted":
+            if (enrolment := signing_up.wanted(tx, box, event, self.now())) is not None:
+                self.send_command(tx, box, *enrolment)
         elif event.event == "order.approved":
             self.payments.note_approved(tx, box, event.order_id, event.data.get("attempt"))
 

@@ -167,6 +167,10 @@ class EnrolmentSection(Section):
     authority: Literal["fleet", "clerk"] = "fleet"
     clerk_pin: Path | None = None
     sweep_hours: float = Field(default=24.0, gt=0, le=168, description="so often whoever's consent has ended is erased")
+    sign_up_notice: str | None = Field(
+        default=None, pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$",
+        description="whoever pays unrecognised may become a member; the version of the notice that is shown",
+    )
     update_templates: bool = Field(default=False, description="approved payments with PIN may refresh a template")
     update_score: float = Field(default=0.75, ge=0.5, le=1, description="to the gallery, and to the enrolment itself")
     update_margin: float = Field(default=0.35, ge=0.1, le=2)

@@ -12,6 +12,7 @@ from typing import Literal
 
 AUTHORITY_S = 60.0
 CONSENT_S = 60.0
+SIGN_UP_S = 20.0  # somebody may wait behind whoever signs up
 CAPTURE_S = 60.0
 PIN_S = 60.0
 STORE_S = 20.0  # a slow board needs two for the PIN's hash, and its card one for the syncs
@@ -25,7 +26,7 @@ GUARDIANS = {"1": "parent", "2": "legal_guardian"}  # key -> who consents, by ro
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the fleet asked for; `expires_s` is on the monotonic clock. With `authority` clerk, a clerk or a technician
-    types a PIN first."""
+    types a PIN first. `order_id`: whoever paid that order has asked for it, at this very counter."""
 
     command_id: str
     handle: str
@@ -34,6 +35,7 @@ class Request:
     expires_s: float
     under_14: bool = False
     authority: Literal["fleet", "clerk"] = "fleet"
+    order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +280,7 @@ def step(state: State, event: Event, now: float) -> Result:
 def _agreeing(request: Request, word: Word, now: float) -> State:
     if request.under_14:
         return AskingGuardian(request, now + CONSENT_S, word)
-    return Consenting(request, now + CONSENT_S, word)
+    return Consenting(request, now + (SIGN_UP_S if request.order_id else CONSENT_S), word)
 
 
 def _authority_key(state: Authorising, key: str, now: float) -> Result:

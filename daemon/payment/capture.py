@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from types import MappingProxyType
 
-from daemon.payment import emvco, routing
+from daemon.payment import emvco, joining, routing
 from daemon.payment import settling as settle
 from daemon.payment.closing import close, is_offline, leaving, persist, with_attempt, without_attempt
 from daemon.payment.effects import (
@@ -23,13 +23,13 @@ from daemon.payment.effects import (
     Submit,
 )
 from daemon.payment.events import Answer, ApprovedLate, PersistFailed, RefundAsked
+from daemon.payment.joining import ANONYMOUS
 from daemon.payment.order import Known, PayRequest, Turn
 from daemon.payment.policy import OfflineCaps
 from daemon.payment.settling import Settling
 from daemon.payment.state import After, Paying, Result, Showing, State
 from daemon.payment.status import UNSETTLED, Status, move
 
-ANONYMOUS = "anonymous"  # who pays with an app of their own is known to its provider alone
 ANSWERABLE = UNSETTLED - {Status.CONFIRMED}  # whose outcome is open and was asked about
 SHOWN = (Status.APPROVED, Status.DECLINED, Status.REVERSING, Status.REVERSED)
 
@@ -166,7 +166,8 @@ def persisted(state: State, token: int, now: float) -> Result:
         voucher = replace(state.settling[after.voucher], due_s=now)
         state = replace(state, settling=with_attempt(state.settling, voucher))
     if after.show is not None and isinstance(state.stage, Paying) and state.stage.key == after.show_for:
-        shown_s = state.rules.offer_s if after.show.thanks.offer is not None else state.rules.show_s
+        invites = after.show.thanks.offer is not None or after.show.joins
+        shown_s = state.rules.offer_s if invites else state.rules.show_s
         show = replace(after.show, until_s=now + shown_s, brief_until_s=now + min(shown_s, state.rules.show_s))
         state = replace(state, stage=show)
     return state, effects
@@ -263,6 +264,8 @@ def took(state: State, done: settle.Step) -> Result:
             again,
             thanks=done.thanks,
             paid=attempt.request.amount,
+            attempt=number,
+            joins=joining.may_join(state, attempt.request, attempt.status),
         )
     if over and (show is None or show.then is None) and not (refunded and attempt.status is Status.APPROVED):
         changes += (OrderClosed(order_id, attempt.status, done.reason),)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import assert_never
 
-from daemon.payment import capture, collecting, reviewing
+from daemon.payment import capture, collecting, joining, reviewing
 from daemon.payment import settling as settle
 from daemon.payment.closing import close, closed, gathered, is_current, persist
 from daemon.payment.effects import Change, Effect, OrderStored
@@ -40,6 +40,7 @@ from daemon.payment.events import (
     PersistFailed,
     Quoted,
     RefundAsked,
+    SignUpReady,
     Tick,
 )
 from daemon.payment.flows import FLOWS, IDENTITY
@@ -104,6 +105,8 @@ def _step(state: State, event: Event, now: float) -> Result:
             return _stage_answered(state, event, now) if is_current(state, event.order_id, event.epoch) else (state, ())
         case Quoted():
             return reviewing.quoted(state, event, now)
+        case SignUpReady():
+            return joining.ready(state, event)
         case Persisted():
             return capture.persisted(state, event.token, now)
         case PersistFailed():
@@ -215,6 +218,8 @@ def _key(state: State, key: str, now: float) -> Result:
     match state.stage:
         case Showing(then=then) if key == "cancel" and then is not None:
             return close(state, then, Status.CANCELLED, "by_payer", now)
+        case Showing() as stage if key == joining.JOIN_KEY:
+            return joining.asked(state, stage, now)
         case Showing() as stage if key in ("ok", "cancel"):
             return _leave_showing(state, stage, now)
         case Paying() as stage if key == "cancel":
@@ -248,8 +253,9 @@ def _tick(state: State, now: float) -> Result:
 
 
 def _shown_until(state: State, stage: Showing) -> float:
-    """An offer gives way to whoever waits."""
-    return stage.brief_until_s if state.waiting and stage.thanks.offer is not None else stage.until_s
+    """What is offered gives way to whoever waits."""
+    invites = stage.thanks.offer is not None or stage.joins
+    return stage.brief_until_s if state.waiting and invites else stage.until_s
 
 
 def _walked_away(stage: Looking | AskPayer | AskFactor | ChooseBank | ChooseWay | ScanCode | Reviewing) -> str:

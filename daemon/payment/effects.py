@@ -59,6 +59,15 @@ class AttemptMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class SignUpAsked:
+    """Whoever paid this attempt wants to become a member; `notice` is the version that will be shown."""
+
+    order_id: str
+    attempt: int
+    notice: str
+
+
+@dataclass(frozen=True, slots=True)
 class TriesCleared:
     """The right factor was given: the payer's count of wrong ones starts again."""
 
@@ -82,7 +91,7 @@ class Noted:
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
 
-Change = OrderStored | OrderClosed | CheckEnded | AttemptMoved | TriesCleared | TrySpared | Noted
+Change = OrderStored | OrderClosed | CheckEnded | AttemptMoved | SignUpAsked | TriesCleared | TrySpared | Noted
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,13 @@ class Quoted:
 
 
 @dataclass(frozen=True, slots=True)
+class SignUpReady:
+    """The fleet has given whoever wants to join after this order a handle: consent is asked for next."""
+
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     """The changes of `Persist(token, ...)` are on disk."""
 
@@ -210,6 +217,6 @@ class Tick:
 
 Event = (
     OrderArrived | OrderWithdrawn | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable | PayerFound
-    | FactorChecked | BanksListed | Quoted | Persisted | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp
-    | LinkDown | OrdersFound | CounterTaken | CounterFree | Tick
+    | FactorChecked | BanksListed | Quoted | SignUpReady | Persisted | PersistFailed | Answer | ApprovedLate
+    | RefundAsked | LinkUp | LinkDown | OrdersFound | CounterTaken | CounterFree | Tick
 )  # fmt: skip

@@ -33,6 +33,7 @@ class Rules:
     `flow` is how a payer is known where the order does not say, `ways` what the menu key offers, in its order. A box
     without `merchant` shows no code. The link counts as down once it was so for `offline_after_s`. A quote is waited
     for until `quote_s` after it was asked for (0: none is); an offer is shown for `offer_s`, unless somebody waits.
+    With a `notice` (its version) whoever pays unrecognised may join; the fleet's answer is waited for for `join_s`.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -46,6 +47,8 @@ class Rules:
     show_s: float = 4.0
     offer_s: float = 15.0
     quote_s: float = 0.0
+    notice: str | None = None
+    join_s: float = 5.0
     offline_after_s: float = 10.0
     max_looks: int = 3
     max_attempts: int = 3
@@ -141,7 +144,8 @@ class Paying:
 @dataclass(frozen=True, slots=True)
 class Showing:
     """An outcome on the display. `then` is tried next when the order is not over. `sentence` is a policy's own.
-    `paid` is what was asked for, where money was. Where somebody waits, an offer is left at `brief_until_s`."""
+    `paid` is what was asked for, where money was. Who was not recognised
+    `joins` if he likes. Where somebody waits, an offer is left at `brief_until_s`."""
 
     order: Order
     status: Status
@@ -152,6 +156,9 @@ class Showing:
     sentence: str | None = None
     thanks: Thanks = NO_THANKS
     paid: Amount | None = None
+    attempt: int = 1
+    joins: bool = False
+    joining: bool = False
     brief_until_s: float = 0.0
 
 

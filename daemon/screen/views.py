@@ -118,6 +118,7 @@ class Purpose(StrEnum):
     PAY = "pay"
     ENTER = "enter"
     IDENTIFY = "identify"
+    MEMBERS = "members"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +331,7 @@ class Approved:
     points: int = 0  # what a member got for it
     points_total: int | None = None  # None: no member's
     offer: Gift | None = None
+    join: Literal["offered", "waiting"] | None = None  # membership, with one key
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +413,7 @@ class Consent:
     purposes: tuple[str, ...] = (Purpose.PAY,)
     notice_version: str = ""
     child: bool = False  # a guardian reads it
+    adult: bool = False  # nobody vouches for whoever reads it: it is for 14 and older
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,6 +268,17 @@ def offer(tx: sqlite3.Connection, order_id: str, attempt: int, now: int) -> None
         _issue(tx, row["kind"], None, now + row["lives_s"], now, (order_id, attempt))
 
 
+def adopt_offer(tx: sqlite3.Connection, order_id: str, attempt: int, handle: str, now: int) -> None:
+    """What came with the payment is this member's now, unless somebody has claimed it."""
+    row = tx.execute(
+        "SELECT code FROM coupons WHERE from_order = ? AND from_attempt = ? AND status = 'open' AND handle IS NULL"
+        " AND expires_at > ?",
+        (order_id, attempt, now),
+    ).fetchone()
+    if row is not None:
+        claim(tx, row["code"], handle, now)
+
+
 def offered(tx: sqlite3.Connection, order_id: str, attempt: int) -> Offer | None:
     row = tx.execute(
         "SELECT c.code, k.title, c.expires_at, k.red_packet FROM coupons c JOIN coupon_kinds k USING (kind)"

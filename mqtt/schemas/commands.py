@@ -22,7 +22,8 @@ class CommandBody(Body):
 
 class EnrolArgs(Body):
     """Arguments of the command `enrol`. For a child `under_14` a guardian consents on the box; with the authority
-    `clerk` a clerk's or technician's PIN is typed there first."""
+    `clerk` a clerk's or technician's PIN is typed there first. `order_id`: for whoever has just paid that order, and
+    still stands there."""
 
     handle: Handle
     purposes: Annotated[Sequence[Code], Field(min_length=1, max_length=8)]
@@ -30,6 +31,7 @@ class EnrolArgs(Body):
     expires_at: UnixTime
     under_14: bool = False
     authority: Literal["fleet", "clerk"] = "fleet"
+    order_id: Id | None = None
 
 
 class VerifyArgs(Body):

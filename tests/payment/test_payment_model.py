@@ -17,6 +17,7 @@ from payment_doubles.world import FACELESS, RIGHT_PIN, World
 from daemon.payment.emvco import Merchant
 from daemon.payment.events import (
     CodeScanned,
+    CounterFree,
     FaceDecided,
     FaceHint,
     FaceOutcome,
@@ -27,6 +28,7 @@ from daemon.payment.events import (
     LinkUp,
     OrderArrived,
     OrderWithdrawn,
+    SignUpReady,
 )
 from daemon.payment.money import Amount
 from daemon.payment.order import Identified, Order
@@ -38,7 +40,7 @@ GRACE, TWIN = Identified("grace", 0.8, 0.5, 0.9), Identified("hope", 0.79, -0.01
 CAPS = OfflineCaps("CNY", 5000, 10**9, 10**9, 1000)
 RULES = Rules(
     policy=Policy(offline=CAPS), ways=("face_first", "qr_shown", "qr_scanned"),
-    merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"), quote_s=1.0,
+    merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"), quote_s=1.0, notice="1",
 )  # fmt: skip
 REACHED: Tally[Status] = Tally()
 AGREED: Tally[str] = Tally()
@@ -159,6 +161,12 @@ class Life(RuleBasedStateMachine):
             self.world.quote_comes(off, life, order, payer, spends)
             if life < 0 or payer == "hope":
                 assert self.world.state == before, "a quote that is expired or foreign had an effect"
+
+    @rule(n=st.integers(0, 3))
+    def the_fleet_gives_a_handle(self, n: int) -> None:
+        self.world.send(SignUpReady(f"o{max(1, self.numbered - n)}"))
+        if self.world.state.counter_taken:
+            self.world.send(CounterFree())
 
     @rule(given_up=st.booleans())
     def a_code_is_shown(self, given_up: bool) -> None:

@@ -28,7 +28,7 @@ RULES = Rules(
     policy=Policy(offline=OfflineCaps("CNY", 5000, 10**9, 10**9, 1000)), ways=("face_first", "qr_shown"),
     merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"), max_attempts=2, max_looks=1,
 )  # fmt: skip
-MEMBERS = replace(RULES, quote_s=1.0)
+MEMBERS = replace(RULES, quote_s=1.0, notice="1")
 CNY = Amount(1850, "CNY")
 Move = Callable[[World], None]
 
@@ -248,7 +248,7 @@ ANSWERS_TO_A_STAGE: tuple[ev.Event, ...] = tuple(
 EVENTS: tuple[ev.Event, ...] = (
     *ANSWERS_TO_A_STAGE,
     *(ev.KeyPressed(key) for key in ("ok", "cancel", "back", "dot", "menu", "nonsense", *"0129")),
-    ev.OrderWithdrawn("o1", "till"), ev.OrderWithdrawn("o2", "till"),
+    ev.OrderWithdrawn("o1", "till"), ev.OrderWithdrawn("o2", "till"), ev.SignUpReady("o1"), ev.SignUpReady("o2"),
     ev.CodeScanned("134567890123456789"), ev.Persisted(1), ev.Persisted(999), ev.PersistFailed(1, "full"),
     ev.PersistFailed(999, "full"), ev.LinkUp(), ev.LinkDown(), ev.Tick(), ev.CounterTaken(), ev.CounterFree(),
     ev.OrdersFound((Turn(Order("o3", CNY, None, 1e9)),)), ev.OrderArrived(Order("o4", CNY, None, -1)),

@@ -91,6 +91,10 @@ def every_view() -> dict[str, View]:
         "review, most": v.Review(MOST - 9, CNY, MOST, COUPONS * 8, 999_999, MOST - 10, False, 3, others=True),
         "review, yen": v.Review(1665, "JPY", 1850, COUPONS, 370, 3, False, 21),
         "approved, points": v.Approved(1665, CNY, "7F3A", points=16, points_total=53),
+        "approved, may join": v.Approved(MOST, CNY, "7F3A", join="offered"),
+        "approved, joins": v.Approved(1665, CNY, "7F3A", join="waiting"),
+        "approved, may join, coupon": v.Approved(1850, CNY, "7F3A", offer=GIFT, join="offered"),
+        "consent after a payment": v.Consent((v.Purpose.PAY, v.Purpose.MEMBERS), "2026-11", adult=True),
         "approved, coupon": v.Approved(1665, CNY, "7F3A", points=16, points_total=53, offer=GIFT),
         "approved, red packet": v.Approved(MOST, CNY, "0123456789ABCDEF", offer=PACKET),
         "show code": v.ShowCode(1850, CNY, CODE, 42, 90),
@@ -134,7 +138,7 @@ def every_view() -> dict[str, View]:
     views |= {f"enrol, {hint}": v.EnrolLook(hint, 0.4) for hint in v.Hint}
     views |= {f"declined, {reason}": v.Declined(MOST, CNY, reason) for reason in v.DeclineReason}
     views |= {f"trouble, {c}": v.Trouble(c, None, "kf-7Q2M-9XK4") for c in v.Condition}
-    failures = ("spoof", "low_quality", "timeout", "cancelled", "already", "network", "never heard of")
+    failures = ("too_late", "spoof", "low_quality", "timeout", "cancelled", "already", "network", "never heard of")
     views |= {f"enrol failed, {reason}": v.EnrolFailed(reason) for reason in failures}
     return views
 

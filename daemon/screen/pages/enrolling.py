@@ -47,13 +47,14 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     keys, body = legend(page, ("decline", "agree"))
     body = body.inset(page.u(40), page.u(18))
-    rows = stack(body, (60, page.tall(92, 150), 60, page.tall(40, 76), 34), page, gap=page.tall(12, 20))
+    chips = page.tall(60, 124 if len(view.purposes) > 3 else 60)
+    rows = stack(body, (60, page.tall(92, 150), chips, page.tall(40, 76), 34), page, gap=page.tall(12, 20))
     return flat(
         paper(page),
         page.text(words("consent.headline"), rows[0], 44, theme.ink, "bold"),
         page.text(words("consent.intro_child" if view.child else "consent.intro"), rows[1], 29, theme.ink, lines=4),
         _chips(page, rows[2], [words(f"purpose.{purpose}") for purpose in view.purposes]),
-        page.text(words("consent.withdraw"), rows[3], 26, theme.muted, lines=2),
+        page.text(words("consent.adult" if view.adult else "consent.withdraw"), rows[3], 26, theme.muted, lines=2),
         page.text(words("consent.version", version=view.notice_version), rows[4], 21, theme.muted, foreign=True)
         if view.notice_version
         else (),
@@ -62,7 +63,11 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
 
 
 def _chips(page: Page, row: Box, names: Sequence[str]) -> list[Element]:
-    """The purposes as labels side by side, in the middle of the row."""
+    """The purposes as labels side by side, in the middle of the row; many of them in two rows on a tall display."""
+    if page.portrait and len(names) > 3:
+        upper, lower = row.cut_top(row.h // 2)
+        half = len(names) // 2
+        return [*_chips(page, upper, names[:half]), *_chips(page, lower, names[half:])]
     gap, margin, size = page.u(14), page.u(20), 27.0
     room = row.w - gap * (len(names) - 1)
     widths = [roughly(name, page.u(size)) + 2 * margin for name in names]

@@ -166,7 +166,10 @@ def _waiting(page: Page, view: Processing | Checking, colour: Colour, icon: str,
 
 def approved(page: Page, view: Approved) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
-    rows = stack(page.box.inset(page.u(32), page.u(24)), (page.tall(164, 230), page.tall(30, 64), 60, 96, 44), page)
+    room = page.box.inset(page.u(32), page.u(24))
+    if view.join:
+        room = room.cut_bottom(page.u(56))[1]
+    rows = stack(room, (page.tall(164, 230), page.tall(30, 64), 60, 96, 44), page)
     outer = rows[0].square()
     margin = round(outer.w * 0.2)
     glow = Box(outer.x - margin, outer.y - margin, outer.w + 2 * margin, outer.h + 2 * margin)
@@ -179,14 +182,23 @@ def approved(page: Page, view: Approved) -> tuple[Element, ...]:
         detail = words("approved.reference", tail=view.reference_tail)
     else:
         detail = words("approved.thanks")
+    foot = Box(0, page.size[1] - page.u(70), page.size[0], page.u(58))
     return flat(
         Backdrop(theme.good, theme.good_deep),
+        joining(page, foot, view),
         Plate(glow, theme.veil, glow.w // 2),
         hero(page, outer, "check", theme.good_deep, theme.veil),
         page.text(headline, rows[2], 46, theme.on_colour, "bold"),
         page.amount(view.amount_minor, view.currency, rows[3], 80, theme.on_colour),
         page.text(detail, rows[4], 26, theme.on_colour_muted, foreign=bool(view.reference_tail)),
     )
+
+
+def joining(page: Page, box: Box, view: Approved) -> list[Element]:
+    """Membership, with one key; nothing where nobody is asked."""
+    if view.join is None:
+        return []
+    return pill(page, box, page.words(f"join.{view.join}"), page.theme.good_deep, page.theme.on_colour, 26)
 
 
 def _ending(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daemon.screen.elements import Backdrop, Box, Element, Plate
 from daemon.screen.pages.choosing import modules
+from daemon.screen.pages.paying import joining
 from daemon.screen.parts import Page, card, flat, hero, stack
 from daemon.screen.theme import rgb
 from daemon.screen.views import Approved, Gift
@@ -14,9 +15,13 @@ PACKET = rgb(0xC8362E)  # the red of a red packet
 def with_gift(page: Page, view: Approved, gift: Gift) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     if page.portrait:
-        paid, side = page.box.cut_top(round(page.size[1] * 0.38))
+        paid, side = page.box.cut_top(round(page.size[1] * (0.45 if view.join else 0.38)))
     else:
         paid, side = page.box.cut_left(round(page.size[0] * 0.46))
+    if view.join:
+        foot, paid = paid.cut_bottom(page.u(78))
+    else:
+        foot = paid
     rows = stack(paid.inset(page.u(28), page.u(16)), (104, 16, 50, 78, 38, 38), page)
     points = ""
     if view.points_total is not None:
@@ -24,6 +29,7 @@ def with_gift(page: Page, view: Approved, gift: Gift) -> tuple[Element, ...]:
     tail = words("approved.reference", tail=view.reference_tail) if view.reference_tail else words("approved.thanks")
     return flat(
         Backdrop(theme.good, theme.good_deep),
+        joining(page, foot, view),
         hero(page, rows[0].square(), "check", theme.good_deep, theme.veil),
         page.text(words("approved.headline"), rows[2], 40, theme.on_colour, "bold"),
         page.amount(view.amount_minor, view.currency, rows[3], 58, theme.on_colour),

@@ -25,6 +25,7 @@ from daemon.payment.effects import (
     Refund,
     Reverse,
     SendVoucher,
+    SignUpAsked,
     Submit,
 )
 from daemon.payment.events import (
@@ -146,6 +147,10 @@ class World:
                     self.verified[order_id] = status
                 case AttemptMoved():
                     self._move(change)
+                case SignUpAsked(order_id, attempt):
+                    request, status = self.attempts[(order_id, attempt)]
+                    assert request.flow in FACELESS, "membership for who is known"
+                    assert status is Status.APPROVED
                 case _:
                     pass
 

@@ -1,0 +1,122 @@
+"""Members in a whole town: what coupons and points do to a price, and what a payment brings."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet.demo.town import wait_until
+
+SETTINGS = """
+[payment]
+look_s = 20
+pin_s = 20
+show_s = 1.5
+offer_s = 6
+answer_s = 2
+query_first_s = 0.3
+query_longest_s = 1
+reverse_every_s = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def town(open_shop):
+    shop = open_shop(settings=SETTINGS)
+    shop.enrol("grace_hopper", "100.00")
+    shop.town.fleet("member", "add", "grace_hopper", "--uid", "0042")
+    shop.town.fleet("coupon", "kind", "tenth", "--title", "10% off", "--percent", "10")
+    return shop
+
+
+def member(shop):
+    return shop.town.fleet_json("member", "show", "grace_hopper")
+
+
+def money(shop):
+    [row] = [a for a in shop.town.fleet_json("accounts") if a["account"] == "payer:grace_hopper"]
+    return row["balance"]
+
+
+def up_to_the_price(shop, amount="18.50"):
+    order_id = shop.up_to_pin(amount=amount)
+    shop.type_pin("2580")
+    return order_id
+
+
+def test_a_member_sees_the_price_with_its_coupon_agrees_and_pays_that(town):
+    town.town.fleet("coupon", "give", "tenth", "--payer", "grace_hopper")
+    before = float(money(town))
+    order_id = up_to_the_price(town)
+    town.hands.wait_screen("Review")
+    assert town.charges(order_id) == 0
+    town.hands.press("ok")
+    town.hands.wait_screen("Approved")
+    assert town.outcome(order_id)["status"] == "approved"
+    assert round(before - float(money(town)), 2) == 16.65
+    [agreed] = [e for e in town.journal("quote_agreed") if e["facts"]["order_id"] == order_id]
+    assert (agreed["facts"]["minor"], agreed["facts"]["off"]) == (1665, 185)
+    assert member(town)["points"] == 16
+    town.books_agree()
+
+
+def test_points_pay_with_one_key_and_a_technicians_refund_gives_everything_back(town):
+    town.town.fleet("topup", "--payer", "grace_hopper", "--amount", "200.00", "--id", "slip-1")
+    earning = up_to_the_price(town, "150.00")
+    town.hands.wait_screen("Approved")
+    town.outcome(earning)
+    town.hands.press("ok")
+    had = member(town)["points"]
+    assert had >= 150
+    before = money(town)
+    order_id = up_to_the_price(town)
+    town.hands.wait_screen("Review")
+    town.hands.press("1")
+    town.hands.wait_screen("Processing")
+    town.hands.wait_screen("Review")
+    town.hands.press("ok")
+    town.hands.wait_screen("Approved")
+    paid = town.outcome(order_id)
+    assert paid["status"] == "approved"
+    assert member(town)["points"] < had - 100
+    config = str(town.town.folder / "box" / "box.toml")
+    town.hands.wait_screen("Idle")
+    town.town.kingfisher("refund", order_id, "--config", config)
+    assert wait_until(lambda: money(town) == before, 30, 0.2)
+    assert wait_until(lambda: member(town)["points"] == had, 30, 0.2)
+    town.books_agree()
+
+
+def test_without_a_gateway_the_whole_price_is_asked_for_and_the_journal_says_why(town):
+    town.town.fleet("coupon", "give", "tenth", "--payer", "grace_hopper")
+    town.hands.wait_screen("Idle")
+    town.hands.choose("nobody")
+    order_id = town.order()
+    town.hands.wait_screen("Look")
+    town.town.services["gateway"].kill()
+    town.hands.choose("grace_hopper")
+    town.hands.wait_screen("EnterPin")
+    town.type_pin("2580")
+    town.hands.wait_screen("Checking")
+    town.town.start_gateway()
+    town.hands.wait_screen("Approved", "Declined", "Reversed")
+    town.hands.press("cancel")
+    missing = [e["facts"] for e in town.journal("quote_missing")]
+    assert [facts["reason"] for facts in missing if facts["order_id"] == order_id] == ["no_answer"]
+    asked = [e["facts"] for e in town.journal("attempt") if e["facts"]["order_id"] == order_id]
+    assert [facts["minor"] for facts in asked if facts["status"] == "confirmed"] == [1850]
+    town.outcome(order_id)
+    town.books_agree()
+
+
+def test_a_coupon_is_on_the_paid_screen_for_longer_than_a_receipt(town):
+    town.town.fleet("coupon", "kind", "again", "--title", "See you: 2.00", "--off", "2.00", "--on-success")
+    town.hands.wait_screen("Idle")
+    order_id = up_to_the_price(town)
+    if town.hands.wait_screen("Review", "Approved") == "Review":
+        town.hands.press("ok")
+    town.hands.wait_screen("Approved")
+    town.outcome(order_id)
+    glass = town.hands.wait_picture(lambda seen: seen.getpixel((760, 60))[0] > 200)
+    assert glass.getpixel((760, 60))[0] > 200, "a card beside the green"
+    town.hands.wait_screen("Idle")
+    town.books_agree()
