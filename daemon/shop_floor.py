@@ -46,9 +46,10 @@ class ShopFloor:
         self, floor: Floor, payment: PaymentRunner, *, link: FleetLink, clock: TrustedClock, reader: sqlite3.Connection
     ) -> None:
         orders = OwnOrders(link, clock, floor.order_life_s)
+        self._payment = payment
         self._clerk = CounterRunner(floor.counter, payment, orders)
         self._take_back = TakeBackRunner(floor.take_back, payment, reader, clock, floor.pins)
-        self._till = TillDesk(floor.till, payment, orders, reader, floor.say)
+        self._till = TillDesk(floor.till, payment, orders, reader, floor.say, self._refund_for_till)
         self._print = floor.print_receipt
         self._shown: str | None = None
 
@@ -86,6 +87,15 @@ class ShopFloor:
 
     def till_said(self, request: Request, now: float) -> Stop | None:
         return self._till.heard(request, now)
+
+    def _refund_for_till(self, order_id: str) -> tuple[str | None, Stop | None]:
+        """Begun at the counter where that is free; else the word for why not."""
+        state = self._payment.state
+        if self.busy or not self._payment.idle or state.counter_taken or state.waiting:
+            return "busy", None
+        if not self._take_back.possible:
+            return "not_allowed", None
+        return None, self._take_back.begin(order_id)
 
     def tick(self, now: float) -> Stop | None:
         self._till.tick(now)

@@ -51,6 +51,11 @@ class TakeBackRunner:
     def busy(self) -> bool:
         return not isinstance(self.state, take_back.Closed)
 
+    @property
+    def possible(self) -> bool:
+        """Whether there is anybody whose PIN could be right."""
+        return self._pins is not None and self._pins.anybody
+
     def view(self) -> views.View | None:
         """What the display shows; None while nobody takes anything back."""
         match self.state:
@@ -77,7 +82,7 @@ class TakeBackRunner:
 
     def begin(self, order_id: str | None = None) -> Stop | None:
         """By the menu key, or for a sale that the till names. Nothing happens where nobody's PIN could be right."""
-        if self._pins is None or not self._pins.anybody:
+        if not self.possible:
             return None
         return self._step(take_back.Begin(self.sale(order_id) if order_id is not None else None))
 

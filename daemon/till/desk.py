@@ -26,6 +26,7 @@ from daemon.till.words import (
     No,
     OrderState,
     OrderWanted,
+    RefundWanted,
     Reply,
     Request,
     SayAgain,
@@ -51,6 +52,9 @@ class Payments(Protocol):
         """Ends an order for which no money can be on its way; any other stays as it is."""
 
 
+TakeBack = Callable[[str], tuple[str | None, Stop | None]]  # by the order's id
+
+
 @dataclass(frozen=True)
 class TillRules:
     """`currency` is the box's; `limit_minor` the most an order may be; `max_open` how many may be open at a time."""
@@ -72,10 +76,12 @@ class TillDesk:
 
     def __init__(
         self, rules: TillRules, payments: Payments, orders: OwnOrders, reader: sqlite3.Connection,
-        say: Callable[[Reply], None],
+        say: Callable[[Reply], None], take_back: TakeBack,
     ) -> None:  # fmt: skip
+        """`take_back` begins it on the box's own display and keypad: None, or why not; and a Stop as all calls."""
         self.rules = rules
         self._payments, self._orders, self._reader, self._say = payments, orders, reader, say
+        self._take_back = take_back
         self._being_written: dict[
             str, tuple[int | None, OrderState]
         ] = {}  # by reference; the line's number, what it is
@@ -107,6 +113,8 @@ class TillDesk:
                 self._say(self._standing(n, reference))
             case CancelWanted():
                 return self._cancel(request)
+            case RefundWanted():
+                return self._refund(request)
             case Hello(n):
                 self._say(Yes(n))
             case Heard(n):
@@ -192,6 +200,18 @@ class TillDesk:
             return None
         self._cancelling[wanted.reference] = wanted.n
         return self._payments.withdraw(standing.order_id(self._reader, wanted.reference), "by_till")
+
+    def _refund(self, wanted: RefundWanted) -> Stop | None:
+        """A sale that is paid and booked is shown at the box, where a clerk's PIN is wanted; any other is only said."""
+        state = standing.of(self._reader, wanted.reference)
+        if state is None or state.standing is not Standing.APPROVED or state.reason:
+            self._say(self._standing(wanted.n, wanted.reference))
+            return None
+        why_not, stop = self._take_back(standing.order_id(self._reader, wanted.reference))
+        if why_not is None:
+            self._last[wanted.reference] = state  # how it ends is news
+        self._say(Yes(wanted.n, state) if why_not is None else No(wanted.n, why_not))
+        return stop
 
     # ---- news -------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from daemon.till.words import (
     No,
     OrderState,
     OrderWanted,
+    RefundWanted,
     Reply,
     Request,
     SayAgain,
@@ -98,6 +99,8 @@ def _request(frame: Frame) -> Request:
             request = StateWanted(frame.n, _reference(frame, fields))
         case "CANCEL":
             request = CancelWanted(frame.n, _reference(frame, fields))
+        case "REFUND":
+            request = RefundWanted(frame.n, _reference(frame, fields))
         case "PING":
             request = Hello(frame.n)
         case "ACK":

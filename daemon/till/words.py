@@ -63,6 +63,14 @@ class CancelWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundWanted:
+    """The money of a paid sale is to go back: the box asks for a clerk's PIN on its own keypad."""
+
+    n: int | None
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """Is anybody there?"""
 
@@ -91,7 +99,7 @@ class Misheard:
     reason: str
 
 
-Request = OrderWanted | StateWanted | CancelWanted | Hello | Heard | SayAgain | Misheard
+Request = OrderWanted | StateWanted | CancelWanted | RefundWanted | Hello | Heard | SayAgain | Misheard
 
 
 # ---- the box says ---------------------------------------------------------------------------------------------------

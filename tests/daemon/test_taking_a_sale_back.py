@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from daemon import receipt_numbers
-from daemon.box_events import ClerkChecked, KeypadKey, Scanned
+from daemon.box_events import ClerkChecked, KeypadKey, Scanned, TillSaid
 from daemon.counter import machine, take_back
 from daemon.enrolment.authority import Authority, keep_clerk_pin
 from daemon.enrolment.pin_check import PinDesk
@@ -18,6 +18,9 @@ from daemon.payment.order import Order, PayRequest
 from daemon.payment.status import Status
 from daemon.screen import views
 from daemon.shop_floor import Floor
+from daemon.till.desk import TillRules
+from daemon.till.words import News, No, OrderWanted, RefundWanted, Yes
+from daemon.till.words import Standing as TillStanding
 
 PIN = "135790"
 
@@ -27,15 +30,16 @@ def counter(rig, tmp_path):
     """A box whose clerk has a PIN and may refund sales of up to 50.00."""
     made = []
 
-    def make(up_to_minor: int = 5000):
+    def make(up_to_minor: int = 5000, **more):
         one = rig()
         keep_clerk_pin(tmp_path / "clerk-pin", PIN)
         authority = Authority(clerk=tmp_path / "clerk-pin")
         pins = PinDesk(authority, one.db, one.parts.clock, lambda *told: one.queue.put(ClerkChecked(*told)))
         made.append(pins)
         floor = Floor(
-            counter=machine.Rules("CNY", 50_000, True), take_back=take_back.Rules(up_to_minor=up_to_minor), pins=pins
-        )
+            counter=machine.Rules("CNY", 50_000, True), take_back=take_back.Rules(up_to_minor=up_to_minor), pins=pins,
+            **more,
+        )  # fmt: skip
         one.parts = replace(one.parts, floor=floor)
         return one
 
@@ -201,3 +205,57 @@ def test_no_single_wrong_digit_and_no_swapped_neighbours_is_another_number(numbe
     }
     wrong -= {right}
     assert all(receipt_numbers.with_check_digit(int(w[:-1] or 0)) != w for w in wrong)
+
+
+@pytest.fixture
+def till(counter):
+    """A running box with a till whose sale A-1 was paid; all that the till was told."""
+    told = []
+    rig = counter(till=TillRules("CNY", 50_000), say=told.append)
+    rig.start()
+    rig.queue.put(TillSaid(OrderWanted(1, "A-1", 1850, "CNY")))
+    assert rig.until(lambda: any(isinstance(reply, Yes) for reply in told))
+    [(order_id,)] = rig.rows("SELECT order_id FROM own_orders")
+    request = PayRequest(order_id, 1, Amount(1850, "CNY"), "grace", ("face",), "simulated", "face_first")
+    rig.box._scribe.write((AttemptMoved(order_id, 1, Status.CONFIRMED, request=request),))
+    approved = AttemptMoved(order_id, 1, Status.APPROVED, reference="R7")
+    rig.box._scribe.write((approved, OrderClosed(order_id, Status.APPROVED, "ok")))
+    assert rig.until(lambda: any(isinstance(r, News) and r.state.standing is TillStanding.APPROVED for r in told))
+    press(rig, "cancel")  # the payer's screen of an order that was paid behind its back
+    shows(rig, views.Cancelled)
+    press(rig, "ok")
+    shows(rig, views.Idle)
+    return rig, told
+
+
+def test_a_till_asks_for_a_refund_and_the_clerks_pin_is_typed_at_the_box(till):
+    rig, told = till
+    rig.queue.put(TillSaid(RefundWanted(7, "A-1")))
+    shows(rig, views.Authorise, to="takeback")
+    assert any(isinstance(r, Yes) and r.n == 7 and r.state.standing is TillStanding.APPROVED for r in told)
+    assert statuses(rig) == ["approved"]  # nothing moves on the till's word alone
+    press(rig, *PIN, "ok")
+    shows(rig, views.AskTakeBack, amount_minor=1850)
+    press(rig, "ok")
+    assert rig.until(lambda: any(isinstance(r, News) and r.state.reason == "refunding" for r in told))
+
+
+def test_a_till_that_asks_while_somebody_is_at_the_box_is_told_so(till):
+    rig, told = till
+    press(rig, "5")
+    shows(rig, views.EnterAmount)
+    rig.queue.put(TillSaid(RefundWanted(8, "A-1")))
+    assert rig.until(lambda: No(8, "busy") in told)
+    assert isinstance(view(rig), views.EnterAmount)
+
+
+def test_a_till_that_asks_for_what_was_never_paid_hears_how_it_stands(till):
+    rig, told = till
+    rig.queue.put(TillSaid(RefundWanted(9, "A-2")))
+    assert rig.until(lambda: No(9, "unknown_ref") in told)
+    rig.queue.put(TillSaid(OrderWanted(10, "A-3", 500, "CNY")))
+    assert rig.until(lambda: any(isinstance(r, Yes) and r.n == 10 for r in told))
+    rig.queue.put(TillSaid(RefundWanted(11, "A-3")))
+    assert rig.until(
+        lambda: any(isinstance(r, Yes) and r.n == 11 and r.state.standing is TillStanding.WAITING for r in told)
+    )
