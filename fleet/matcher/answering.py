@@ -11,13 +11,12 @@ import logging
 import sqlite3
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fleet.errors import FleetError
 from fleet.matcher import factors, tokens
 from fleet.matcher.book import FaceBook, Person, checked_vector
+from fleet.matcher.factors import LAST_DIGITS
 from fleet.matcher.rules import Rules, refused, scores
 from mqtt.schemas import Body
 from mqtt.schemas.faces import (
@@ -32,7 +31,7 @@ from mqtt.schemas.faces import (
     ProbeSecret,
     SealedBody,
 )
-from pipeline.match import BruteForceMatcher, MatchResult
+from pipeline.match import MatchResult
 from secure_store import sealed
 
 log = logging.getLogger("fleet.matcher")
@@ -68,7 +67,7 @@ class Answering:
                 case _:
                     return refused(asked.nonce, "unknown_question")
         except (FleetError, sqlite3.Error, sealed.StoreDamaged) as error:
-            log.error("event=matcher_failed box=%s question=%s why=%s", box, asked.TYP, type(error).__name__)
+            log.warning("event=matcher_failed box=%s question=%s why=%s", box, asked.TYP, type(error).__name__)
             return refused(asked.nonce, "matcher_failed")
 
     def _unfit(self, box: str, asked: SealedBody, now: int) -> str | None:
@@ -107,10 +106,11 @@ class Answering:
             return refused(asked.nonce, "probe_unreadable")
         if not self.rules.alive(secret.liveness, secret.challenged):
             return refused(asked.nonce, "liveness_low")
-        only: list[str] | None = None
+        only, proven = None, ""
         if asked.claimed is not None:
             handle = self.book.whose(box, asked.claimed)
-            if handle is None or not self._claims(box, asked.order_id, handle):
+            proven = "" if handle is None else self._claim(box, asked.order_id, handle)
+            if handle is None or not proven:
                 return refused(asked.nonce, "claim_unknown")
             only = [handle]
         gallery = self.book.gallery(self.book.place_of(box) or "", asked.model_hash, now, only)
@@ -119,19 +119,14 @@ class Answering:
             return refused(asked.nonce, "gallery_too_large")
         probe = checked_vector(secret.embedding)
         try:
-            return self._compared(box, asked, gallery, probe, secret.agreement, threshold, now)
+            found = gallery.search(probe)
         finally:
             probe.fill(0.0)
-
-    def _compared(
-        self, box: str, asked: FaceProbeBody, gallery: BruteForceMatcher, probe: NDArray[np.float32], agreement: float,
-        threshold: float, now: int,
-    ) -> FaceAnswerBody:  # fmt: skip
-        found = gallery.search(probe)
+        agreement = secret.agreement
         outcome = self.rules.outcome(found, agreement, threshold)
         if outcome == "stranger":
             return FaceAnswerBody(nonce=asked.nonce, outcome="stranger", reason="not_recognised")
-        said = self._named(box, asked, found, agreement, outcome == "ambiguous", now)
+        said = self._named(box, asked, found, agreement, proven, outcome == "ambiguous", now)
         expires_at = now + tokens.LIFE_S
         if outcome == "ambiguous":
             return FaceAnswerBody(
@@ -140,14 +135,14 @@ class Answering:
         return FaceAnswerBody(nonce=asked.nonce, outcome="matched", reason="ok", found=said, expires_at=expires_at)
 
     def _named(
-        self, box: str, asked: FaceProbeBody, found: MatchResult, agreement: float, unsure: bool, now: int
+        self, box: str, asked: FaceProbeBody, found: MatchResult, agreement: float, proven: str, unsure: bool, now: int
     ) -> list[FoundPayer]:
+        """Each with a token of its own."""
         score, margin = scores(found, agreement)
         assert found.handle is not None
         people = [(found.handle, score, margin)]
         if unsure and found.rival is not None:
             people.append((found.rival, score - margin, -margin))
-        proven = "phone11" if asked.claimed is not None else ""
         named = []
         with self.book.writing() as tx:
             for handle, one_score, one_margin in people:
@@ -173,18 +168,19 @@ class Answering:
             return FaceAnswerBody(nonce=asked.nonce, outcome="stranger", reason="number_unknown")
         with self.book.writing() as tx:
             tx.execute(
-                "INSERT INTO claims VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", (box, asked.order_id, found[0], now)
+                "INSERT INTO claims VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (box, asked.order_id, found[0], "phone4" if len(secret.typed) == LAST_DIGITS else "phone11", now),
             )
             alias = self.book.alias(tx, box, found[0])
         return FaceAnswerBody(nonce=asked.nonce, outcome="found", reason="ok", payer=alias)
 
-    def _claims(self, box: str, order_id: str, handle: str) -> bool:
-        """Whether a number that was typed for this order named this person."""
+    def _claim(self, box: str, order_id: str, handle: str) -> str:
+        """Which number, typed for this order, named this person: `phone4`, `phone11`, or empty for none."""
         with self.book.reading() as tx:
             row = tx.execute(
-                "SELECT 1 FROM claims WHERE box = ? AND order_id = ? AND handle = ?", (box, order_id, handle)
+                "SELECT factor FROM claims WHERE box = ? AND order_id = ? AND handle = ?", (box, order_id, handle)
             ).fetchone()
-        return row is not None
+        return "" if row is None else str(row["factor"])
 
     def _factor(self, box: str, asked: FaceFactorBody, now: int) -> FaceAnswerBody:
         """Of look-alikes it must fit exactly one. Each try is on disk before it is compared."""

@@ -12,7 +12,7 @@ import json
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +38,8 @@ _TABLES = (
     "CREATE TABLE aliases (box TEXT NOT NULL, alias TEXT NOT NULL, handle TEXT NOT NULL REFERENCES people (handle)"
     " ON DELETE CASCADE, PRIMARY KEY (box, alias)) STRICT, WITHOUT ROWID",
     "CREATE TABLE claims (box TEXT NOT NULL, order_id TEXT NOT NULL, handle TEXT NOT NULL REFERENCES people (handle)"
-    " ON DELETE CASCADE, at INTEGER NOT NULL, PRIMARY KEY (box, order_id, handle)) STRICT, WITHOUT ROWID",
+    " ON DELETE CASCADE, factor TEXT NOT NULL, at INTEGER NOT NULL,"
+    " PRIMARY KEY (box, order_id, handle)) STRICT, WITHOUT ROWID",
     "CREATE TABLE nonces (box TEXT NOT NULL, nonce TEXT NOT NULL, order_id TEXT NOT NULL, at INTEGER NOT NULL,"
     " PRIMARY KEY (box, nonce)) STRICT, WITHOUT ROWID",
     "CREATE TABLE tries (handle TEXT NOT NULL, kind TEXT NOT NULL, wrong INTEGER NOT NULL,"
@@ -79,8 +80,9 @@ class Person:
 class FaceBook:
     """Any thread, one at a time. Every method that changes something is durable when it returns."""
 
-    def __init__(self, path: Path, keys: Keys) -> None:
-        self.keys = keys
+    def __init__(self, path: Path, keys: Keys, cost: Mapping[str, int] = factors.RECOMMENDED) -> None:
+        """`cost`: of argon2id, for PINs; a test may take less, a fleet should not."""
+        self.keys, self._cost = keys, cost
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         path.chmod(0o600)
@@ -127,7 +129,7 @@ class FaceBook:
         kept: dict[str, Any] = {"templates": list(person.templates), "consent": person.consent}
         if person.pin is not None:
             pepper = self.keys.of("pepper")
-            kept["pin"] = factors.pin_hashes(pepper, person.handle, person.pin, person.duress_pin)
+            kept["pin"] = factors.pin_hashes(pepper, person.handle, person.pin, person.duress_pin, self._cost)
         blob = sealed.seal(self.keys.of("people"), json.dumps(kept).encode(), _label(person.handle, person.model_hash))
         with self.writing() as tx:
             known = tx.execute("SELECT command_id FROM people WHERE handle = ?", (person.handle,)).fetchone()

@@ -85,7 +85,7 @@ class MatcherDesk:
                 box, asked, self._now()
             )  # fmt: skip
         except Exception as error:  # whatever it was, the payer is not left waiting
-            log.error("event=matcher_failed question=%s why=%s", asked.TYP, type(error).__name__)
+            log.warning("event=matcher_failed question=%s why=%s", asked.TYP, type(error).__name__)
             said = rules.refused(asked.nonce, "matcher_failed")
         log.info("event=matcher_answer box=%s question=%s outcome=%s", box, asked.TYP, said.outcome)
         self._put(box, said)
@@ -96,7 +96,7 @@ class MatcherDesk:
             if matcher is not None:
                 matcher.book.undo(command_id)
         except sqlite3.Error as error:
-            log.error("event=enrolment_not_undone command=%s why=%s", command_id, type(error).__name__)
+            log.warning("event=enrolment_not_undone command=%s why=%s", command_id, type(error).__name__)
 
     def _matcher(self) -> Answering | None:
         """Opened with the first question after `kingfisher-fleet face key` has made it."""

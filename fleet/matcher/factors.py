@@ -18,7 +18,7 @@ LAST_DIGITS = 4
 MAX_TRIES = 3
 LOCK_S = 15 * 60
 LONGEST_LOCK_S = 24 * 3600
-COST = {"m": 64 * 1024, "t": 3, "p": 4}  # RFC 9106, second recommended option
+RECOMMENDED = {"m": 64 * 1024, "t": 3, "p": 4}  # argon2id: RFC 9106, second recommended option; m in KiB
 
 
 def phone_hash(key: bytes, number: str) -> str:
@@ -35,12 +35,14 @@ def digits(number: str) -> str:
     return re.sub(r"[\s()+-]", "", number)
 
 
-def pin_hashes(pepper: bytes, handle: str, pin: str, duress_pin: str | None) -> dict[str, Any]:
+def pin_hashes(
+    pepper: bytes, handle: str, pin: str, duress_pin: str | None, cost: Mapping[str, int] = RECOMMENDED
+) -> dict[str, Any]:
     """argon2id of both PINs; without a duress PIN random bytes stand there, so that nothing shows who has one."""
     salt = os.urandom(16)
-    forced = os.urandom(32) if duress_pin is None else _derive(pepper, handle, salt, duress_pin, COST)
+    forced = os.urandom(32) if duress_pin is None else _derive(pepper, handle, salt, duress_pin, cost)
     return {
-        **COST, "salt": _text(salt), "pin": _text(_derive(pepper, handle, salt, pin, COST)), "duress": _text(forced),
+        **cost, "salt": _text(salt), "pin": _text(_derive(pepper, handle, salt, pin, cost)), "duress": _text(forced),
     }  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def check_pin(pepper: bytes, handle: str, kept: Mapping[str, Any] | None, typed:
     """`proven`, `duress`, `wrong` or `none_set`; each takes as long as the other."""
     if kept is None:
         return "none_set"
-    cost = {name: int(kept[name]) for name in COST}
+    cost = {name: int(kept[name]) for name in RECOMMENDED}
     derived = _derive(pepper, handle, base64.b64decode(kept["salt"]), typed, cost)
     right = hmac.compare_digest(derived, base64.b64decode(kept["pin"]))
     forced = hmac.compare_digest(derived, base64.b64decode(kept["duress"]))
