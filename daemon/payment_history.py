@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
 
 from daemon.payment.money import Amount
 from daemon.payment.order import Circumstances
-from daemon.payment.status import Status
+from daemon.payment.status import UNSETTLED, Status
 
 DAY_S = 24 * 3600
 VISITS_S = 90 * DAY_S
-# Money that was taken, or may be: whoever pays twice at once is counted twice.
-_COUNTED = (
-    Status.CONFIRMED, Status.SUBMITTED, Status.UNKNOWN, Status.QUERYING, Status.APPROVED, Status.ACCEPTED_OFFLINE
-)  # fmt: skip
+# Money that was taken, or may be: whoever pays twice at once is counted twice. And goods that nobody paid for: a payer
+# without money must not have the offline caps afresh each time a voucher was refused.
+_COUNTED = tuple(sorted(UNSETTLED | {Status.APPROVED, Status.WRITTEN_OFF, Status.MANUAL}))
 _MARKS = ",".join("?" * len(_COUNTED))
 
 
@@ -32,6 +33,17 @@ def around(reader: sqlite3.Connection, payer: str, amount: Amount | None, hour: 
         hour=hour, visits=int(visits), payer_count_day=payer_count, payer_sum_day=payer_sum,
         box_count_day=box_count, box_sum_day=box_sum, duress=duress is not None,
     )  # fmt: skip
+
+
+def strictest(found: Sequence[Circumstances]) -> Circumstances:
+    """For look-alikes, of whom nobody knows yet which one it is: what counts against either counts."""
+    return replace(
+        found[0],
+        visits=min(one.visits for one in found),
+        payer_count_day=max(one.payer_count_day for one in found),
+        payer_sum_day=max(one.payer_sum_day for one in found),
+        duress=any(one.duress for one in found),
+    )
 
 
 def _day(

@@ -94,9 +94,9 @@ class PaymentRunner:
             case Guidance(hint=said) | Challenge(act=said):
                 return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, said.value))
             case Decision() as decision:
-                who = identified(decision)
+                who, other = identified(decision), rival(decision)
                 decided = ev.FaceDecided(
-                    wanted.order_id, wanted.epoch, outcome(decision), who, rival(decision), self._around(who)
+                    wanted.order_id, wanted.epoch, outcome(decision), who, other, self._around(who, other)
                 )
                 return self.step(decided)
 
@@ -104,17 +104,20 @@ class PaymentRunner:
         """What the gateway's matcher says."""
         wanted = by.wanted
         decided = ev.FaceDecided(
-            wanted.order_id, wanted.epoch, by.outcome, by.who, by.rival, self._around(by.who)
+            wanted.order_id, wanted.epoch, by.outcome, by.who, by.rival, self._around(by.who, by.rival)
         )  # fmt: skip
         return self.step(decided)
 
-    def _around(self, who: Identified | None) -> Circumstances:
+    def _around(self, *seen: Identified | None) -> Circumstances:
         turn = getattr(self.state.stage, "turn", None)
-        if who is None or turn is None:
+        payers = [who.payer for who in seen if who is not None]
+        if not payers or turn is None:
             return Circumstances()
-        wall = self._clock.now()
+        wall, amount = self._clock.now(), turn.order.amount
         hour = time.localtime(wall).tm_hour
-        return payment_history.around(self._reader, who.payer, turn.order.amount, hour, wall)
+        return payment_history.strictest(
+            [payment_history.around(self._reader, payer, amount, hour, wall) for payer in payers]
+        )
 
     def hands_over_to(self, request: Request) -> bool:
         """Whether whoever wants this sign-up still stands there: the counter is the enrolment's from here on."""

@@ -84,6 +84,16 @@ def test_a_payers_day_counts_what_was_taken_and_what_is_under_way_and_nothing_el
     assert (found.visits, found.duress) == (3, False)
 
 
+@pytest.mark.parametrize("status", [Status.WRITTEN_OFF, Status.REVERSING, Status.MANUAL, Status.REFUNDING])
+def test_what_was_never_paid_for_or_may_not_come_back_uses_up_a_day_as_well(db, status):
+    """Else whoever has no money could take the caps' worth of goods after each time the link was back."""
+    pay(db, "o1", NOW - 100, status)
+    reader = db.reader()
+    found = payment_history.around(reader, "grace", CNY, 12, NOW)
+    reader.close()
+    assert (found.payer_count_day, found.payer_sum_day, found.box_sum_day) == (1, 1850, 1850)
+
+
 def test_a_payer_who_was_forced_once_is_remembered(db):
     pay(db, "o1", NOW - 1000, Status.APPROVED, duress=True)
     reader = db.reader()

@@ -175,6 +175,21 @@ def test_twins_are_told_apart_by_the_pin_and_the_other_one_is_not_locked_by_it(a
     assert payer.rig.rows("SELECT wrong, locked_until FROM pin_tries WHERE payer = 'grace'") == [(0, 0)]
 
 
+def test_a_look_alike_does_not_pay_offline_on_the_others_caps(at_counter):
+    payer = at_counter(Policy(offline=OfflineCaps("CNY", 5000, 2000, 50_000, 9)), offline_after_s=0.0)
+    enrol(payer.rig, "grace", pin="2580")
+    enrol(payer.rig, "hopper", pin="1793")
+    order = Order("before", Amount(1850, "CNY"), None, time.monotonic() + 60)
+    request = PayRequest("before", 1, order.amount, "hopper", ("face", "pin"), "simulated", "face_first")
+    payer.rig.write(OrderStored(order), AttemptMoved("before", 1, Status.CONFIRMED, request=request))
+    payer.rig.say("order", payer.rig.order("o1"))
+    payer.shows("grace", reason=Reason.AMBIGUOUS, rival="hopper")
+    payer.at("AskFactor")
+    payer.keys(*"1793", "ok")
+    payer.at("Showing")
+    assert (payer.stage.status, payer.stage.reason) == (Status.CANCELLED, "offline")
+
+
 def test_what_was_paid_before_counts_for_the_policy(at_counter):
     rules = (Rule("often", Factor.REFUSE, {"payer_count_day": Range(at_least=1)}),)
     payer = at_counter(Policy(rules))
