@@ -41,7 +41,7 @@ def halftone(picture: Pixels) -> Pixels:
 def fine(picture: Pixels) -> Pixels:
     """The same inks on the same paper in dots that the sensor does not resolve: their mean alone is seen."""
     seen = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(0.7))
-    return np.rint(255 * INK + (PAPER - INK) * np.asarray(seen, np.float32)).astype(np.uint8)
+    return (255 * INK + (PAPER - INK) * np.asarray(seen, np.float32) + 0.5).astype(np.uint8)
 
 
 def replay(portrait: Pixels, seed: int, step: int) -> Pixels:

@@ -49,6 +49,7 @@ SEGMENT = 32_768  # rows of one piece of memory
 TAIL = 4096  # a last piece up to this size is written anew together with what is added
 AT_ONCE = 4096  # rows scored in full at once
 MANY = 8  # templates of one person, after which they are looked for all at once
+SCALE = 4  # bytes, beside a row's codes
 FEW = 4096  # up to so many rows the floats themselves are read as quickly as codes
 GONE = -4.0  # below every cosine and its slack
 
@@ -135,7 +136,7 @@ class CodedMatcher:
     @property
     def bytes_a_template(self) -> int:
         """Of rows, codes and whose they are; the handles' own strings apart."""
-        codes = 0 if self._axes is None else self._axes.count + 8
+        codes = 0 if self._axes is None else self._axes.count + SCALE
         return codes + self._person.itemsize + (4 * self._dimensions if self.FLOATS else 0)
 
     @property
@@ -212,7 +213,7 @@ class CodedMatcher:
         """Codes in memory of their own beside rows of the caller's."""
         if self._axes is None:
             return Segment(rows, None, False, keep)
-        memory = self._allocate(len(rows) * (self._axes.count + 8))
+        memory = self._allocate(len(rows) * (self._axes.count + SCALE))
         scale, codes = _carve(memory, len(rows), self._axes.count, 0)
         coded = encode(rows, self._axes, codes, scale)
         return _wiped(Segment(rows if self.FLOATS else None, coded, False, keep if self.FLOATS else None), memory)
@@ -222,9 +223,9 @@ class CodedMatcher:
         old = 0 if last is None else len(last)
         count, floats = old + len(rows), self._dimensions if self.FLOATS else 0
         width = 0 if self._axes is None else self._axes.count
-        memory = self._allocate(count * (width + 4 * floats + 8))
+        memory = self._allocate(count * (width + 4 * floats + SCALE))
         scale, codes = _carve(memory, count, width, floats)
-        kept = np.frombuffer(memory.view, np.float32, count * floats, 8 * count).reshape(count, floats)
+        kept = np.frombuffer(memory.view, np.float32, count * floats, SCALE * count).reshape(count, floats)
         if self.FLOATS:
             if last is not None and last.rows is not None:
                 kept[:old] = last.rows
@@ -239,9 +240,9 @@ class CodedMatcher:
             coded = Coded(codes, scale, length, off)
         return _wiped(Segment(kept if self.FLOATS else None, coded, True, None), memory)
 
-    def _estimate(self, probe: Embedding) -> tuple[NDArray[np.float64], float]:
+    def _estimate(self, probe: Embedding) -> tuple[NDArray[np.float32], float]:
         """A score for each row, and how far any of them may be off."""
-        out = np.empty(len(self._person))
+        out = np.empty(len(self._person), np.float32)
         asked = None if self._axes is None else encode_probe(probe, self._axes)
         starts = np.cumsum([0, *(len(segment) for segment in self._segments)])
 
@@ -275,14 +276,14 @@ class CodedMatcher:
 class ExactMatcher(CodedMatcher):
     """The floats are kept: what it finds is what `BruteForceMatcher` finds, score for score.
 
-    At most 2,572 bytes a template of 512 numbers.
+    At most 2,568 bytes a template of 512 numbers.
     """
 
     FLOATS = True
 
 
 class CompactMatcher(CodedMatcher):
-    """No float is kept: 524 bytes a template of 512 numbers.
+    """No float is kept: 520 bytes a template of 512 numbers.
 
     What it finds is what comparing with every decoded row finds; each score lies within `score_error` of the cosine
     with the template as it was enrolled.
@@ -291,7 +292,7 @@ class CompactMatcher(CodedMatcher):
     FLOATS = False
 
 
-def _best_of_two(estimates: NDArray[np.float64], people: NDArray[np.int32]) -> NDArray[np.intp]:
+def _best_of_two(estimates: NDArray[np.float32], people: NDArray[np.int32]) -> NDArray[np.intp]:
     """The row with the highest estimate and the best one of another person, rising; one alone where there is nobody
     else.
     """
@@ -315,10 +316,10 @@ def _best_of_two(estimates: NDArray[np.float64], people: NDArray[np.int32]) -> N
     return np.unique([first, row])
 
 
-def _carve(memory: Memory, count: int, width: int, floats: int) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+def _carve(memory: Memory, count: int, width: int, floats: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     """One piece of memory: scales first, then `floats` float32 a row, then codes."""
-    scale = np.frombuffer(memory.view, np.float64, count)
-    at = count * (8 + 4 * floats)
+    scale = np.frombuffer(memory.view, np.float32, count)
+    at = count * (SCALE + 4 * floats)
     return scale, np.frombuffer(memory.view, np.int8, count * width, at).reshape(count, width)
 
 

@@ -56,7 +56,7 @@ class Coded:
     """codes (n, K); scale (n,): what one step is worth; length: longest scale * code; off: farthest x from x'."""
 
     codes: Codes
-    scale: NDArray[np.float64]
+    scale: NDArray[np.float32]
     length: float
     off: float
 
@@ -89,7 +89,7 @@ def principal_axes(rows: Rows, allocate: Allocate) -> Axes:
     return found
 
 
-def encode(rows: Rows, axes: Axes, codes: Codes, scale: NDArray[np.float64]) -> Coded:
+def encode(rows: Rows, axes: Axes, codes: Codes, scale: NDArray[np.float32]) -> Coded:
     """Codes of (n, D) unit rows, written into `codes` (n, K) and `scale` (n,)."""
     length = off = 0.0
     for block in _blocks(len(rows)):
@@ -119,11 +119,11 @@ def encode_probe(probe: Embedding, axes: Axes) -> ProbeCode:
     )
 
 
-def estimate(probe: ProbeCode, coded: Coded, out: NDArray[np.float64]) -> None:
+def estimate(probe: ProbeCode, coded: Coded, out: NDArray[np.float32]) -> None:
     """Estimated scores into `out` (n,); none is farther than `slack` from the score."""
-    sums = np.asarray(numkong.cdist(probe.code, coded.codes, "dot")).reshape(-1)
+    sums = np.asarray(numkong.cdist(probe.code, coded.codes, "dot", out_dtype="float32")).reshape(-1)
     np.multiply(sums, coded.scale, out=out)
-    out *= probe.scale
+    out *= np.float32(probe.scale)
 
 
 def slack(probe: ProbeCode, coded: Coded, *, against_codes: bool) -> float:
@@ -132,7 +132,7 @@ def slack(probe: ProbeCode, coded: Coded, *, against_codes: bool) -> float:
     return probe.remainder * coded.length + off + ROUNDING
 
 
-def decoded(codes: Codes, scale: NDArray[np.float64]) -> NDArray[np.float64]:
+def decoded(codes: Codes, scale: NDArray[np.float32]) -> NDArray[np.float64]:
     """(n, K) int8 to what they stand for, along the axes."""
     return np.multiply(codes, scale[:, None], dtype=np.float64)
 
