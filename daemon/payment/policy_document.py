@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,7 @@ from daemon.payment.money import DECIMALS, MAX_MINOR
 from daemon.payment.policy import STRENGTH, Factor, OneOf
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Minor = Annotated[int, Field(ge=0, le=MAX_MINOR)]
 
 
@@ -26,13 +27,19 @@ class Part(BaseModel):
 class Range(Part):
     """`at_least` and `at_most` both belong to the range; at least one of them is given."""
 
-    at_least: float | None = None
-    at_most: float | None = None
+    goes_around: ClassVar[bool] = False
+
+    at_least: Number | None = None
+    at_most: Number | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Range:
         if self.at_least is None and self.at_most is None:
             raise ValueError("give at_least, at_most or both")
+        if self.goes_around or self.at_least is None or self.at_most is None:
+            return self
+        if self.at_most < self.at_least:
+            raise ValueError("at_most must not be below at_least: nothing would lie between")
         return self
 
 
@@ -45,6 +52,8 @@ class Sum(Range):
 
 class Hours(Range):
     """Full hours of the box's day, 0 to 23; 22 to 6 goes over midnight."""
+
+    goes_around: ClassVar[bool] = True
 
     at_least: Annotated[int, Field(ge=0, le=23)] | None = None
     at_most: Annotated[int, Field(ge=0, le=23)] | None = None

@@ -79,6 +79,26 @@ def test_there_is_a_condition_for_every_fact_and_no_other():
     assert {next(iter(c[0])) for c in CONDITIONS} == set(facts(case()))
 
 
+def test_a_rule_that_spares_the_pin_has_a_largest_sum_whatever_its_figures():
+    """Only hours go around: an amount from 50 to 20 is nobody's, and was every amount from 50 on."""
+    free = one("none", amount={"at_least": 5000, "at_most": 2000}, currency=["CNY"])
+    with pytest.raises(ValidationError, match="at_most must not be below at_least"):
+        policy(free)
+
+
+@pytest.mark.parametrize("fact", ["amount", "score", "margin", "liveness", "visits", "payer_count_day", "box_sum_day"])
+def test_a_range_that_nothing_lies_in_is_a_typing_error(fact):
+    with pytest.raises(ValidationError, match="at_most must not be below at_least"):
+        policy(one("refuse", **{fact: {"at_least": 2, "at_most": 1}}))
+    policy(one("refuse", **{fact: {"at_least": 1, "at_most": 1}}))
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_a_figure_that_nothing_can_be_compared_with_is_refused(figure):
+    with pytest.raises(ValidationError, match="finite"):
+        policy(one("refuse", score={"at_most": figure}))
+
+
 @pytest.mark.parametrize("floor", [{"ambiguous": True}, {"online": False}])
 def test_no_rule_undercuts_the_pin_for_look_alikes_nor_offline(floor):
     ruling = rule(policy(FREE), case(**floor))
