@@ -4,6 +4,7 @@ of the contract: `python tests/mqtt/test_vectors.py`.
 
 from __future__ import annotations
 
+import base64
 import json
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,9 @@ from mqtt.envelope import Claims, TrustedKey, Verifier, sign
 from mqtt.errors import EnvelopeRefused
 from mqtt.identity import box_id_from_key, fleet_id_from_key, public_pem
 from mqtt.schemas import BODY_OF_TYP, parse_body
+from mqtt.schemas.faces import SealedBody
+from secure_store import sealed
+from secure_store.errors import StoreDamaged
 
 FILE = Path(__file__).parents[2] / "docs" / "protocol" / "vectors.json"
 NOW = 1_800_000_000
@@ -119,6 +123,16 @@ APPROVED = BODIES["event"] | {
     "event": "order.approved", "at": NOW + 10, "order_id": ORDER, "command_id": None, "handle": None,
     "data": {"attempt": 1},
 }  # fmt: skip
+# Sealing is never twice the same, so these were sealed once, to the example matcher's key.
+SEALED = json.loads((Path(__file__).parent / "sealed_examples.json").read_text(encoding="utf-8"))
+MATCHER_KEY = b"matcher key of the example, 0000"
+BODIES |= {typ: one["clear"] | {"sealed": one["sealed"]} for typ, one in SEALED.items()}
+BODIES["face.answer"] = {
+    "nonce": SEALED["face.probe"]["clear"]["nonce"], "outcome": "matched", "reason": "ok",
+    "found": [{"payer": "p-rkx2m4q7n5t3w6y2z4a7c5e3", "score": 8120, "margin": 5210,
+               "face_token": "9XyQ3vT0a1B2c3D4e5F6g7H8i9J0kLmN"}],
+    "payer": None, "tries_left": 0, "expires_at": NOW + 124,
+}  # fmt: skip
 TOO_LATE = BODIES["pay.answer"] | {"reason": "too_late"}
 BY_CLERK = BODIES["pay.refund"] | {"authority": "clerk"}
 QUOTED = BODIES["pay.request"] | {
@@ -163,6 +177,8 @@ def vectors() -> dict[str, Any]:
         "about": "Examples of the MQTT contract. The keys are examples: trust them nowhere.",
         "fleet": party(FLEET, FLEET_KEY),
         "box": party(BOX, BOX_KEY),
+        "matcher": {"private_hex": MATCHER_KEY.hex(), "public_hex": sealed.public_key(MATCHER_KEY).hex()},
+        "sealed": {typ: one["secret"] for typ, one in sorted(SEALED.items())},
         "vectors": [vector(typ) for typ in BODIES] + [
             vector("event", "the box took the approval", jti="example-event-0002", body=APPROVED),
             vector("pay.refund", "a clerk's refund", jti="example-pay-refund-0002", body=BY_CLERK),
@@ -189,6 +205,16 @@ def published() -> list[dict[str, Any]]:
 
 def test_the_published_file_is_what_the_code_makes() -> None:
     assert json.loads(FILE.read_text(encoding="utf-8")) == vectors()
+
+
+@pytest.mark.parametrize("typ", sorted(SEALED))
+def test_what_is_sealed_opens_in_its_own_body_for_its_own_box_and_nowhere_else(typ: str) -> None:
+    body, raw = BODY_OF_TYP[typ].model_validate(BODIES[typ]), base64.b64decode(SEALED[typ]["sealed"])
+    assert isinstance(body, SealedBody)
+    assert json.loads(sealed.open_sealed_to(MATCHER_KEY, raw, body.context(BOX))) == SEALED[typ]["secret"]
+    for context in (body.context("kf-" + "a" * 16), body.model_copy(update={"nonce": "another"}).context(BOX)):
+        with pytest.raises(StoreDamaged):
+            sealed.open_sealed_to(MATCHER_KEY, raw, context)
 
 
 def test_every_type_of_message_has_an_example() -> None:
