@@ -4,6 +4,9 @@ Inside the daemon time is monotonic. Where wall time matters (expiries, the jour
 was believed plus the monotonic time since, so a system clock that jumps does not move it. Believed are, in this order:
 the fleet's signed answer to a nonce made just now; the system clock once NTP has set it; the system clock at the start
 when it is not behind the last trusted moment on disk (the floor). Otherwise nothing with an expiry is believed.
+
+NTP is not signed: whoever holds the network can say any time with it. It therefore never leads behind the floor, moves
+nothing once the fleet has answered, and what can't be undone (`told_by_fleet`) waits for that answer.
 """
 
 from __future__ import annotations
@@ -48,11 +51,18 @@ class TrustedClock:
         self._anchor_s = time.monotonic()
         self._nonce: str | None = None
         self._asked_s = 0.0
+        self._told = False
 
     @property
     def trusted(self) -> bool:
         with self._lock:
             return self._trusted
+
+    @property
+    def told_by_fleet(self) -> bool:
+        """Whether the fleet has answered since the start. Before that, nothing is erased or forgotten for its age."""
+        with self._lock:
+            return self._told
 
     def now(self) -> int:
         """Unix seconds."""
@@ -71,7 +81,7 @@ class TrustedClock:
             late = time.monotonic() - self._asked_s > ANSWER_WITHIN_S
             if nonce != self._nonce or late or now < RELEASED_AT:
                 return Heard.IGNORED
-            self._nonce = None
+            self._nonce, self._told = None, True
             agrees = self._trusted and abs(now - self._now()) <= AGREE_S
             if not agrees:
                 self._anchor(float(now))
@@ -79,10 +89,16 @@ class TrustedClock:
             return Heard.CONFIRMED if agrees else Heard.CORRECTED
 
     def follow_ntp(self) -> bool:
-        """Takes the system clock's time where NTP has set it and it differs; whether it did."""
+        """Takes the system clock's time where NTP has set it, it differs and the fleet has said nothing; whether it
+        did."""
         with self._lock:
             system = time.time()
-            if not NTP_HAS_SET_IT.exists() or system < RELEASED_AT or abs(system - self._now()) <= AGREE_S:
+            if (
+                self._told
+                or not NTP_HAS_SET_IT.exists()
+                or system < self._floor
+                or abs(system - self._now()) <= AGREE_S
+            ):
                 return False
             self._anchor(system)
             return True

@@ -25,7 +25,8 @@ from secure_store.errors import StoreError
 log = logging.getLogger("daemon.retention")
 
 DAY_S = 24 * 3600
-AGAIN_S = 60.0  # where the clock is not to be trusted yet, or the store did not open
+AGAIN_S = 60.0  # where the store did not open
+NOT_TOLD_S = 5.0  # where the fleet has not said the time yet
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Retention:
         self._departures.work(now, reader, sent)
         if now < self._due_s:
             return
-        self._due_s = now + (self._keeping.sweep_s if self._clock.trusted else AGAIN_S)
+        self._due_s = now + (self._keeping.sweep_s if self._clock.told_by_fleet else NOT_TOLD_S)
         if self._members.keeps_people:
             self._thread.submit(self._sweep)
 
@@ -70,7 +71,7 @@ class Retention:
             if not self._resolved:
                 leaving.resolve(store, self._db)
                 self._resolved = True
-            if self._clock.trusted:  # nothing is ended by a clock that may be wrong
+            if self._clock.told_by_fleet:  # nothing is ended by a clock that may be wrong, or was set by a stranger
                 self.sweep()
             self._failures = 0
         except StoreError as error:  # a store without its key stays so until somebody comes: each line wears the card

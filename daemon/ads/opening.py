@@ -67,7 +67,7 @@ def open_advertising(
 
     def worker_of(adopt: Callable[[Campaigns | None], None]) -> ContentWorker:
         source = Source(f"{url}metadata/", f"{url}targets/", fetcher)
-        errand = Errand(folder, root, source, store, content.look_every_s, adopt, tell, ready)
+        errand = Errand(folder, root, source, store, content.look_every_s, adopt, tell, clock.now, ready)
         return ContentWorker(errand, stopping)
 
     return Advertising(

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -54,9 +55,10 @@ class Progress(Protocol):
 
 
 def refresh(
-    folder: Path, root: bytes, source: Source, store: ContentStore, progress: Progress = lambda *_: None
+    folder: Path, root: bytes, source: Source, store: ContentStore, now: int, progress: Progress = lambda *_: None
 ) -> Round:
-    """Brings `folder` up to date. What it has stays usable whatever happens.
+    """Brings `folder` up to date. What it has stays usable whatever happens. What has expired at `now` (unix seconds)
+    is not believed: the system's own clock may be years behind, or set by whoever holds the network.
 
     Raises:
         ContentRefused: nothing new could be believed: unreachable, expired, rolled back, forged, too large, disk full.
@@ -68,6 +70,7 @@ def refresh(
             str(metadata), source.metadata_url, target_base_url=source.targets_url, fetcher=source.fetcher,
             bootstrap=root, config=UpdaterConfig(root_max_length=64_000, targets_max_length=2_000_000),
         )  # fmt: skip
+        updater._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)  # the client has no other way to say it
         updater.refresh()
         document = updater.get_targetinfo(TARGET)
         version = Metadata[Targets].from_file(str(metadata / "targets.json")).signed.version

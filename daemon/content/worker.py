@@ -36,6 +36,7 @@ class Errand:
     look_every_s: float
     adopt: Callable[[Campaigns | None], None]
     tell: Callable[[str, str | None], None]
+    now: Callable[[], int]  # unix seconds
     ready: Callable[[], bool]  # a clock, without which nothing that expires can be believed; a way to the fleet
 
 
@@ -80,7 +81,7 @@ class ContentWorker:
     def _round(self) -> bool:
         errand = self._errand
         try:
-            brought = refresh(errand.folder, errand.root, errand.source, errand.store)
+            brought = refresh(errand.folder, errand.root, errand.source, errand.store, errand.now())
         except ContentRefused as refused:
             if not self._stopping.is_set():
                 note(log, "content_refused", logging.WARNING, what=refused.what, why=refused.why, detail=refused.detail)

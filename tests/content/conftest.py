@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -89,10 +90,10 @@ class Site:
         }  # fmt: skip
         self.repository.publish({**files, TARGET: json.dumps(document).encode()})
 
-    def fetch(self, bytes_per_s: int = 0) -> Round:
+    def fetch(self, bytes_per_s: int = 0, now: int | None = None) -> Round:
         fetcher = HttpFetcher(self.box / "partial", Pacer(bytes_per_s, self.stopping))
         source = Source(f"{self.url}/metadata/", f"{self.url}/targets/", fetcher)
-        return refresh(self.box, self.root, source, self.store)
+        return refresh(self.box, self.root, source, self.store, int(time.time()) if now is None else now)
 
 
 class Calendar:

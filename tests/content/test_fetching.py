@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -70,6 +71,15 @@ def test_a_rolled_back_repository_is_refused_and_the_new_content_stays(site):
     assert refused.value.why is Why.ROLLED_BACK
     assert site.store.has(sha256(PICTURE), len(PICTURE))
     assert last_good(site.box).version == 2
+
+
+def test_what_has_expired_is_judged_by_the_boxs_own_time_whatever_the_system_clock_says(site):
+    site.publish({"ads/a.png": PICTURE})
+    site.fetch()
+    in_two_days = int(time.time()) + 2 * 86400  # as the fleet has told the box; the system's clock was held back
+    with pytest.raises(ContentRefused) as refused:
+        site.fetch(now=in_two_days)
+    assert refused.value.why is Why.EXPIRED
 
 
 def test_a_frozen_repository_is_refused_once_its_timestamp_has_expired(site, calendar):

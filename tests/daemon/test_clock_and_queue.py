@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from daemon.clock import ANSWER_WITHIN_S, RELEASED_AT, Heard, TrustedClock
 from daemon.event_queue import EventQueue
 
@@ -63,6 +65,42 @@ def test_the_system_clock_is_followed_once_ntp_has_set_it(monkeypatch, tmp_path)
     (tmp_path / "synchronized").touch()
     assert clock.follow_ntp()
     assert abs(clock.now() - true) <= 1
+
+
+@pytest.fixture
+def ntp(monkeypatch, tmp_path):
+    """What a stranger who answers for NTP makes of the system clock."""
+    (tmp_path / "synchronized").touch()
+    monkeypatch.setattr("daemon.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
+    return lambda said: monkeypatch.setattr(time, "time", lambda: float(said))
+
+
+def test_ntp_leads_nobody_behind_a_moment_that_is_certainly_past(ntp):
+    floor = int(time.time()) - 3600
+    clock = TrustedClock(floor)
+    before = clock.now()
+    ntp(floor - 1)
+    assert not clock.follow_ntp()
+    assert clock.now() - before <= 1
+
+
+def test_once_the_fleet_has_answered_ntp_moves_nothing(ntp):
+    clock = TrustedClock(RELEASED_AT)
+    true = clock.now()
+    assert clock.answered(clock.ask(), true) is Heard.CONFIRMED
+    ntp(true + 10 * 365 * 86400)
+    assert not clock.follow_ntp()
+    assert clock.now() - true <= 1
+
+
+def test_what_ntp_says_is_no_word_of_the_fleet(ntp):
+    clock = TrustedClock(RELEASED_AT)
+    ntp(clock.now() + 10 * 365 * 86400)
+    assert clock.follow_ntp()
+    assert clock.trusted
+    assert not clock.told_by_fleet
+    clock.answered(clock.ask(), clock.now())
+    assert clock.told_by_fleet
 
 
 def test_guidance_keeps_only_the_newest_and_comes_last():

@@ -123,6 +123,8 @@ def test_the_same_for_a_consent(people, withdrawn) -> None:
 def test_a_running_box_erases_whoever_withdrew_and_tells_the_fleet(people) -> None:
     leaving.withdraw(people.members.store, people.db, "grace", (), int(time.time()))
     people.start()
+    clock = people.parts.clock
+    clock.answered(clock.ask(), int(time.time()))
     assert people.until(lambda: people.members.store.people() == ("eileen",))
     assert people.until(lambda: people.members.matcher().search(face(0).embedding).handle != "grace")
     assert people.until(lambda: ("consent.withdrawn", "grace", "technician") in people.told())
@@ -155,11 +157,21 @@ def test_templates_beyond_their_age_and_backups_beyond_theirs_go(people, tmp_pat
     assert swept(Keeping(template_days=1)) == ("eileen", "grace")
 
 
-def test_nobody_is_erased_by_a_clock_that_may_be_wrong(people, monkeypatch) -> None:
-    leaving.withdraw(people.members.store, people.db, "grace", (), int(time.time()))
-    monkeypatch.setattr(type(people.parts.clock), "trusted", property(lambda self: False))
-    Retention(people.db, people.members, people.link, people.parts.clock, Keeping())._sweep()
+def test_nobody_is_erased_by_a_clock_that_may_be_wrong(people, monkeypatch, tmp_path) -> None:
+    """NTP is not signed: whoever holds the network could otherwise have everybody erased, ten years early."""
+    clock, now = people.parts.clock, int(time.time())
+    retention = Retention(people.db, people.members, people.link, clock, Keeping(template_days=365))
+    (tmp_path / "synchronized").touch()
+    monkeypatch.setattr("daemon.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
+    with monkeypatch.context() as strange:
+        strange.setattr(time, "time", lambda: now + 10 * 365 * DAY_S)
+        assert clock.follow_ntp()
+    leaving.withdraw(people.members.store, people.db, "grace", (), now)
+    retention._sweep()
     assert people.members.store.people() == ("eileen", "grace")
+    clock.answered(clock.ask(), now)
+    retention._sweep()
+    assert people.members.store.people() == ("eileen",)
 
 
 def test_an_erasure_the_fleet_asked_for_that_a_power_cut_hid_is_done_when_it_asks_again(people) -> None:
