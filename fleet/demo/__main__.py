@@ -30,6 +30,7 @@ EXAMPLES = """examples:
   script/demo                          a face payment; then the page stays up, to do it by hand
   script/demo --list                   every way to pay that can be shown
   script/demo --scenario cart --once   one of them, and end: 0 when it proved what it says
+  script/demo --fleet 50 --once        an operator's day with 50 boxes: orders, a bad config, an ad, a dark box
 """
 
 console = Console(highlight=False)
@@ -44,6 +45,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="the scenarios, and what each shows")
     parser.add_argument("--json", action="store_true", help="with --list: for programs")
     parser.add_argument("--scenario", choices=SCENARIOS, default="face", metavar="NAME", help="default: %(default)s")
+    parser.add_argument("--fleet", type=int, metavar="N", help="instead: an operator's day with N boxes without bodies")
     parser.add_argument("--once", action="store_true", help="end after the scenario: 0 when the payment went through")
     parser.add_argument("--keep", action="store_true", help="go on with the payers and the books of the last run")
     parser.add_argument("--locale", choices=("zh-CN", "en"), default="zh-CN", help="of the box's display")
@@ -52,8 +54,8 @@ def main() -> int:
         return _list(options.json)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     state = Path(os.environ.get("KINGFISHER_STATE", ".kingfisher")).resolve()
-    folder = state / "demo"
-    if folder.exists() and not options.keep:
+    folder = state / ("demo" if options.fleet is None else "demo-fleet")
+    if folder.exists() and not (options.keep and options.fleet is None):
         shutil.rmtree(folder)
     line = folder / "till"
     town = Town(
@@ -62,6 +64,11 @@ def main() -> int:
     )  # fmt: skip
     scenario = SCENARIOS[options.scenario]
     try:
+        if options.fleet is not None:
+            from fleet.demo.whole_fleet import demonstrate
+
+            demonstrate(options.fleet, folder, console, step, once=options.once)
+            return 0
         with town, Till(line) as till:
             _tell(town, till, scenario, stocked=not options.once or scenario.name == "cart")
             if not options.once:

@@ -34,6 +34,7 @@ from mqtt.schemas import (
     ContentNoticeBody,
     EventBody,
     HealthBody,
+    KillArgs,
     OrderBody,
     PayAnswerBody,
     PayQueryBody,
@@ -91,6 +92,7 @@ class SwarmBox:
         self._config = 0
         self._content: int | None = None
         self._plays: list[dict[str, Any]] = []
+        self.killed = frozenset[str]()  # campaigns that were switched off
         self._session, self._instance = new_jti(), new_jti()
         self._began_s, self._beat_due_s = time.monotonic(), 0.0
         self._due: list[tuple[float, ev.Event]] = []
@@ -199,7 +201,8 @@ class SwarmBox:
                 self.say_state()
             case PlayAckBody(through=through):
                 self._plays = [play for play in self._plays if play["seq"] > through]
-            case CommandBody(command_id=command_id, command="ads.kill"):
+            case CommandBody(command_id=command_id, command="ads.kill", args=args):
+                self.killed = frozenset(KillArgs.model_validate(args, strict=False).campaigns)
                 self._say("event", EventBody(event="ads.done", at=int(time.time()), command_id=command_id))
             case CommandBody(command_id=command_id):
                 self._say("event", EventBody(
