@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, assert_never
 
-from daemon import box_store, commands, payments
+from daemon import box_store, cancelling, commands, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent, ClerkChecked, ConditionChanged, KeypadKey, RefundWanted, Scanned, Stop, TillSaid
@@ -23,7 +23,7 @@ from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
 from daemon.config.model import Config
 from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
-from daemon.contract import EraseRequest, IdentityCheck, KillAds
+from daemon.contract import CancelOrder, EraseRequest, IdentityCheck, KillAds
 from daemon.counter_view import view_of
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, Authority
@@ -311,6 +311,10 @@ class Box:
             case enrolment.Request() as request:
                 self._enrolment.take(request, self._payment.hands_over_to(request))
                 return self._between_payments(None)
+            case CancelOrder() as wanted:
+                name, reason, stop = cancelling.cancel(wanted, self._payment, self._reader)
+                self._enrolment.report(wanted.command_id, "", name, reason)
+                return self._between_payments(stop)
             case EraseRequest() as request:
                 self._errands.erase(request)
             case RemoteRequest() as request:

@@ -16,6 +16,7 @@ from daemon.payment.order import Discount, Offer, Order, PayRequest, Quote, Than
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.status import Status
 from mqtt.schemas import (
+    CancelArgs,
     CommandBody,
     EnrolArgs,
     EraseArgs,
@@ -47,6 +48,15 @@ class CommandRefused(DaemonError):
 class EraseRequest:
     command_id: str
     handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """The fleet takes an order back."""
+
+    command_id: str
+    order_id: str
+    handle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,9 @@ def quoted(body: QuoteBody, now: float, wall: int) -> Quoted:
     return Quoted(body.order_id, body.payer, quote)
 
 
-def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | EraseRequest | IdentityCheck | KillAds:
+def command_of(
+    body: CommandBody, now: float, wall: int
+) -> enrolment.Request | EraseRequest | IdentityCheck | CancelOrder | KillAds:
     """Raises CommandRefused."""
     try:
         match body.command:
@@ -129,6 +141,8 @@ def command_of(body: CommandBody, now: float, wall: int) -> enrolment.Request | 
                 )  # fmt: skip
             case "erase":
                 return EraseRequest(body.command_id, EraseArgs.model_validate(body.args).handle)
+            case "order.cancel":
+                return CancelOrder(body.command_id, CancelArgs.model_validate(body.args).order_id)
             case "ads.kill":
                 return KillAds(body.command_id, tuple(KillArgs.model_validate(body.args, strict=False).campaigns))
             case "verify":

@@ -76,8 +76,10 @@ def orders(args: Namespace) -> int:
     with reading(args.state) as connection:
         rows = order_view.recent(connection, args.limit, int(time.time()))
     lines = [
-        (v["order_id"], v["currency"], v["amount"], v["status"], v["reason"] or "", v["title"] or "") for v in rows
-    ]
+        (v["order_id"], v["currency"], v["amount"], "DURESS " * v["duress"] + v["status"], v["reason"] or "",
+         v["title"] or "")
+        for v in rows
+    ]  # fmt: skip
     return say(args, rows, table(("ORDER", "", "AMOUNT", "STATUS", "REASON", "TITLE"), lines))
 
 

@@ -22,6 +22,8 @@ _END_OF_EVENT = {
     "remote.failed": "failed",
     "ads.done": "done",
     "verify.done": "done",
+    "cancel.done": "done",
+    "cancel.failed": "failed",
     "verify.failed": "failed",
     "command.failed": "failed",
 }
@@ -49,6 +51,14 @@ def create_enrolment(
     )  # fmt: skip
     # What is as usual is left out: a box of an earlier release knows no such fields.
     return create(tx, box, "enrol", args.model_dump(mode="json", exclude_defaults=True), expires_at, now)
+
+
+def named(tx: sqlite3.Connection, box: str, command: str, args: dict[str, Any]) -> str | None:
+    """The id of such a command that was given before."""
+    row = tx.execute(
+        "SELECT command_id FROM commands WHERE box = ? AND command = ? AND args = ?", (box, command, json.dumps(args))
+    ).fetchone()
+    return str(row[0]) if row is not None else None
 
 
 def open_bodies(tx: sqlite3.Connection, box: str, now: int) -> list[tuple[CommandBody, int]]:

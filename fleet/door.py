@@ -120,7 +120,8 @@ class Door:
         app.router.add_get("/till-font.otf", _font)
         if self._gateway.content is not None:
             ContentRoutes(self._gateway.content, self._read_for_operator, self._do).add(app)
-        MoneyRoutes(self._gateway.payments, self._read_for_operator, self._do).add(app)
+        MoneyRoutes(self._gateway.payments, self._gateway.withdraw, self._read_for_operator, self._do).add(app)
+        TopUpRoutes(self._gateway, self._read_for_operator, self._do).add(app)
         wallet = self._gateway.payments.channels.get(WALLET)
         if isinstance(wallet, Wallet):
             WalletRoutes(wallet, self._gateway.now, self._read_for_operator, self._do).add(app)
@@ -226,6 +227,7 @@ class Door:
 
     async def _post_enrolment(self, request: web.Request) -> web.Response:
         self._allow(request, API)
+            view.pop("duress")  # whoever forces the payer may stand at it
         wanted = EnrolmentRequest.model_validate(await _json(request))
         balance_minor = parse_amount(wanted.balance, wanted.currency, allow_zero=True)
         view = await self._do(

@@ -325,6 +325,20 @@ class Gateway:
         outbox_id = self._put(tx, box, "order", order, order.expires_at, Priority.MONEY)
         orders.note_queued(tx, order.order_id, outbox_id)
 
+    def withdraw(self, tx: sqlite3.Connection, order_id: str) -> str | None:
+        """Tells the box of an order that the ledger has cancelled; the command's id, None where the box can't have it
+        on its display any more. Told once, however often it is cancelled."""
+        now = self.now()
+        row = tx.execute("SELECT box, expires_at FROM orders WHERE order_id = ?", (order_id,)).fetchone()
+        if row is None or row["expires_at"] <= now:
+            return None
+        told = commands.named(tx, row["box"], "order.cancel", {"order_id": order_id})
+        if told is not None:
+            return told
+        body = commands.create(tx, row["box"], "order.cancel", {"order_id": order_id}, row["expires_at"], now)
+        self.send_command(tx, row["box"], body, row["expires_at"])
+        return body.command_id
+
     def send_command(self, tx: sqlite3.Connection, box: str, body: CommandBody, expires_at: int) -> None:
         self._put(tx, box, "command", body, expires_at, Priority.CONTROL)
 

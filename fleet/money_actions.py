@@ -37,8 +37,13 @@ def refund(args: Namespace) -> int:
 
 
 def cancel(args: Namespace) -> int:
-    view = GatewayClient.of(StateFolder(args.state)).post(f"/v1/orders/{args.order}/cancel", {"who": args.by})
-    return say(args, view, f"{args.order}  cancelled")
+    client = GatewayClient.of(StateFolder(args.state))
+    view = client.post(f"/v1/orders/{args.order}/cancel", {"who": args.by})
+    if not args.wait or view["command_id"] is None:
+        return say(args, view, f"{args.order}  cancelled")
+    told = client.follow(f"/v1/remote/{view['command_id']}", frozenset(), args.timeout_s, lambda _: None)
+    at_box = told["reason"] or told["status"]
+    return say(args, view | {"box": at_box}, f"{args.order}  cancelled; at the box: {at_box}")
 
 
 def attempt(args: Namespace) -> int:

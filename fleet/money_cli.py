@@ -35,6 +35,8 @@ def add(command: Command, of: Act) -> None:
     )  # fmt: skip
     cancel.add_argument("order", metavar="ORDER")
     cancel.add_argument("--by", default=getpass.getuser(), metavar="NAME", help="who (default: %(default)s)")
+    cancel.add_argument("--wait", action="store_true", help="until the box has taken it off its display")
+    cancel.add_argument("--timeout-s", type=float, default=60.0, metavar="S", help="of --wait (default: %(default)g)")
     cancel.set_defaults(act=of("money_actions", "cancel"))
 
     attempt = command(

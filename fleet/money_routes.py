@@ -18,6 +18,7 @@ from mqtt.schemas import Id
 
 Do = Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]
 Read = Callable[[web.Request], Awaitable[Any]]
+Withdraw = Callable[[sqlite3.Connection, str], str | None]  # by the order's id; the command's id
 Who = Annotated[str, Field(min_length=1, max_length=64)]
 Why = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -52,10 +53,11 @@ class ReconcileRequest(_Request):
 
 
 class MoneyRoutes:
-    """`read` checks the token and reads the body; `do` runs a job in the gateway's transaction."""
+    """`withdraw` tells a box of an order that was cancelled; `read` checks the token and reads the body; `do` runs a
+    job in the gateway's transaction."""
 
-    def __init__(self, payments: Payments, read: Read, do: Do) -> None:
-        self._payments, self._read, self._do = payments, read, do
+    def __init__(self, payments: Payments, withdraw: Withdraw, read: Read, do: Do) -> None:
+        self._payments, self._withdraw, self._read, self._do = payments, withdraw, read, do
 
     def add(self, app: web.Application) -> None:
         app.router.add_post("/v1/refunds", self._refund)
@@ -98,8 +100,13 @@ class MoneyRoutes:
     async def _cancel(self, request: web.Request) -> web.Response:
         wanted = CancelRequest.model_validate(await self._read(request))
         order_id = request.match_info["id"]
-        await self._do(lambda tx: self._payments.cancel(tx, order_id, wanted.who))
-        return web.json_response({"order_id": order_id, "status": "cancelled"})
+
+        def job(tx: sqlite3.Connection) -> str | None:
+            self._payments.cancel(tx, order_id, wanted.who)
+            return self._withdraw(tx, order_id)
+
+        told = await self._do(job)
+        return web.json_response({"order_id": order_id, "status": "cancelled", "command_id": told})
 
     async def _reconcile(self, request: web.Request) -> web.Response:
         """The provider is asked outside any transaction."""

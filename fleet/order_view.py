@@ -9,6 +9,7 @@ from fleet import box_orders, refunds
 from fleet.errors import NotFound
 from fleet.money import format_amount
 
+DURESS = "pin_duress"  # the factor whose name says that the payer was forced
 _DECISIVE = ("approved", "reversing", "reversed", "manual")
 UNCONFIRMED_AFTER_S = 120  # by then a box that is there has confirmed or reversed (it asks for 70 s at most)
 
@@ -53,6 +54,7 @@ def view(tx: sqlite3.Connection, order_id: str, now: int) -> dict[str, Any]:
         "reference": decisive["reference"] if decisive else None,
         "payer": decisive["payer"] if decisive else None,
         "channel": decisive["channel"] if decisive else None,
+        "duress": DURESS in (decisive["factors"] or "") if decisive else False,
         "refunded_minor": sum(r["amount_minor"] for r in given_back if r["status"] == "refunded" and not r["late"]),
         "refunds": given_back,
         "made_by": box_orders.origin(tx, order_id),

@@ -105,4 +105,5 @@ def cancel(tx: sqlite3.Connection, order_id: str, why: str, now: int) -> None:
         (why, now, order_id),
     ).rowcount
     if not changed:
-        raise RefundRefused(f"order {order_id}", "it is paid, or being paid", "refund it", "not_open")
+        hint = f"`kingfisher-fleet refund {order_id} --why TEXT` gives it back once it is paid"
+        raise RefundRefused(f"order {order_id}", "it is paid, or being paid", hint, "not_open")

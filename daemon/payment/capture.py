@@ -31,6 +31,7 @@ from daemon.payment.state import After, Paying, Result, Showing, State
 from daemon.payment.status import UNSETTLED, Status, move
 
 ANSWERABLE = UNSETTLED - {Status.CONFIRMED}  # whose outcome is open and was asked about
+FOR_GOOD = frozenset({"order_closed", "order_expired", "already_paid"})  # no other attempt could fare better
 SHOWN = (Status.APPROVED, Status.DECLINED, Status.REVERSING, Status.REVERSED)
 
 
@@ -254,7 +255,7 @@ def took(state: State, done: settle.Step) -> Result:
     if attempt.status in SHOWN and at_counter:
         assert isinstance(state.stage, Paying)
         turn = state.stage.turn
-        again = _again(state, turn) if attempt.status is Status.DECLINED else None
+        again = _again(state, turn, done.reason) if attempt.status is Status.DECLINED else None
         show = Showing(
             turn.order,
             attempt.status,
@@ -275,7 +276,7 @@ def took(state: State, done: settle.Step) -> Result:
     return state, effects + tuple(e for e in done.send if isinstance(e, Query))
 
 
-def _again(state: State, turn: Turn) -> Turn | None:
-    if turn.attempt >= state.rules.max_attempts:
+def _again(state: State, turn: Turn, reason: str) -> Turn | None:
+    if turn.attempt >= state.rules.max_attempts or reason in FOR_GOOD:
         return None
     return replace(turn, attempt=turn.attempt + 1, looks=0, step=0, known=Known())

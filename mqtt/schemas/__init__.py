@@ -19,7 +19,16 @@ from mqtt.schemas.body import (
     Shown,
     UnixTime,
 )
-from mqtt.schemas.commands import MAX_PARTS, CommandBody, EnrolArgs, EraseArgs, KillArgs, ResultBody, VerifyArgs
+from mqtt.schemas.commands import (
+    MAX_PARTS,
+    CancelArgs,
+    CommandBody,
+    EnrolArgs,
+    EraseArgs,
+    KillArgs,
+    ResultBody,
+    VerifyArgs,
+)
 from mqtt.schemas.configs import MAX_FAULTS, ConfigBody, ConfigFault, ConfigReportBody, Setting, Version
 from mqtt.schemas.content import (
     ContentChunkBody,
@@ -62,6 +71,7 @@ __all__ = [
     "Attempt",
     "AttemptRef",
     "Body",
+    "CancelArgs",
     "CheckpointBody",
     "Code",
     "CommandBody",

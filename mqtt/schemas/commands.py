@@ -42,6 +42,12 @@ class VerifyArgs(Body):
     flow: Literal["identity", "phone_first", "id_card"] = "identity"
 
 
+class CancelArgs(Body):
+    """Arguments of the command `order.cancel`: the fleet takes an order back."""
+
+    order_id: Id
+
+
 class EraseArgs(Body):
     """Arguments of the command `erase`."""
 

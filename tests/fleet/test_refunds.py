@@ -119,7 +119,7 @@ def test_a_cancelled_order_takes_no_payment_and_a_paid_one_is_not_cancelled(scen
     scene.sell(paid)
     code, said, _ = scene.fleet.cli("cancel", paid["order_id"], check=False)
     assert code == 1
-    assert "refund it" in said["error"]["message"]
+    assert f"kingfisher-fleet refund {paid['order_id']}" in said["error"]["message"]
 
 
 def test_a_capture_nobody_confirmed_is_ended_by_a_person_either_way(scene: Any, wait_for: Any) -> None:
@@ -225,3 +225,21 @@ def test_a_capture_nobody_confirmed_for_long_is_listed_for_a_person(far: Any) ->
     far.fleet.cli("attempt", order["order_id"], "1", "--resolve", "reverse", "--why", "the goods are still here")
     far.until(order, "reversed")
     assert far.fleet.cli("attempts")[1] == []
+
+
+def test_a_box_hears_of_a_cancelled_order_once_and_its_payment_after_that_is_declined(
+    scene: Any, wait_for: Any
+) -> None:
+    order = scene.new_order()
+    for _ in range(2):
+        scene.fleet.cli("cancel", order["order_id"])
+    told = wait_for(
+        lambda: [b for b in scene.box.bodies if getattr(b, "command", None) == "order.cancel"], what="the command"
+    )
+    assert [body.args for body in told] == [{"order_id": order["order_id"]}]
+    assert scene.pay(order).reason == "order_closed"  # it crossed the command: nothing is charged
+    assert scene.payer_has() == 10000
+    reason = {"event": "cancel.failed", "at": 1, "command_id": told[0].command_id, "reason": "too_late"}
+    scene.box.send("event", reason)
+    said = scene.fleet.cli("cancel", order["order_id"], "--wait")[1]
+    assert said["box"] == "too_late"

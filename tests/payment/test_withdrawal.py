@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from daemon.payment.effects import OrderClosed, Persist, StopWatching
-from daemon.payment.events import FactorChecked, FactorOutcome, KeyPressed, OrderArrived, OrderWithdrawn
+from daemon.payment.events import (
+    Answer,
+    AnswerStatus,
+    FactorChecked,
+    FactorOutcome,
+    KeyPressed,
+    OrderArrived,
+    OrderWithdrawn,
+)
+from daemon.payment.money import Amount
 from daemon.payment.state import Looking, Paying, Showing
 from daemon.payment.status import Status
 
@@ -46,3 +57,15 @@ def test_taken_back_twice_or_never_asked_for_changes_nothing(counter):
     counter.send(OrderWithdrawn("o1", "by_till"))
     assert counter.send(OrderWithdrawn("o1", "by_till")) == []
     assert counter.send(OrderWithdrawn("o9", "by_till")) == []
+
+
+@pytest.mark.parametrize(("reason", "again"), [("order_closed", False), ("insufficient_funds", True)])
+def test_an_order_that_the_ledger_closed_meanwhile_is_not_offered_again(counter, reason, again):
+    counter.send(OrderArrived(counter.order()))
+    counter.see()
+    for key in ("2", "5", "8", "0", "ok"):
+        counter.send(KeyPressed(key))
+    counter.send(FactorChecked("o1", counter.state.epoch, FactorOutcome.OK, 3, "grace"))
+    counter.send(Answer("o1", 1, AnswerStatus.DECLINED, reason, Amount(1850, "CNY"), None))
+    assert isinstance(counter.state.stage, Showing)
+    assert (counter.state.stage.then is not None) == again
