@@ -6,7 +6,6 @@ These read and write the state folder itself: keys, boxes, books. What goes thro
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from argparse import Namespace
@@ -20,6 +19,7 @@ from fleet import box_orders, boxes, ledger_check, order_view
 from fleet.database import open_database
 from fleet.errors import RequestRefused, StateMissing
 from fleet.money import parse_amount
+from fleet.printable import printable, printable_json
 from fleet.state import StateFolder
 from mqtt.identity import box_id_from_key, load_public_key
 
@@ -144,9 +144,9 @@ def writing(folder: Path) -> Iterator[sqlite3.Connection]:
 def say(args: Namespace, facts: Any, text: str) -> int:
     """`facts` as one JSON line with --json, else `text`; the exit code of success."""
     if args.json:
-        print(json.dumps(facts, ensure_ascii=False), flush=True)
+        print(printable_json(facts), flush=True)
     elif text:
-        print(text, flush=True)
+        print(printable(text), flush=True)
     return 0
 
 

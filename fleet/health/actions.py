@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fleet.actions import reading, say, table
 from fleet.health import views
 from fleet.health.standing import Filter, Row, Standing
+from fleet.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +70,7 @@ def _print_changes(rows: Sequence[Row], known: dict[str, str]) -> dict[str, str]
     now = {row.box: f"{row.standing} {' '.join(row.conditions)} {row.config}" for row in rows}
     for row in rows:
         if known.get(row.box) != now[row.box]:
-            print(json.dumps(row.to_json(), ensure_ascii=False), flush=True)
+            print(printable_json(row.to_json()), flush=True)
     for box in known.keys() - now.keys():
         print(json.dumps({"box": box, "standing": "filtered_out"}), flush=True)
     return now
@@ -80,13 +81,14 @@ def _filter(args: Namespace) -> Filter:
 
 
 def _drawn(rows: Sequence[Row]) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     drawn = Table(box=None, title=_summary(rows), title_justify="left")
     for name in _HEAD:
         drawn.add_column(name)
     for row in rows:
-        cells = _cells(row)
+        cells = tuple(escape(printable(cell)) for cell in _cells(row))
         colour = _COLOURS[row.standing]
         drawn.add_row(*cells[:3], f"[{colour}]{cells[3]}", *cells[4:])
     return drawn
