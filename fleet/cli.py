@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import logging
 import sqlite3
 import sys
@@ -19,6 +18,7 @@ from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissin
 from fleet.fail_mode import FailMode
 from fleet.matcher import grammar as matcher_grammar
 from fleet.members import grammar as member_grammar
+from fleet.printable import printable, printable_json
 from fleet.state import default_folder
 from fleet.swarm import grammar as swarm_grammar
 from mqtt.errors import MqttError
@@ -159,8 +159,8 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     gateway.add_argument(
         "--group",
         metavar="NAME",
-        help="share the boxes' messages with other gateways of this name; '' is alone"
-        " (default: 'gateway', and '' on the embedded broker, see fleet/broker.py)",
+        help="share the boxes' messages with other gateways of this name, which no box may know; '' is alone"
+        " (default: a name made of the fleet's key, and '' on the embedded broker, see fleet/broker.py)",
     )
     gateway.add_argument("--ca", type=Path, metavar="PEM", help="TLS: who may sign the broker's certificate")
     gateway.add_argument("--cert", type=Path, metavar="PEM", help="TLS: our certificate, made out to the fleet's id")
@@ -289,8 +289,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FleetError, MqttError) as error:
         if args.json:
             code = getattr(error, "code", type(error).__name__)
-            print(json.dumps({"error": {"code": code, "message": str(error)}}, ensure_ascii=False))
-        print(f"kingfisher-fleet: {error}", file=sys.stderr)
+            print(printable_json({"error": {"code": code, "message": str(error)}}))
+        print(printable(f"kingfisher-fleet: {error}"), file=sys.stderr)
         if isinstance(error, WaitedInVain):
             return 4
         return 3 if isinstance(error, GatewayUnreachable | StateMissing | StateInUse) else 1

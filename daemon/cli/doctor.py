@@ -33,5 +33,5 @@ def call(options: argparse.Namespace) -> int:
     if options.json:
         print_json(findings)
     else:
-        print("\n".join(pages.doctor(findings)))
+        print("\n".join(pages.end("doctor", findings)))
     return 0 if all(finding["well"] for finding in findings) else 1

@@ -13,6 +13,7 @@ from typing import Any
 from daemon import journal
 from daemon.box_db import open_reader
 from daemon.cli.output import add_json, print_json
+from daemon.console.pages import printable
 
 EXAMPLES = """examples:
   kingfisher journal show --last 50
@@ -83,7 +84,7 @@ def show(options: argparse.Namespace) -> int:
     for entry in entries:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
         facts = " ".join(f"{key}={value}" for key, value in entry.facts.items() if value != "")
-        print(f"{entry.seq:6} {at} {entry.name:18} {facts}")
+        print(printable(f"{entry.seq:6} {at} {entry.name:18} {facts}"))
     return 0
 
 

@@ -53,6 +53,6 @@ def call(options: argparse.Namespace) -> int:
         elif over:
             print("\n".join(pages.end(command, said)))
         else:
-            print(pages.part(command, said))
+            print(pages.printable(pages.part(command, said)))
         sys.stdout.flush()
     return 0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from daemon.console.line_editor import Came, Echo, End, Interrupt, Line, LineEditor, Show, TooLong
-from daemon.console.pages import fold
+from daemon.console.pages import fold, printable
 from daemon.console.place import Place
 from daemon.console.terminal import Terminal
 from daemon.console.wire import ControlClient
@@ -42,13 +42,13 @@ class Dialogue:
     def say(self, *lines: str) -> None:
         """Each line folded to the width of the terminal. Raises HungUp."""
         for line in lines:
-            for row in fold(_shown(line)):
+            for row in fold(printable(line)):
                 self._terminal.write(row + "\n")
 
     def page(self, lines: Iterable[str], indent: int = 12) -> None:
         """The same for what stands in columns, of which the last begins at `indent`."""
         for line in lines:
-            for row in fold(_shown(line), indent):
+            for row in fold(printable(line), indent):
                 self._terminal.write(row + "\n")
 
     def client(self, timeout_s: float = 30.0) -> ControlClient:
@@ -139,8 +139,3 @@ class Dialogue:
         console = self.place.values.get("console")
         value = console.get("idle_s") if isinstance(console, dict) else None
         return float(value) if isinstance(value, int | float) and 1 <= value <= 3600 else 600.0
-
-
-def _shown(text: str) -> str:
-    """Nothing that could steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

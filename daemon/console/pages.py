@@ -104,8 +104,17 @@ def part(command: str, said: Mapping[str, Any]) -> str:
     return f"  the display ({said['size'][0]} x {said['size'][1]}) shows eight colours, sixteen greys, a white frame"
 
 
+def printable(text: str) -> str:
+    """Nothing that could steer the terminal: what a device calls itself may hold anything."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def end(command: str, answer: Any) -> Iterator[str]:
     """The last lines of a command, whichever it is."""
+    return map(printable, _end(command, answer))
+
+
+def _end(command: str, answer: Any) -> Iterator[str]:
     match command:
         case "status":
             return status(answer)
