@@ -8,7 +8,7 @@ from typing import assert_never
 from daemon.enrolment import machine as enrolment
 from daemon.payment import state as payment
 from daemon.payment.collecting import ways_out
-from daemon.payment.flows import Step
+from daemon.payment.flows import TOPUP, Step
 from daemon.payment.order import Order
 from daemon.payment.policy import Factor
 from daemon.payment.status import Status
@@ -41,7 +41,8 @@ def _collecting_view(stage: payment.Collecting, rules: payment.Rules, now: float
         case payment.Looking(hint="asking"):  # the gateway is asked whose face it is
             return views.Processing(*amount)
         case payment.Looking(hint=hint):
-            return views.Look(*amount, turn.order.title, hint, left, rules.look_s, others)
+            topup = turn.flow == TOPUP.name
+            return views.Look(*amount, turn.order.title, hint, left, rules.look_s, others, topup)
         case payment.AskFactor(factor=Factor.PIN, typed=typed, wrong_tries_left=wrong):
             return views.EnterPin(*amount, len(typed), rules.pin_max, wrong, left, rules.pin_s, others)
         case payment.AskFactor(factor=Factor.ID_CARD, typed=typed, wrong_tries_left=wrong):
@@ -159,7 +160,8 @@ def _approved_view(showing: payment.Showing) -> views.View:
     return views.Approved(
         *(showing.paid.minor, showing.paid.currency) if showing.paid else _money(showing.order),
         reference_tail=(showing.reference or "")[-6:] or None, points=thanks.points, points_total=thanks.points_total,
-        offer=gift, join="waiting" if showing.joining else "offered" if showing.joins else None,
+        topup=showing.order.flow == TOPUP.name, offer=gift,
+        join="waiting" if showing.joining else "offered" if showing.joins else None,
     )  # fmt: skip
 
 

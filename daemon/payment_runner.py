@@ -16,6 +16,7 @@ from daemon import contract, own_orders, payment_history, payments
 from daemon.box_events import Stop
 from daemon.clock import TrustedClock
 from daemon.decisions import identified, outcome, rival
+from daemon.enrolment.machine import Request
 from daemon.errands import Errands
 from daemon.face_watch import FaceWatch, ForPayment
 from daemon.fleet_link import FleetLink, Message
@@ -23,7 +24,6 @@ from daemon.logs import note
 from daemon.open_loop.desk import Recognised
 from daemon.own_orders import Made
 from daemon.painter import Painter
-from daemon.enrolment.machine import Request
 from daemon.payment import core, joining
 from daemon.payment import effects as fx
 from daemon.payment import events as ev

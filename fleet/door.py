@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fleet import accounts, boxes, commands, ledger_check, metrics, order_view, till_font
 from fleet.channels.wallet import NAME as WALLET
@@ -33,6 +33,8 @@ from fleet.errors import (
     ResolutionRefused,
 )
 from fleet.gateway import Gateway
+from fleet.members import topups
+from fleet.members.routes import TopUpRoutes
 from fleet.money import parse_amount
 from fleet.money_routes import MoneyRoutes
 from fleet.remote.routes import RemoteRoutes
@@ -71,6 +73,13 @@ class OrderRequest(_Request):
     expires_in_s: Annotated[int, Field(ge=5, le=3600)] = 120
     flow: OrderFlow | None = None
     phone: str | None = Field(default=None, pattern=r"\A[0-9]{7,15}\z")
+
+    @field_validator("flow")
+    @classmethod
+    def _a_sale(cls, flow: OrderFlow | None) -> OrderFlow | None:
+        if flow == topups.FLOW:
+            raise ValueError("a top-up names its member: POST /v1/topups")
+        return flow
 
 
 class EnrolmentRequest(_Request):

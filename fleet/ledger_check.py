@@ -56,7 +56,8 @@ _CHECKS: dict[str, str] = {
     ),
     "a coupon is used up by an attempt that was not approved": (
         "SELECT c.code FROM coupons c LEFT JOIN attempts a ON a.order_id = c.used_order AND a.attempt = c.used_attempt"
-        " WHERE (c.status = 'used' AND c.used_order NOT LIKE 'claimed:%' AND coalesce(a.status, '') NOT IN ('approved', 'reversing', 'manual'))"
+        " WHERE (c.status = 'used' AND c.used_order NOT LIKE 'claimed:%'"  # a red packet
+        " AND coalesce(a.status, '') NOT IN ('approved', 'reversing', 'manual'))"
         " OR (c.status = 'held' AND coalesce(a.status, '') NOT IN ('submitted', 'reversing', 'manual'))"
     ),
     "points are not posted between the shop and a member": (

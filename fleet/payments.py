@@ -15,7 +15,7 @@ from fleet import answers, attempts, orders, outcomes, reconcile, refunds, resol
 from fleet.channels.adapter import Answer, Channel, Charge, OwnBooks, Trade
 from fleet.errors import NotFound, RefundRefused
 from fleet.members import book as members
-from fleet.members import thanks
+from fleet.members import thanks, topups
 from fleet.outcomes import Ask, Task
 from fleet.settlement import Confirmed, Settlement, unconfirmed
 from mqtt.schemas import (
@@ -230,6 +230,8 @@ class Payments:
             self._errands.reverse(key)
         elif row["status"] in ("approved", "reversed"):
             members.note_payment(tx, *key, row["status"], self._now())
+            if row["status"] == "approved":
+                topups.credit(tx, *key, self._now())
             self.tell(tx, key)
         for refund_id in refunds.under_way(tx, key[0]):
             self._errands.refund(refund_id)

@@ -13,6 +13,7 @@ from typing import Any
 from fleet import attempts, books
 from fleet.channels.adapter import Answer, Channel, Charge, RefundOrder, Verdict
 from fleet.errors import NotFound, RefundRefused
+from fleet.members import topups
 from fleet.money import format_amount
 
 
@@ -48,6 +49,7 @@ def ask(
     if not 0 < wanted <= most:
         shown = format_amount(most, taken["currency"])
         raise RefundRefused(f"order {order_id}", f"{shown} of it can be refunded still", "", "more_than_captured")
+    topups.take_back(tx, order_id, paid["attempt"], refund_id, wanted, now)
     return _insert(tx, refund_id, order_id, paid["attempt"], wanted, False, asked_by, why, box, now)
 
 
@@ -80,6 +82,7 @@ def heard(tx: sqlite3.Connection, refund_id: str, answer: Answer, now: int) -> s
         _set(tx, refund_id, "refunded", answer.reason, answer.reference, now)
     elif answer.verdict is Verdict.DECLINED:
         _set(tx, refund_id, "manual" if row["late"] else "declined", answer.reason, None, now)
+        topups.give_again(tx, row, now)
     else:
         return None
     return _row(tx, refund_id)

@@ -20,6 +20,7 @@ from enum import StrEnum
 from fleet import accounts, answers, attempts, tombstones
 from fleet.channels.adapter import Channel, Charge, Credential, provider_key
 from fleet.members import book as members
+from fleet.members import topups
 from mqtt.schemas import AnswerReason, PayAnswerBody, PayRequestBody
 
 
@@ -121,6 +122,7 @@ class Settlement:
             (now, order_id, attempt, box),
         ).rowcount
         if changed:
+            topups.credit(tx, order_id, attempt, now)
             return Confirmed.NOW
         row = attempts.row(tx, order_id, attempt) if attempts.order(tx, box, order_id) is not None else None
         return Confirmed.BEFORE if row is not None and row["confirmed_at"] is not None else Confirmed.CONTRADICTED
@@ -168,6 +170,8 @@ class Settlement:
         channel = self.channels.get(wanted.channel)
         if channel is None:
             return AnswerReason.UNKNOWN_CHANNEL
+        if not topups.fits(tx, wanted.order_id, wanted.payer, wanted.channel):
+            return AnswerReason.NOT_THIS_WAY
         if channel.currencies is not None and wanted.currency not in channel.currencies:
             return AnswerReason.CHANNEL_REFUSES_CURRENCY
         if channel.has_accounts and not accounts.exists(tx, accounts.payer_account(wanted.payer)):

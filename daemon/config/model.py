@@ -207,6 +207,8 @@ class PaymentSection(Section):
     def _an_order_is_paid(self) -> PaymentSection:
         if "identity" in (self.flow, *self.ways):
             raise ValueError("identity moves no money: it is for the command `verify`")
+        if "topup" in (self.flow, *self.ways):
+            raise ValueError("topup is for orders of the fleet: `kingfisher-fleet topup --box`")
         return self
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from daemon.payment.flows import TOPUP
 from daemon.payment.money import Amount, plain
 
 
@@ -171,7 +172,8 @@ def _why_not(channel: ChannelConfig, breaker: Breaker, amount: Amount, flow: str
         return "disabled", f"{name} is switched off"
     if currency not in channel.currencies:
         return "currency", f"{name} does not take {currency}"
-    if channel.flows is not None and flow not in channel.flows:
+    named = flow == TOPUP.name if channel.flows is None else flow not in channel.flows  # only a drawer takes cash
+    if named:
         return "flow", f"{name} does not take payments by {flow}"
     if amount.minor < channel.min_minor:
         return "below_minimum", f"{name} takes {currency} {plain(channel.min_minor, currency)} or more"

@@ -18,7 +18,7 @@ from daemon.payment.effects import (
     Watch,
 )
 from daemon.payment.events import FaceDecided, FaceOutcome, FactorChecked, FactorOutcome, PayerFound
-from daemon.payment.flows import CODES, FLOWS, Step, needs_camera
+from daemon.payment.flows import CODES, FLOWS, TOPUP, Step, needs_camera
 from daemon.payment.order import Bank, Identified, Known, Turn
 from daemon.payment.policy import Case, Factor, rule, stricter
 from daemon.payment.state import (
@@ -295,7 +295,10 @@ def key(state: State, stage: Collecting, name: str, now: float) -> Result:
 
 
 def ways_out(rules: Rules, turn: Turn) -> tuple[str, ...]:
-    """What the menu offers for this turn. A code needs money, and a merchant that its payer's app can pay."""
+    """What the menu offers for this turn. A code needs money, and a merchant that its payer's app can pay; there is no
+    other way to top up."""
+    if turn.flow == TOPUP.name:
+        return ()
     return tuple(
         way for way in rules.ways
         if not CODES & set(FLOWS[way].steps)

@@ -117,6 +117,15 @@ class FactorChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """Whoever agreed to it before walks through the gate: an order of this box, accepted by it. Whether they may, the
+    caller has ruled."""
+
+    order: Order
+    who: Identified
+
+
+@dataclass(frozen=True, slots=True)
 class BanksListed:
     order_id: str
     epoch: int
@@ -216,7 +225,7 @@ class Tick:
 
 
 Event = (
-    OrderArrived | OrderWithdrawn | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable | PayerFound
+    Passed | OrderArrived | OrderWithdrawn | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable | PayerFound
     | FactorChecked | BanksListed | Quoted | SignUpReady | Persisted | PersistFailed | Answer | ApprovedLate
     | RefundAsked | LinkUp | LinkDown | OrdersFound | CounterTaken | CounterFree | Tick
 )  # fmt: skip

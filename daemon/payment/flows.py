@@ -39,11 +39,12 @@ ID_CARD = Flow("id_card", (Step.CARD, Step.FACE, Step.FACTOR))
 FACE_PIN_BANK = Flow("face_pin_bank", (Step.FACE, Step.PIN, Step.BANK))
 QR_SHOWN = Flow("qr_shown", (Step.SHOW_CODE,))
 QR_SCANNED = Flow("qr_scanned", (Step.SCAN_CODE,))
+TOPUP = Flow("topup", (Step.FACE, Step.FACTOR))  # a clerk has taken the money; it becomes the member's balance
 IDENTITY = Flow("identity", (Step.FACE, Step.FACTOR))
 
 FLOWS = {
     flow.name: flow
-    for flow in (FACE_FIRST, FACE_PHONE, PHONE_FIRST, ID_CARD, FACE_PIN_BANK, QR_SHOWN, QR_SCANNED, IDENTITY)
+    for flow in (FACE_FIRST, FACE_PHONE, PHONE_FIRST, ID_CARD, FACE_PIN_BANK, QR_SHOWN, QR_SCANNED, TOPUP, IDENTITY)
 }
 CODES = frozenset({Step.SHOW_CODE, Step.SCAN_CODE})
 

@@ -12,6 +12,7 @@ from daemon.payment import capture
 from daemon.payment.closing import close, is_offline, persist
 from daemon.payment.effects import AskQuote, Effect, Noted
 from daemon.payment.events import Quoted
+from daemon.payment.flows import TOPUP
 from daemon.payment.money import Amount, decimals
 from daemon.payment.order import Price, Quote, Turn
 from daemon.payment.state import COLLECTING, Result, Reviewing, State
@@ -25,7 +26,7 @@ def asked(state: State, turn: Turn, now: float) -> tuple[Turn, tuple[Effect, ...
     known, order = turn.known, turn.order
     if (
         state.rules.quote_s <= 0 or order.amount is None or len(known.candidates) != 1
-        or known.price.asked_s is not None or state.offline_since is not None
+        or known.price.asked_s is not None or state.offline_since is not None or turn.flow == TOPUP.name
     ):  # fmt: skip
         return turn, ()
     turn = replace(turn, known=replace(known, price=Price(asked_s=now)))

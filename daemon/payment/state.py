@@ -10,7 +10,7 @@ from typing import Any
 from daemon.payment.channels import Breaker, ChannelConfig
 from daemon.payment.effects import Effect
 from daemon.payment.emvco import Merchant
-from daemon.payment.flows import FLOWS, Step
+from daemon.payment.flows import FLOWS, TOPUP, Step
 from daemon.payment.money import DECIMALS, Amount
 from daemon.payment.order import NO_THANKS, Bank, Order, Thanks, Turn
 from daemon.payment.policy import Factor, Policy
@@ -18,11 +18,12 @@ from daemon.payment.settling import Settling, SettlingTimes
 from daemon.payment.status import Status
 
 Key = tuple[str, int]
-_SHOWN = frozenset({"qr_shown"})
+_SHOWN, _CASH = frozenset({"qr_shown"}), frozenset({TOPUP.name})
 # Where none is configured: the fleet's own accounts, and for a code that is shown the simulated app.
 SIMULATED = (
-    ChannelConfig("simulated", frozenset(DECIMALS), flows=frozenset(FLOWS) - _SHOWN),
+    ChannelConfig("simulated", frozenset(DECIMALS), flows=frozenset(FLOWS) - _SHOWN - _CASH),
     ChannelConfig("wallet", frozenset(DECIMALS), flows=_SHOWN),
+    ChannelConfig("cash", frozenset(DECIMALS), flows=_CASH),
 )
 
 

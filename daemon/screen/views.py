@@ -192,6 +192,7 @@ class Look:
     seconds_left: float = 0.0
     seconds_total: float = 30.0
     others: bool = False  # the menu key offers other ways to pay
+    topup: bool = False  # the sum is added to the balance, a clerk has taken it
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +331,7 @@ class Approved:
     offline: bool = False  # accepted by this box within the offline policy
     points: int = 0  # what a member got for it
     points_total: int | None = None  # None: no member's
+    topup: bool = False  # the sum was added to the balance
     offer: Gift | None = None
     join: Literal["offered", "waiting"] | None = None  # membership, with one key
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fleet.channels.adapter import Channel, Times
 from fleet.channels.alipay_like import AlipayLike
+from fleet.channels.cash import Cash
 from fleet.channels.simulated import Simulated
 from fleet.channels.wallet import Wallet
 from fleet.channels.wechat_like import WechatLike
@@ -113,7 +114,7 @@ def load_channels(path: Path) -> tuple[Configured, ...]:
     except ValueError as error:
         raise ChannelFailed(what, f"not TOML: {error}") from error
     names = [provider.name for provider in found.channel]
-    twice = sorted({name for name in names if names.count(name) > 1} | ({"simulated", "wallet"} & set(names)))
+    twice = sorted({name for name in names if names.count(name) > 1} | ({"simulated", "wallet", "cash"} & set(names)))
     if twice:
         raise ChannelFailed(what, f"the name {', '.join(twice)} is taken", "give each channel a name of its own")
     return tuple(Configured(provider, path.parent) for provider in found.channel)
@@ -126,7 +127,8 @@ def open_channels(options: ChannelOptions, desk: Desk, now: Callable[[], int]) -
         lambda job: asyncio.wrap_future(desk.run(job)), now, given.delay_s, given.fail_mode, given.fail_first
     )
     wallet: Channel = Wallet(lambda job: asyncio.wrap_future(desk.run(job)), now)
-    own = {simulated.name: simulated, wallet.name: wallet}
+    cash: Channel = Cash(lambda job: asyncio.wrap_future(desk.run(job)), now)
+    own = {channel.name: channel for channel in (simulated, wallet, cash)}
     return own | {c.options.name: _open(c.options, c.folder) for c in options.providers}
 
 

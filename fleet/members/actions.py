@@ -10,9 +10,11 @@ from typing import Any
 from daemon.payment.money import AmountRefused as BadAmount
 from daemon.payment.money import decimals
 from fleet.actions import reading, say, table, writing
+from fleet.client import GatewayClient
 from fleet.errors import RequestRefused
 from fleet.members import book
 from fleet.money import format_amount, parse_amount
+from fleet.state import StateFolder
 
 DAY_S = 24 * 3600
 
@@ -50,6 +52,12 @@ def coupon_kind(args: Namespace) -> int:
     return say(args, {"kind": args.kind}, f"{args.kind}: {args.title}")
 
 
+def coupon_stop(args: Namespace) -> int:
+    with writing(args.state) as tx:
+        book.stop_offering(tx, args.kind)
+    return say(args, {"kind": args.kind}, f"{args.kind} is offered no more")
+
+
 def coupon_give(args: Namespace) -> int:
     with writing(args.state) as tx:
         code = book.give(tx, args.kind, args.payer, int(time.time()))
@@ -65,6 +73,10 @@ def coupon_claim(args: Namespace) -> int:
 def top_up(args: Namespace) -> int:
     amount_minor = parse_amount(args.amount, args.currency)
     key = args.id or f"t{int(time.time()):010d}-{secrets.token_hex(6)}"
+    if args.box is not None:
+        wanted = {"id": key, "payer": args.payer, "amount": args.amount, "currency": args.currency, "box": args.box}
+        order = GatewayClient.of(StateFolder(args.state)).post("/v1/topups", wanted)
+        return say(args, order | {"id": key}, f"{key}  order {order['order_id']}: {args.payer} confirms it at the box")
     with writing(args.state) as tx:
         fresh = book.top_up(tx, args.payer, amount_minor, args.currency, key, int(time.time()))
     facts: dict[str, Any] = {"id": key, "payer": args.payer, "amount_minor": amount_minor, "new": fresh}

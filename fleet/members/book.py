@@ -15,7 +15,7 @@ from typing import Any
 from daemon.payment.money import Amount
 from fleet import accounts, books
 from fleet.errors import NotFound, RequestRefused
-from fleet.members import points
+from fleet.members import points, topups
 from fleet.members.coupons import LEAST_LEFT_MINOR, Coupon, Line, Quote, quote
 
 TOPUP_EQUITY, PROMOTIONS = "equity:topups", "equity:promotions"
@@ -99,6 +99,12 @@ def add_kind(tx: sqlite3.Connection, made: CouponKind, now: int) -> None:
         tx.execute(f"INSERT INTO coupon_kinds ({names}, made_at) VALUES ({marks}, ?)", (*values, now))
     elif tuple(known) != values:
         raise RequestRefused(f"coupon kind {made.kind}", "there is one of this name already", "take another name")
+
+
+def stop_offering(tx: sqlite3.Connection, kind: str) -> None:
+    """Raises NotFound."""
+    if not tx.execute("UPDATE coupon_kinds SET on_success = 0 WHERE kind = ?", (kind,)).rowcount:
+        raise NotFound(f"coupon kind {kind[:64]}", "never made")
 
 
 def give(tx: sqlite3.Connection, kind: str, handle: str, now: int) -> str:
@@ -197,6 +203,8 @@ def hold(tx: sqlite3.Connection, quote_id: str, order_id: str, attempt: int, now
 def note_payment(tx: sqlite3.Connection, order_id: str, attempt: int, status: str, now: int) -> None:
     """An attempt has ended, or an approved one was reversed: its coupons, points and offer follow."""
     note_end(tx, order_id, attempt, status, now)
+    if topups.member_of(tx, order_id) is not None:
+        return
     settle_points(tx, order_id, attempt, kept_minor(tx, order_id, attempt), now, status)
     if status == "approved":
         offer(tx, order_id, attempt, now)
@@ -254,7 +262,8 @@ def _payer(tx: sqlite3.Connection, order_id: str, attempt: int) -> tuple[str, st
         "SELECT a.payer, o.currency FROM attempts a JOIN orders o USING (order_id) WHERE order_id = ? AND attempt = ?",
         (order_id, attempt),
     ).fetchone()
-    if row is None or row["payer"] is None or not is_member(tx, row["payer"]):
+    sold = row is not None and topups.member_of(tx, order_id) is None
+    if not sold or row["payer"] is None or not is_member(tx, row["payer"]):
         return None
     return row["payer"], row["currency"]
 

@@ -30,7 +30,7 @@ def add(command: Command, of: Act) -> None:
         "  kingfisher-fleet coupon kind again --title 'See you: 2.00' --off 2.00 --on-success\n"
         "  kingfisher-fleet coupon give tenth --payer grace",
     )  # fmt: skip
-    within = coupon.add_subparsers(dest="coupon_command", required=True, metavar="kind|give|claim")
+    within = coupon.add_subparsers(dest="coupon_command", required=True, metavar="kind|stop|give|claim")
     kind = command(
         "kind", "Make a kind of coupon. One that is made is not changed.",
         "  kingfisher-fleet coupon kind tenth --title '10% off' --percent 10 --min-spend 20.00", within,
@@ -49,6 +49,12 @@ def add(command: Command, of: Act) -> None:
     )
     kind.add_argument("--currency", default="CNY", help="ISO 4217 (default: %(default)s)")
     kind.set_defaults(act=of("members.actions", "coupon_kind"))
+    stop = command(
+        "stop", "Offer no more coupons of a kind after payments. Those that are out stay good.",
+        "  kingfisher-fleet coupon stop again", within,
+    )  # fmt: skip
+    stop.add_argument("kind", metavar="KIND")
+    stop.set_defaults(act=of("members.actions", "coupon_stop"))
     give = command("give", "Give a member a coupon.", "  kingfisher-fleet coupon give tenth --payer grace", within)
     give.add_argument("kind", metavar="KIND")
     give.add_argument("--payer", required=True, metavar="HANDLE")
@@ -63,10 +69,12 @@ def add(command: Command, of: Act) -> None:
 
     topup = command(
         "topup", "Money a payer has brought, onto his account. With the same --id, once.",
-        "  kingfisher-fleet topup --payer grace --amount 50.00 --id slip-1207",
+        "  kingfisher-fleet topup --payer grace --amount 50.00 --id slip-1207\n"
+        "  kingfisher-fleet topup --payer grace --amount 50.00 --id slip-1208 --box counter-1",
     )  # fmt: skip
     topup.add_argument("--payer", required=True, metavar="HANDLE")
     topup.add_argument("--amount", required=True, help="exact decimal, like 50.00")
     topup.add_argument("--currency", default="CNY", help="ISO 4217 (default: %(default)s)")
     topup.add_argument("--id", metavar="TOPUP", help="its own name, like a slip's number (default: a new one)")
+    topup.add_argument("--box", help="the member looks and confirms there; a clerk has taken the money")
     topup.set_defaults(act=of("members.actions", "top_up"))

@@ -24,7 +24,9 @@ from mqtt.schemas.body import (
 )
 
 # How a payer may be known: docs/paying.md.
-OrderFlow = Literal["face_first", "face_phone", "phone_first", "id_card", "face_pin_bank", "qr_shown", "qr_scanned"]
+OrderFlow = Literal[
+    "face_first", "face_phone", "phone_first", "id_card", "face_pin_bank", "qr_shown", "qr_scanned", "topup"
+]
 
 
 class OrderBody(Body):
@@ -188,6 +190,7 @@ class AnswerReason(StrEnum):
     RESOLVED_BY_OPERATOR = "resolved_by_operator"
     NOTHING_TO_REFUND = "nothing_to_refund"
     QUOTE_REFUSED = "quote_refused"
+    NOT_THIS_WAY = "not_this_way"
     FACE_UNNAMED = "face_token_missing"
     FACE_UNKNOWN = "face_token_unknown"
     FACE_OF_ANOTHER = "face_token_of_another"

@@ -16,6 +16,16 @@ answer_s = 2
 query_first_s = 0.3
 query_longest_s = 1
 reverse_every_s = 1
+ways = ["face_first", "qr_scanned"]
+
+[enrolment]
+sign_up_notice = "2026-11"
+
+[channels.simulated]
+flows = ["face_first"]
+
+[channels.wallet]
+flows = ["qr_scanned"]
 """
 
 
@@ -119,4 +129,92 @@ def test_a_coupon_is_on_the_paid_screen_for_longer_than_a_receipt(town):
     glass = town.hands.wait_picture(lambda seen: seen.getpixel((760, 60))[0] > 200)
     assert glass.getpixel((760, 60))[0] > 200, "a card beside the green"
     town.hands.wait_screen("Idle")
+    town.books_agree()
+
+
+def paid_by_phone(shop):
+    """Somebody whom nobody knows here pays with an app."""
+    shop.hands.wait_screen("Idle")
+    shop.hands.choose("nobody")
+    code = shop.town.fleet_json("wallet", "--payer", "grace_hopper")["auth_code"]
+    order_id = shop.order()
+    shop.hands.wait_screen("Look")
+    shop.hands.press("menu")
+    shop.hands.wait_screen("Choose")
+    shop.hands.press("2")
+    shop.hands.wait_screen("ScanCode")
+    shop.hands.scan(code)
+    shop.hands.wait_screen("Approved")
+    return order_id
+
+
+def enrolments(shop):
+    return [e["facts"]["reason"] for e in shop.journal() if e["name"].startswith("enrol_")]
+
+
+def test_who_paid_by_phone_joins_with_one_key_consent_and_a_look(town):
+    order_id = paid_by_phone(town)
+    town.hands.choose("eileen_collins")
+    town.hands.press("1")
+    town.hands.wait_screen("Consent")
+    assert not town.journal("enrol_done")[1:], "nothing is kept before the consent"
+    town.hands.press("ok")
+    town.hands.wait_screen("NewPin")
+    town.hands.press(*"1793", "ok", *"1793", "ok")
+    town.hands.wait_screen("EnrolDone")
+    town.hands.press("ok")
+    handle = lambda: [a["account"] for a in town.town.fleet_json("accounts") if a["account"].startswith("payer:m")]  # noqa: E731
+    assert wait_until(lambda: len(handle()) == 1, 20, 0.2)
+    joined = handle()[0].removeprefix("payer:")
+    coupons = town.town.fleet_json("member", "show", joined)["coupons"]
+    assert [c["title"] for c in coupons] == ["See you: 2.00"], "what came with the payment is the new member's"
+    town.town.fleet("topup", "--payer", joined, "--amount", "50.00", "--id", f"slip-{joined}")
+    town.hands.wait_screen("Idle")
+    paid = town.order()
+    town.hands.wait_screen("EnterPin")
+    town.type_pin("1793")
+    town.hands.wait_screen("Review")
+    town.hands.press("ok")
+    town.hands.wait_screen("Approved")
+    assert town.outcome(paid)["payer"] == joined
+    assert town.outcome(order_id)["status"] == "approved"
+    town.hands.press("ok")
+    town.books_agree()
+
+
+def test_who_does_nothing_stays_a_stranger(town):
+    paid_by_phone(town)
+    asked = len(town.journal("sign_up_asked"))
+    town.hands.wait_screen("Idle")
+    assert len(town.journal("sign_up_asked")) == asked
+
+
+def test_a_box_that_is_killed_in_the_middle_of_it_asks_nobody_else(town):
+    before = len(town.journal("enrol_done"))
+    paid_by_phone(town)
+    town.town.services["gateway"].kill()
+    town.hands.press("1")
+    assert wait_until(lambda: len(town.journal("sign_up_asked")) == 2, 20, 0.2)
+    town.town.services["box"].kill()
+    town.town.start_gateway()
+    town.town.start_box()
+    assert wait_until(lambda: "too_late" in enrolments(town), 60, 0.5)
+    assert len(town.journal("enrol_done")) == before
+
+
+def test_a_top_up_at_the_box_is_confirmed_by_its_member_and_added_once(town):
+    town.hands.wait_screen("Idle")
+    before = float(money(town))
+    asked = ("topup", "--payer", "grace_hopper", "--amount", "30.00", "--id", "slip-9", "--box", "counter-1")
+    town.hands.choose("grace_hopper")
+    order = town.town.fleet_json(*asked)
+    town.hands.wait_screen("EnterPin")
+    town.type_pin("2580")
+    town.hands.wait_screen("Approved")
+    assert town.outcome(order["order_id"])["status"] == "approved"
+    assert town.town.fleet_json(*asked)["order_id"] == order["order_id"]
+    assert wait_until(lambda: round(float(money(town)) - before, 2) == 30.0, 20, 0.2)
+    town.town.fleet("refund", order["order_id"], "--why", "changed my mind", "--wait")
+    assert float(money(town)) == before
+    town.hands.choose("nobody")
     town.books_agree()

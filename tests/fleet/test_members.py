@@ -218,8 +218,7 @@ def test_a_red_packet_is_money_for_whoever_claims_it_first_and_once(member: Any)
         assert scene.payer_has() == before + 188
         assert coupons(scene) == []
     finally:
-        with closing(sqlite3.connect(scene.fleet.state / "ledger.db", timeout=10)) as books, books:
-            books.execute("UPDATE coupon_kinds SET on_success = 0")
+        scene.fleet.cli("coupon", "stop", kind)
 
 
 def test_a_coupon_is_offered_with_the_approval_by_an_opaque_code_and_claimed_once(member: Any) -> None:
@@ -237,8 +236,7 @@ def test_a_coupon_is_offered_with_the_approval_by_an_opaque_code_and_claimed_onc
         assert scene.fleet.cli("coupon", "claim", "c-never", "--payer", scene.payer, check=False)[0] == 1
         assert scene.pay(scene.new_order("200.00")).offer is None
     finally:
-        with closing(sqlite3.connect(scene.fleet.state / "ledger.db", timeout=10)) as books, books:
-            books.execute("UPDATE coupon_kinds SET on_success = 0")
+        scene.fleet.cli("coupon", "stop", kind)
 
 
 def test_stored_value_comes_onto_the_account_once_for_each_slip(scene: Any) -> None:
@@ -266,6 +264,70 @@ def test_stored_value_comes_onto_the_account_once_for_each_slip(scene: Any) -> N
 def test_a_kind_of_coupon_that_makes_no_sense_is_refused(scene: Any, args: tuple[str, ...]) -> None:
     words = [f"{a}={b}" for a, b in zip(args[::2], args[1::2], strict=True)]
     assert scene.fleet.cli("coupon", "kind", "odd", "--title", "x", *words, check=False)[0] == 1
+
+
+def top_up(scene: Any, amount: str = "50.00", **more: str) -> dict[str, Any]:
+    """A top-up that was begun at the fleet, as its box got it."""
+    slip = f"slip-{scene.payer}"
+    words = [word for name, value in more.items() for word in (f"--{name}", value)]
+    asked = ("topup", "--payer", scene.payer, "--amount", amount, "--box", scene.box.id, "--id", slip, *words)
+    return dict(scene.fleet.cli(*asked)[1])
+
+
+def test_a_top_up_at_a_box_is_balance_once_its_box_has_taken_the_approval(scene: Any) -> None:
+    order = top_up(scene)
+    assert top_up(scene)["order_id"] == order["order_id"], "the same slip is the same order"
+    answer = scene.pay(order, channel="cash", flow="topup")
+    assert answer.status == "approved"
+    assert answer.points is None
+    assert scene.payer_has() == 10000
+    for _ in range(2):
+        scene.box.confirm(order["order_id"])
+    scene.until(order, "approved")
+    assert scene.payer_has() == 15000
+    assert scene.merchant_has() == 0
+    assert scene.fleet.verified()["ok"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"channel": "simulated"}, {"channel": "wallet", "flow": "qr_shown"}, {"payer": "somebody-else"}],
+    ids=["from the balance itself", "by an app", "another payer"],
+)
+def test_a_top_up_is_its_own_members_and_for_the_drawer_alone(scene: Any, changes: dict[str, str]) -> None:
+    order = top_up(scene)
+    answer = scene.pay(order, **({"channel": "cash", "flow": "topup"} | changes))
+    assert (answer.status, answer.reason) == ("declined", "not_this_way")
+    assert scene.payer_has() == 10000
+
+
+def test_goods_are_never_paid_with_cash_that_nobody_saw(scene: Any) -> None:
+    answer = scene.pay(scene.new_order("18.50"), channel="cash")
+    assert (answer.status, answer.reason) == ("declined", "not_this_way")
+    assert scene.fleet.cli("order", "--amount", "1.00", "--flow", "topup", check=False)[0] != 0
+
+
+def test_a_top_up_that_was_reversed_in_time_was_never_balance(scene: Any) -> None:
+    order = top_up(scene)
+    scene.pay(order, channel="cash", flow="topup")
+    assert scene.box.reverse(order["order_id"]).status == "reversed"
+    assert scene.payer_has() == 10000
+    assert scene.fleet.verified()["ok"]
+
+
+def test_a_top_up_is_refunded_from_what_is_left_of_the_balance(scene: Any) -> None:
+    order = top_up(scene)
+    scene.pay(order, channel="cash", flow="topup")
+    scene.box.confirm(order["order_id"])
+    scene.until(order, "approved")
+    scene.sell(scene.new_order("130.00"))
+    refund = ("refund", order["order_id"], "--why", "x", "--wait")
+    assert scene.fleet.cli(*refund, check=False)[0] == 1
+    assert scene.payer_has() == 2000
+    scene.fleet.cli(*refund, "--amount", "15.00", "--id", f"r-{scene.payer}")
+    scene.fleet.cli(*refund, "--amount", "15.00", "--id", f"r-{scene.payer}")
+    assert scene.payer_has() == 500
+    assert scene.fleet.verified()["ok"]
 
 
 def voucher(scene: Any, order: dict[str, Any], at: int | None = None, **changes: Any) -> dict[str, Any]:

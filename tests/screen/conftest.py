@@ -91,6 +91,8 @@ def every_view() -> dict[str, View]:
         "review, most": v.Review(MOST - 9, CNY, MOST, COUPONS * 8, 999_999, MOST - 10, False, 3, others=True),
         "review, yen": v.Review(1665, "JPY", 1850, COUPONS, 370, 3, False, 21),
         "approved, points": v.Approved(1665, CNY, "7F3A", points=16, points_total=53),
+        "look, top up": v.Look(5000, CNY, None, None, 20, 30, topup=True),
+        "approved, topped up": v.Approved(5000, CNY, "7F3A", topup=True),
         "approved, may join": v.Approved(MOST, CNY, "7F3A", join="offered"),
         "approved, joins": v.Approved(1665, CNY, "7F3A", join="waiting"),
         "approved, may join, coupon": v.Approved(1850, CNY, "7F3A", offer=GIFT, join="offered"),

@@ -70,7 +70,8 @@ def look(page: Page, view: Look) -> tuple[Element, ...]:
     ink = theme.good if view.hint == Hint.HOLD_STILL else theme.brand
     colour = theme.warm if view.seconds_left <= 5 else ink
     sentence = words(f"hint.{view.hint}") if view.hint else words("look.headline")
-    label = words("amount.label" if view.amount_minor is not None else "identity.purpose")
+    paid = "topup.label" if view.topup else "amount.label"
+    label = words(paid if view.amount_minor is not None else "identity.purpose")
     title = page.text(view.title or label, rows[0], 27, theme.muted, align=page.along, foreign=True)
     return flat(
         paper(page),
@@ -173,7 +174,7 @@ def approved(page: Page, view: Approved) -> tuple[Element, ...]:
     outer = rows[0].square()
     margin = round(outer.w * 0.2)
     glow = Box(outer.x - margin, outer.y - margin, outer.w + 2 * margin, outer.h + 2 * margin)
-    headline = words("approved.offline" if view.offline else "approved.headline")
+    headline = words("topup.done" if view.topup else "approved.offline" if view.offline else "approved.headline")
     if view.offline:
         detail = words("approved.offline_detail")
     elif view.points_total is not None:
