@@ -71,6 +71,15 @@ class _Unheard:
     tries: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An order on its way to the disk, where nothing is known of it yet; `n` is the line that is to be answered."""
+
+    n: int | None
+    order_id: str
+    state: OrderState
+
+
 class TillDesk:
     """`say` must return at once. Every call returns a Stop when the process must end."""
 
@@ -82,9 +91,8 @@ class TillDesk:
         self.rules = rules
         self._payments, self._orders, self._reader, self._say = payments, orders, reader, say
         self._take_back = take_back
-        self._being_written: dict[
-            str, tuple[int | None, OrderState]
-        ] = {}  # by reference; the line's number, what it is
+        self._being_written: dict[str, _Written] = {}  # by reference
+        self._asking: list[StateWanted] = []  # how something stands that is being written
         self._cancelling: dict[str, int | None] = {}
         self._last: dict[str, OrderState] = {}  # what the till was last told, of orders that have not ended
         self._unheard: dict[int, _Unheard] = {}
@@ -109,6 +117,8 @@ class TillDesk:
         match request:
             case OrderWanted():
                 return self._order(request)
+            case StateWanted(reference=reference) if self._is_being_written(reference):
+                self._asking.append(request)
             case StateWanted(n, reference):
                 self._say(self._standing(n, reference))
             case CancelWanted():
@@ -130,19 +140,26 @@ class TillDesk:
 
     def committed(self, now: float) -> None:
         """Something is on disk that was not: answers that waited for it, and news."""
-        for reference, (n, _) in list(self._being_written.items()):
+        for reference, written in list(self._being_written.items()):
             state = standing.of(self._reader, reference)
             if state is not None:
                 del self._being_written[reference]
-                self._last[reference] = state
-                self._say(Yes(n, state))
+                if state.standing not in FINAL:
+                    self._last[reference] = state
+                self._say(Yes(written.n, state))
+        asking, self._asking = self._asking, []
+        for asked in asking:
+            if asked.reference in self._being_written:
+                self._asking.append(asked)
+            else:
+                self._say(self._standing(asked.n, asked.reference))
         for reference, before in list(self._last.items()):
             state = standing.of(self._reader, reference)
             if state is not None and state != before:
                 self._tell(state, now)
         for reference, n in list(self._cancelling.items()):
             state = standing.of(self._reader, reference)
-            if state is not None and state.standing in FINAL:
+            if state is not None and state.standing is not Standing.WAITING:
                 del self._cancelling[reference]
                 self._say(Yes(n, state))
 
@@ -150,10 +167,10 @@ class TillDesk:
 
     def _order(self, wanted: OrderWanted) -> Stop | None:
         known = standing.of(self._reader, wanted.reference)
-        if known is None and wanted.reference in self._being_written:
-            known = self._being_written[wanted.reference][1]
+        if known is None and (written := self._being_written.get(wanted.reference)) is not None:
+            known = written.state
             if _same(known, wanted):
-                self._being_written[wanted.reference] = (wanted.n, known)  # answered once, with the newest number
+                self._being_written[wanted.reference] = replace(written, n=wanted.n)  # answered once, by the newest n
                 return None
         if known is not None:
             self._say(Yes(wanted.n, known) if _same(known, wanted) else No(wanted.n, "conflict"))
@@ -171,7 +188,7 @@ class TillDesk:
             return None
         note(log, "order_made", order=made.order.order_id, amount=amount, source="till")
         taken = OrderState(wanted.reference, Standing.WAITING, wanted.amount_minor, wanted.currency)
-        self._being_written[wanted.reference] = (wanted.n, taken)
+        self._being_written[wanted.reference] = _Written(wanted.n, made.order.order_id, taken)
         return self._payments.start(made)
 
     def _refusal(self, wanted: OrderWanted) -> str | None:
@@ -188,12 +205,18 @@ class TillDesk:
             return "busy"
         return None
 
+    def _is_being_written(self, reference: str) -> bool:
+        return reference in self._being_written and standing.of(self._reader, reference) is None
+
     def _standing(self, n: int | None, reference: str) -> Reply:
         state = standing.of(self._reader, reference)
         return Yes(n, state) if state is not None else No(n, "unknown_ref")
 
     def _cancel(self, wanted: CancelWanted) -> Stop | None:
         """Answered at once when nothing can be cancelled any more, else when the end is on disk."""
+        if self._is_being_written(wanted.reference):
+            self._cancelling[wanted.reference] = wanted.n
+            return self._payments.withdraw(self._being_written[wanted.reference].order_id, "by_till")
         state = standing.of(self._reader, wanted.reference)
         if state is None or state.standing is not Standing.WAITING:
             self._say(self._standing(wanted.n, wanted.reference))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -21,7 +22,8 @@ from daemon.payment import effects as fx
 from daemon.payment import events as ev
 from daemon.payment.effects import AttemptMoved, OrderClosed
 from daemon.payment.money import Amount
-from daemon.payment.order import PayRequest
+from daemon.payment.order import Order, PayRequest, Turn
+from daemon.payment.state import Paying
 from daemon.payment.status import Status
 from daemon.screen import views
 from daemon.shop_floor import Floor
@@ -286,6 +288,63 @@ def test_a_till_takes_an_order_back_while_nobody_pays(till):
     assert rig.until(lambda: till.said("ACK", ref="A-2", state="cancelled"))
     assert till.said("ACK", ref="A-2", state="cancelled")[0].n == n
     assert [row[0] for row in rig.rows("SELECT reason FROM orders WHERE status = 'cancelled'")] == ["by_till"]
+
+
+@pytest.fixture
+def slow_disk(till):
+    """Whatever is to be written waits until the test lets it."""
+    rig, line = till
+    gate, held = threading.Event(), threading.Event()
+
+    def hold(_):
+        held.set()
+        gate.wait(60)
+
+    def begin():
+        line.say("PING", n=76)
+        assert rig.until(lambda: any(frame.n == 76 for frame in line.said("ACK"))), "the box has started"
+        rig.db.submit(hold)
+        assert held.wait(60)
+        return gate.set
+
+    yield begin
+    gate.set()
+
+
+def test_a_till_that_takes_an_order_back_before_it_is_on_disk_is_not_told_that_nobody_knows_it(till, slow_disk):
+    """`unknown_ref` says that nothing will ever be charged, and that the line had no effect."""
+    rig, till = till
+    go_on = slow_disk()
+    ordered = till.order("A-1")
+    asked = till.say("QUERY", ref="A-1")
+    cancelled = till.say("CANCEL", ref="A-1")
+    till.say("PING", n=77)
+    assert rig.until(lambda: any(frame.n == 77 for frame in till.said("ACK")))
+    assert not till.said("NAK")
+    assert not till.said("ACK", ref="A-1"), "nothing is said that is not on disk"
+    go_on()
+    assert rig.until(lambda: {f.n for f in till.said("ACK", ref="A-1")} == {ordered, asked, cancelled})
+    assert [f.n for f in till.said("ACK", state="cancelled")][-1] == cancelled
+    assert not till.said("NAK")
+    assert rig.rows("SELECT status, reason FROM orders") == [("cancelled", "by_till")]
+
+
+def test_who_takes_an_order_back_in_the_moment_it_is_paid_hears_that_it_is_being_paid(till, slow_disk):
+    rig, till = till
+    till.order("A-1")
+    assert rig.until(lambda: till.said("ACK", state="waiting"))
+    [made] = sent(rig)
+    go_on = slow_disk()
+    payment = rig.box._payment
+    turn = Turn(Order(made.order_id, Amount(1850, "CNY"), None, math.inf))
+    payment.state = replace(payment.state, stage=Paying(turn))  # confirmed, and not on disk yet
+    request = PayRequest(made.order_id, 1, Amount(1850, "CNY"), "grace", ("face",), "simulated", "face_first")
+    rig.box._scribe.write((AttemptMoved(made.order_id, 1, Status.CONFIRMED, request=request),))
+    n = till.say("CANCEL", ref="A-1")
+    till.say("PING", n=77)
+    assert rig.until(lambda: any(frame.n == 77 for frame in till.said("ACK")))
+    go_on()
+    assert rig.until(lambda: [f for f in till.said("ACK", state="paying") if f.n == n])
 
 
 def test_an_order_that_is_being_paid_can_not_be_taken_back(till):
