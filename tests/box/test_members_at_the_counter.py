@@ -26,6 +26,9 @@ flows = ["face_first"]
 
 [channels.wallet]
 flows = ["qr_scanned"]
+
+[channels.cash]
+flows = ["topup"]
 """
 
 
