@@ -22,7 +22,7 @@ class KeyValueFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [f"level={record.levelname.lower()}", f"logger={record.name}"]
-        parts += [f"{key}={_quoted(value)}" for key, value in facts_of(record).items()]
+        parts += [f"{_plain(key)}={_quoted(value)}" for key, value in facts_of(record).items()]
         text = " ".join(parts)
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
@@ -50,7 +50,10 @@ def facts_of(record: logging.LogRecord) -> Facts:
         return {"event": record.getMessage(), **facts}
     message = record.getMessage()
     if message.startswith("event=") and '"' not in message:
-        return {key: value for key, _, value in (part.partition("=") for part in message.split(" "))}
+        said: Facts = {}
+        for key, _, value in (part.partition("=") for part in message.split(" ")):
+            said.setdefault(key, value)  # the first counts: what comes later may be a stranger's words
+        return said
     return {"event": message}
 
 
@@ -66,5 +69,10 @@ def set_up(level: str = "INFO") -> None:
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
-    return text if text and not set(text) & set(' "=\n') else '"' + text.replace('"', "'").replace("\n", " ") + '"'
+    text = _plain(str(value))
+    return text if text and not set(text) & set(' "=') else '"' + text.replace('"', "'") + '"'
+
+
+def _plain(text: str) -> str:
+    """One line that steers no terminal: what a device, a file or a message says may hold anything."""
+    return "".join(one if one.isprintable() else " " for one in text)

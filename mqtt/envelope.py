@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 import secrets
 import time
@@ -252,9 +253,11 @@ def _check_signature(token: bytes, key: Ed25519PublicKey) -> None:
 
 
 def _object(raw: bytes, limits: Limits, part: str) -> dict[str, Any]:
-    """Strict JSON object: UTF-8, no name twice, no NaN, bounded depth, no lone surrogates."""
+    """Strict JSON object: UTF-8, no name twice, no NaN, nothing infinite, bounded depth, no lone surrogates."""
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
         _check_depth(value, limits.depth)
     except (ValueError, RecursionError):
         raise EnvelopeRefused(RefusalReason.MALFORMED, f"{part} is not strict JSON") from None
@@ -272,6 +275,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """`1e999` is written like a number and read as infinity, which JSON can't say again."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _check_depth(value: Any, left: int) -> None:

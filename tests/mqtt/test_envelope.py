@@ -237,6 +237,12 @@ def test_deep_nesting_and_endless_numbers_are_refused(raw: bytes) -> None:
     assert refusal(signed(raw)) is RefusalReason.MALFORMED
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "Infinity", "NaN"])
+def test_a_number_that_no_json_can_say_again_is_refused(number: str) -> None:
+    raw = json.dumps(payload(body={"settings": {"payment": {"look_s": 1.5}}})).replace("1.5", number)
+    assert refusal(signed(raw.encode())) is RefusalReason.MALFORMED
+
+
 def test_depth_has_a_limit_of_its_own() -> None:
     deep: Any = {}
     for _ in range(Limits().depth):
