@@ -10,10 +10,10 @@ import base64
 import hashlib
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 
 class Verdict(StrEnum):
@@ -49,6 +49,7 @@ class Reason(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     MALFORMED = "malformed"
     WRONG_AMOUNT = "wrong_amount"
+    WRONG_ORDER = "wrong_order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,11 @@ class OwnBooks(Protocol):
 def of_payment(answer: Answer) -> Answer:
     """For a payment that was never sent there is nothing to ask about: the payer may try another channel at once."""
     return Answer(Verdict.DECLINED, answer.reason) if answer.reason == Reason.UNREACHABLE else answer
+
+
+def speaks_of(said: Mapping[str, Any], names: Mapping[str, str]) -> bool:
+    """Whether an answer is about what was asked: what it leaves out contradicts nothing."""
+    return all(said.get(name) in (None, "", value) for name, value in names.items())
 
 
 def provider_key(order_id: str, attempt: int) -> str:

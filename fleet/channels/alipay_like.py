@@ -10,8 +10,6 @@ was not paid and returns what was, and says with `retry_flag` whether to call ag
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -20,8 +18,19 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from fleet.channels import rsa2
-from fleet.channels.adapter import Answer, Charge, Reason, RefundOrder, Times, Trade, Verdict, of_payment, word
+from fleet.channels import bill, rsa2
+from fleet.channels.adapter import (
+    Answer,
+    Charge,
+    Reason,
+    RefundOrder,
+    Times,
+    Trade,
+    Verdict,
+    of_payment,
+    speaks_of,
+    word,
+)
 from fleet.channels.wire import NoWord, Wire
 from fleet.errors import AmountRefused, ChannelFailed
 from fleet.money import format_amount, parse_amount
@@ -38,6 +47,7 @@ _REFUSALS = {
     "ACQ.TRADE_HAS_CLOSE": Reason.CLOSED,
     "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL": Reason.MORE_THAN_CAPTURED,
 }
+_WRONG_SUM = Answer(Verdict.UNKNOWN, Reason.WRONG_AMOUNT)
 _UNKNOWN = frozenset({"ACQ.SYSTEM_ERROR", "AOP.ACQ.SYSTEM_ERROR", "isp.unknow-error"})
 
 
@@ -100,6 +110,8 @@ class AlipayLike:
         said = await self._call("alipay.trade.cancel", {"out_trade_no": charge.key})
         if isinstance(said, Answer):
             return said
+        if not speaks_of(said, {"out_trade_no": charge.key}):
+            return Answer(Verdict.UNKNOWN, Reason.WRONG_ORDER)
         if said.get("code") == "10000" and said.get("retry_flag") != "Y":
             return Answer(Verdict.APPROVED, Reason.OK, _reference(said))
         if said.get("retry_flag") == "Y" or said.get("code") in ("10000", "20000"):
@@ -118,6 +130,8 @@ class AlipayLike:
         said = await self._call("alipay.trade.refund", biz)
         if isinstance(said, Answer):
             return said
+        if not speaks_of(said, {"out_trade_no": refund.charge.key}):  # its `refund_fee` is of all refunds together
+            return Answer(Verdict.UNKNOWN, Reason.WRONG_ORDER)
         if said.get("code") != "10000":
             return _refusal(said)
         if said.get("fund_change") == "Y":
@@ -134,7 +148,7 @@ class AlipayLike:
             raise ChannelFailed(what, str(reason), "ask again later")
         try:
             text = (await self._wire.get(str(said["bill_download_url"]))).decode("utf-8-sig")
-            return [_trade(row) for row in csv.DictReader(io.StringIO(text))]
+            return [_trade(row) for row in bill.rows(text)]
         except (NoWord, KeyError, ValueError, AmountRefused) as error:
             raise ChannelFailed(what, f"it can't be read: {error}", "ask again later") from error
 
@@ -146,9 +160,19 @@ class AlipayLike:
         said = await self._call("alipay.trade.fastpay.refund.query", biz)
         if isinstance(said, Answer):
             return said
+        if not speaks_of(said, biz):
+            return Answer(Verdict.UNKNOWN, Reason.WRONG_ORDER)
         if said.get("code") == "10000" and said.get("refund_status") == "REFUND_SUCCESS":
-            return Answer(Verdict.APPROVED, Reason.OK, _reference(said))
+            return self._gone_back(refund, said)
         return Answer(Verdict.PENDING, Reason.TRY_AGAIN)
+
+    def _gone_back(self, refund: RefundOrder, said: dict[str, Any]) -> Answer:
+        amount = said.get("refund_amount")
+        try:
+            same = amount is None or parse_amount(str(amount), refund.charge.currency) == refund.amount_minor
+        except AmountRefused:
+            return Answer(Verdict.UNKNOWN, Reason.MALFORMED)
+        return Answer(Verdict.APPROVED, Reason.OK, _reference(said)) if same else _WRONG_SUM
 
     def _captured(self, charge: Charge, said: dict[str, Any]) -> Answer:
         """A trade of another amount than the charge's is nothing to approve."""

@@ -8,13 +8,22 @@ message, `result_code` about the trade. USERPAYING, SYSTEMERROR and BANKERROR le
 
 from __future__ import annotations
 
-import csv
-import io
 import secrets
 from collections.abc import Sequence
 
-from fleet.channels import wechat_xml
-from fleet.channels.adapter import Answer, Charge, Reason, RefundOrder, Times, Trade, Verdict, of_payment, word
+from fleet.channels import bill, wechat_xml
+from fleet.channels.adapter import (
+    Answer,
+    Charge,
+    Reason,
+    RefundOrder,
+    Times,
+    Trade,
+    Verdict,
+    of_payment,
+    speaks_of,
+    word,
+)
 from fleet.channels.wire import NoWord, Wire
 from fleet.errors import ChannelFailed
 
@@ -115,6 +124,10 @@ class WechatLike:
         })  # fmt: skip
         if isinstance(said, Answer):
             return said
+        if not speaks_of(said, {
+            "out_trade_no": refund.charge.key, "out_refund_no": refund.key, "refund_fee": str(refund.amount_minor)
+        }):  # fmt: skip
+            return Answer(Verdict.UNKNOWN, Reason.WRONG_ORDER)
         if said.get("result_code") == "SUCCESS":  # accepted; whether it is done, the query says
             return await self._query_refund(refund)
         return _refusal(said)
@@ -127,7 +140,7 @@ class WechatLike:
             if text.startswith(b"<xml>"):
                 said = wechat_xml.opened(text, self._api_key)
                 raise ChannelFailed(what, word(said.get("err_code") or said.get("return_msg")), "ask again later")
-            return [trade for row in csv.DictReader(io.StringIO(text.decode("utf-8-sig"))) for trade in _trades(row)]
+            return [trade for row in bill.rows(text.decode("utf-8-sig")) for trade in _trades(row)]
         except (NoWord, KeyError, ValueError) as error:
             raise ChannelFailed(what, f"it can't be read: {error}", "ask again later") from error
 
@@ -138,6 +151,10 @@ class WechatLike:
         said = await self._call("/pay/refundquery", {"out_refund_no": refund.key})
         if isinstance(said, Answer) or said.get("result_code") != "SUCCESS":
             return Answer(Verdict.PENDING, Reason.TRY_AGAIN)
+        if not speaks_of(said, {
+            "out_trade_no": refund.charge.key, "out_refund_no_0": refund.key, "refund_fee_0": str(refund.amount_minor)
+        }):  # fmt: skip
+            return Answer(Verdict.UNKNOWN, Reason.WRONG_ORDER)
         match said.get("refund_status_0"):
             case "SUCCESS":
                 return Answer(Verdict.APPROVED, Reason.OK, said.get("refund_id_0"))
