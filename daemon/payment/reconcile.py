@@ -122,11 +122,13 @@ def read(data: bytes, verify_of: Callable[[str], Verify | None]) -> tuple[Head, 
     if not verify(signed_text(head, len(rows) - 2, end["sha256"]), _signature(len(rows), end.get("signature"))):
         raise ExportRefused(len(rows), f"the signature is not {head.by}'s")
     found: dict[tuple[str, int], AttemptLine] = {}
+    before = ("", 0)
     for number, row in enumerate(rows[1:-1], 2):
         line = _line(number, _object(number, row, "attempt"))
-        if found and (line.order_id, line.attempt) <= max(found):
+        key = (line.order_id, line.attempt)
+        if key <= before:
             raise ExportRefused(number, "twice, or out of order")
-        found[line.order_id, line.attempt] = line
+        found[key], before = line, key
     return head, found
 
 
