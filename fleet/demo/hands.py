@@ -37,6 +37,7 @@ class Hands:
         self._glass = Image.new("RGB", (800, 480))
         self._fresh = False
         self._cursor = 0
+        self._waited = 0
         self.lines: list[dict[str, Any]] = []
         self.passed: list[str] = []
         self.problems: list[str] = []
@@ -78,9 +79,21 @@ class Hands:
         self._send({"fault": device, "state": state})
 
     def wait_screen(self, *names: str, timeout_s: float = 60.0) -> str:
-        """Waits until the display shows one of these. Raises NotSeen."""
-        self._wait(lambda: self.screen in names, timeout_s, f"screen {' or '.join(names)} (it shows {self.screen})")
-        return self.screen
+        """Waits until the display shows one of these, or has shown it since the screen that was waited for last: one
+        that was there for a moment only is not missed. Raises NotSeen."""
+        found: list[int] = []
+
+        def seen() -> bool:
+            last = len(self.passed) - 1
+            if self.screen in names:
+                found.append(last)
+            else:
+                found.extend(i for i in range(self._waited, last) if self.passed[i] in names)
+            return bool(found)
+
+        self._wait(seen, timeout_s, f"screen {' or '.join(names)}")
+        self._waited = found[0]
+        return self.passed[found[0]]
 
     def wait_event(self, name: str, /, timeout_s: float = 60.0, **facts: object) -> dict[str, Any]:
         """The first line of the event log after the last one that was waited for. Raises NotSeen."""
@@ -108,7 +121,7 @@ class Hands:
         with self._changed:
             return self._glass.copy()
 
-    def wait_picture(self, looks_right: Callable[[Image.Image], bool], timeout_s: float = 5.0) -> Image.Image:
+    def wait_picture(self, looks_right: Callable[[Image.Image], bool], timeout_s: float = 60.0) -> Image.Image:
         """The display's pixels once `looks_right` says so: they come some ms after the event. Raises NotSeen."""
         self._wait(lambda: looks_right(self._glass), timeout_s, "such picture on the display")
         return self.picture()
@@ -116,7 +129,7 @@ class Hands:
     def _wait(self, true: Callable[[], bool], timeout_s: float, what: str) -> None:
         with self._changed:
             if not self._changed.wait_for(true, timeout_s):
-                raise NotSeen("at the box", f"no {what} within {timeout_s:.0f} s")
+                raise NotSeen("at the box", f"no {what} within {timeout_s:.0f} s (it shows {self.screen})")
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._socket is not None

@@ -74,7 +74,7 @@ class Shop:
     def type_pin(self, pin: str) -> None:
         self.hands.press(*pin, "ok")
 
-    def outcome(self, order_id: str, *, within_s: float = 20) -> dict[str, Any]:
+    def outcome(self, order_id: str, *, within_s: float = 60) -> dict[str, Any]:
         """The gateway's view of an order once it is final."""
         until_s = time.monotonic() + within_s
         while True:
