@@ -200,7 +200,7 @@ def run(loaded: Loaded, path: Path) -> int:
         with start.part("counter"):
             floor = open_floor(
                 config, rig, db, queue.put, parts, box_id=link.box_id, fleet_key=load_public_key(config.fleet.key),
-                clock=trusted,
+                clock=trusted, say=link.say,
             )  # fmt: skip
         for name, why in {**members.conditions(), **standing_faults()}.items():
             queue.put(ConditionChanged(name, True, why))

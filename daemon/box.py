@@ -17,13 +17,23 @@ from typing import TYPE_CHECKING, assert_never
 from daemon import box_store, cancelling, commands, payments
 from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
-from daemon.box_events import BoxEvent, ClerkChecked, ConditionChanged, KeypadKey, RefundWanted, Scanned, Stop, TillSaid
+from daemon.box_events import (
+    BoxEvent,
+    CatalogueBrought,
+    ClerkChecked,
+    ConditionChanged,
+    KeypadKey,
+    RefundWanted,
+    Scanned,
+    Stop,
+    TillSaid,
+)
 from daemon.clock import TrustedClock
 from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
 from daemon.config.model import Config
 from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
-from daemon.contract import CancelOrder, EraseRequest, IdentityCheck, KillAds
+from daemon.contract import CancelOrder, CatalogueOffer, EraseRequest, IdentityCheck, KillAds
 from daemon.counter_view import view_of
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, Authority
@@ -237,6 +247,8 @@ class Box:
                 return stop
             case ClerkChecked():
                 return self._between_payments(self._floor.clerk_checked(event))
+            case CatalogueBrought(offer):
+                self._enrolment.report(offer.command_id, "", *self._floor.catalogue_brought(event))
             case Borrow(loan):
                 self._p.lending.lend(loan, busy=self._busy)
             case GiveBack(loan):
@@ -315,6 +327,8 @@ class Box:
                 name, reason, stop = cancelling.cancel(wanted, self._payment, self._reader)
                 self._enrolment.report(wanted.command_id, "", name, reason)
                 return self._between_payments(stop)
+            case CatalogueOffer() as offer:
+                self._floor.catalogue_offered(offer)
             case EraseRequest() as request:
                 self._errands.erase(request)
             case RemoteRequest() as request:
@@ -341,6 +355,8 @@ class Box:
 
     def _about_content(self, said: KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody) -> None:
         ads = self._p.advertising
+        if isinstance(said, ContentChunkBody):
+            self._floor.chunk(said)
         match said:
             case KillAds(command_id, campaigns):
                 if ads is not None:

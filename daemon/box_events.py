@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from daemon.config.applier import ConfigNews
 from daemon.console.lending import Borrow, GiveBack
+from daemon.contract import CatalogueOffer
+from daemon.counter.catalogue import Catalogue
 from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
 from daemon.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, Seen
 from daemon.fleet_link import LinkState, Message, TimeDoubted
@@ -63,6 +65,15 @@ class ClerkChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogueBrought:
+    """What became of an offer: it is on disk and counts from the next cart on, or why not, an error a line."""
+
+    offer: CatalogueOffer
+    catalogue: Catalogue | None
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the loop; `fault` makes the process fail, so that it is started anew."""
 
@@ -72,7 +83,7 @@ class Stop:
 BoxEvent = (
     KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable | Message | LinkState
     | TimeDoubted | Written | PayerAnswer | Recognised | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | RefundWanted
-    | ClerkChecked | Borrow | GiveBack | Stop
+    | ClerkChecked | CatalogueBrought | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from daemon.payment.settling import SettlingTimes
 from daemon.payment.status import Status
 from mqtt.schemas import (
     CancelArgs,
+    CatalogueArgs,
     CommandBody,
     EnrolArgs,
     EraseArgs,
@@ -56,6 +57,17 @@ class CancelOrder:
 
     command_id: str
     order_id: str
+    handle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueOffer:
+    """A catalogue of this box's own, to be fetched: the file has this SHA-256 and so many bytes."""
+
+    command_id: str
+    version: int
+    sha256: str
+    length: int
     handle: str = ""
 
 
@@ -126,7 +138,7 @@ def quoted(body: QuoteBody, now: float, wall: int) -> Quoted:
 
 def command_of(
     body: CommandBody, now: float, wall: int
-) -> enrolment.Request | EraseRequest | IdentityCheck | CancelOrder | KillAds:
+) -> enrolment.Request | EraseRequest | IdentityCheck | CancelOrder | CatalogueOffer | KillAds:
     """Raises CommandRefused."""
     try:
         match body.command:
@@ -143,6 +155,9 @@ def command_of(
                 return EraseRequest(body.command_id, EraseArgs.model_validate(body.args).handle)
             case "order.cancel":
                 return CancelOrder(body.command_id, CancelArgs.model_validate(body.args).order_id)
+            case "catalogue":
+                offer = CatalogueArgs.model_validate(body.args)
+                return CatalogueOffer(body.command_id, offer.version, offer.sha256, offer.length)
             case "ads.kill":
                 return KillAds(body.command_id, tuple(KillArgs.model_validate(body.args, strict=False).campaigns))
             case "verify":

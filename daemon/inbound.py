@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from daemon import commands, contract, payments
 from daemon.clock import Heard, TrustedClock
-from daemon.contract import CancelOrder, EraseRequest, IdentityCheck, KillAds, order_approved
+from daemon.contract import CancelOrder, CatalogueOffer, EraseRequest, IdentityCheck, KillAds, order_approved
 from daemon.enrolment import machine as enrolment
 from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
@@ -50,7 +50,7 @@ class TimeHeard:
 
 Meaning = (
     ev.OrderArrived | ev.Answer | ev.ApprovedLate | ev.Quoted | IdentityCheck | enrolment.Request | EraseRequest
-    | TimeHeard | CancelOrder
+    | TimeHeard | CancelOrder | CatalogueOffer
     | ConfigBody | KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody | FaceAnswerBody
     | RemoteRequest
 )  # fmt: skip
@@ -173,7 +173,9 @@ class Inbound:
 
     def _command(
         self, body: CommandBody, message: Message
-    ) -> enrolment.Request | EraseRequest | IdentityCheck | CancelOrder | KillAds | RemoteRequest | None:  # fmt: skip
+    ) -> (
+        enrolment.Request | EraseRequest | IdentityCheck | CancelOrder | CatalogueOffer | KillAds | RemoteRequest | None
+    ):
         wall = self._clock.now()
         before = commands.outcome(self._reader, body.command_id)
         if before is None and body.command_id in self._commands_seen:

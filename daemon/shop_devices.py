@@ -10,7 +10,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from daemon.box_db import BoxDb
-from daemon.box_events import BoxEvent, ClerkChecked, ConditionChanged, Scanned, TillSaid
+from daemon.box_events import BoxEvent, CatalogueBrought, ClerkChecked, ConditionChanged, Scanned, TillSaid
+from daemon.catalogue_fetch import CatalogueFetcher
 from daemon.clock import TrustedClock
 from daemon.config.model import Config
 from daemon.counter import catalogue_file, machine, take_back
@@ -27,6 +28,7 @@ from daemon.till.desk import TillRules
 from daemon.till.protocol import PROTOCOLS
 from daemon.till.serial_till import SerialTill
 from hal.drivers import Rig, build_printer, build_scanner
+from mqtt.schemas import Body
 
 log = logging.getLogger("daemon.shop_devices")
 
@@ -38,7 +40,7 @@ Put = Callable[[BoxEvent], None]
 
 def open_floor(
     config: Config, rig: Rig, db: BoxDb, put: Put, parts: ExitStack, *, box_id: str, fleet_key: Ed25519PublicKey,
-    clock: TrustedClock,
+    clock: TrustedClock, say: Callable[[str, Body], None],
 ) -> Floor:  # fmt: skip
     """Started; `parts` stops them again. None of them keeps the box from starting: what fails is a condition."""
     counter, currency = config.counter, config.box.currency
@@ -58,6 +60,7 @@ def open_floor(
             counter.clerk_refund_up_to_minor, counter.clerk_refund_any_day, counter.idle_s, config.payment.show_s
         ),
         pins=pins,
+        catalogues=_fetcher(config.box.state, fleet_key, box_id, say, put, parts),
         order_life_s=counter.order_life_s,
         **_till(config, put, parts),
         **_printer(config, rig, db, put, parts, box_id),
@@ -75,6 +78,20 @@ def _catalogue(state: Path, fleet_key: Ed25519PublicKey, box_id: str, put: Put) 
     if found is not None:
         note(log, "catalogue", version=found.version, items=len(found.items))
     return found
+
+
+def _fetcher(
+    state: Path, fleet_key: Ed25519PublicKey, box_id: str, say: Callable[[str, Body], None], put: Put,
+    parts: ExitStack,
+) -> CatalogueFetcher:  # fmt: skip
+    def tell(brought: CatalogueBrought) -> None:
+        put(ConditionChanged(CATALOGUE_REFUSED, brought.catalogue is None, "; ".join(brought.errors)))
+        put(brought)
+
+    fetcher = CatalogueFetcher(state, fleet_key, box_id, say, tell)
+    parts.callback(fetcher.stop)
+    fetcher.start()
+    return fetcher
 
 
 def _till(config: Config, put: Put, parts: ExitStack) -> dict[str, Callable[..., None]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from daemon.box_events import ClerkChecked, Stop
+from daemon.box_events import CatalogueBrought, ClerkChecked, Stop
+from daemon.catalogue_fetch import CatalogueFetcher
 from daemon.clock import TrustedClock
+from daemon.contract import CatalogueOffer
 from daemon.counter import machine, take_back
+from daemon.counter.catalogue import Catalogue
 from daemon.counter_runner import CounterRunner
 from daemon.enrolment.pin_check import PinDesk
 from daemon.fleet_link import FleetLink
@@ -20,10 +25,14 @@ from daemon.screen import views
 from daemon.take_back_runner import TakeBackRunner
 from daemon.till.desk import TillDesk, TillRules
 from daemon.till.words import Reply, Request
+from mqtt.schemas import ContentChunkBody, ResultBody
 
 
 def _nobody(_: object) -> None:
     """Where there is no till, and no printer."""
+
+
+MOST_ERRORS, LONGEST_ERROR = 50, 240
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Floor:
     till: TillRules = field(default_factory=lambda: TillRules("CNY", 500_000))
     take_back: take_back.Rules = field(default_factory=take_back.Rules)
     pins: PinDesk | None = None
+    catalogues: CatalogueFetcher | None = None
     order_life_s: float = 180.0
     say: Callable[[Reply], None] = _nobody
     print_receipt: Callable[[str], None] = _nobody
@@ -46,10 +56,12 @@ class ShopFloor:
         self, floor: Floor, payment: PaymentRunner, *, link: FleetLink, clock: TrustedClock, reader: sqlite3.Connection
     ) -> None:
         orders = OwnOrders(link, clock, floor.order_life_s)
-        self._payment = payment
+        self._payment, self._link = payment, link
         self._clerk = CounterRunner(floor.counter, payment, orders)
         self._take_back = TakeBackRunner(floor.take_back, payment, reader, clock, floor.pins)
         self._till = TillDesk(floor.till, payment, orders, reader, floor.say, self._refund_for_till)
+        self._fetcher = floor.catalogues
+        self._fresh: Catalogue | None = None
         self._print = floor.print_receipt
         self._shown: str | None = None
 
@@ -82,6 +94,31 @@ class ShopFloor:
             return self._take_back.scanned(text)
         return self._clerk.scanned(text)
 
+    def catalogue_offered(self, offer: CatalogueOffer) -> None:
+        """The fleet has one for this box: it is fetched meanwhile."""
+        if self._fetcher is not None:
+            self._fetcher.offered(offer)
+
+    def chunk(self, chunk: ContentChunkBody) -> None:
+        """Of a file; maybe of the catalogue that is being fetched."""
+        if self._fetcher is not None:
+            self._fetcher.arrived(chunk)
+
+    def catalogue_brought(self, brought: CatalogueBrought) -> tuple[str, str]:
+        """The event that ends the offer, and its reason. A catalogue counts from the next cart on."""
+        if brought.catalogue is None:
+            self._link.say("result", _errors(brought))
+            return "catalogue.failed", "refused"
+        self._fresh = brought.catalogue
+        self._adopt()
+        return "catalogue.done", f"version_{brought.catalogue.version}"
+
+    def _adopt(self) -> None:
+        """Between two carts: what lies in one keeps its price."""
+        if self._fresh is not None and not self._clerk.busy:
+            self._clerk.rules = replace(self._clerk.rules, catalogue=self._fresh)
+            self._fresh = None
+
     def clerk_checked(self, answer: ClerkChecked) -> Stop | None:
         return self._take_back.checked(answer)
 
@@ -100,7 +137,9 @@ class ShopFloor:
     def tick(self, now: float) -> Stop | None:
         self._till.tick(now)
         stop = self._take_back.tick(now)
-        return self._clerk.tick(now) or stop
+        stop = self._clerk.tick(now) or stop
+        self._adopt()
+        return stop
 
     def committed(self, now: float) -> None:
         """A transaction is on disk: the till may hear of it."""
@@ -112,3 +151,13 @@ class ShopFloor:
         if paid is not None and paid != self._shown:
             self._print(paid)
         self._shown = paid
+
+
+def _errors(brought: CatalogueBrought) -> ResultBody:
+    """What is wrong with it, for the operator: one part is enough for as many as a person reads."""
+    lines = [error[:LONGEST_ERROR] for error in brought.errors[:MOST_ERRORS]]
+    content = json.dumps({"errors": lines}, ensure_ascii=False).encode()
+    return ResultBody(
+        command_id=brought.offer.command_id, part=1, parts=1, media="application/json",
+        data=base64.b64encode(content).decode("ascii"),
+    )  # fmt: skip

@@ -22,6 +22,8 @@ _END_OF_EVENT = {
     "remote.failed": "failed",
     "ads.done": "done",
     "verify.done": "done",
+    "catalogue.done": "done",
+    "catalogue.failed": "failed",
     "cancel.done": "done",
     "cancel.failed": "failed",
     "verify.failed": "failed",

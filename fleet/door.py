@@ -17,6 +17,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fleet import accounts, boxes, commands, ledger_check, metrics, order_view, till_font
+from fleet.catalogue_routes import CatalogueRoutes
 from fleet.channels.wallet import NAME as WALLET
 from fleet.channels.wallet import Wallet
 from fleet.content.routes import ContentRoutes
@@ -134,6 +135,11 @@ class Door:
         wallet = self._gateway.payments.channels.get(WALLET)
         if isinstance(wallet, Wallet):
             WalletRoutes(wallet, self._gateway.now, self._read_for_operator, self._do).add(app)
+        if self._gateway.catalogues is not None:
+            shelf = self._gateway.catalogues
+            CatalogueRoutes(
+                shelf, self._gateway.send_command, self._gateway.now, self._read_for_operator, self._do
+            ).add(app)
         RemoteRoutes(self._gateway.send_command, self._gateway.now, self._read_for_operator, self._do).add(app)
         RolloutRoutes(self._gateway.rollouts, self._gateway.now, self._read_for_operator, self._do).add(app)
         self._runner = web.AppRunner(app, access_log=None)
@@ -227,6 +233,7 @@ class Door:
         view = await self._do(lambda tx: order_view.view(tx, order_id, self._gateway.now()))
         if self._who(request) == TILL:
             view.pop("payer")  # a till need not know who paid
+            view.pop("duress")  # whoever forces the payer may stand at it
         return web.json_response(view)
 
     async def _get_orders(self, request: web.Request) -> web.Response:
@@ -236,7 +243,6 @@ class Door:
 
     async def _post_enrolment(self, request: web.Request) -> web.Response:
         self._allow(request, API)
-            view.pop("duress")  # whoever forces the payer may stand at it
         wanted = EnrolmentRequest.model_validate(await _json(request))
         balance_minor = parse_amount(wanted.balance, wanted.currency, allow_zero=True)
         view = await self._do(

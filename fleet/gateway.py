@@ -25,6 +25,7 @@ from fleet import (
     tombstones,
     verifications,
 )
+from fleet.catalogues import PATH, Catalogues
 from fleet.channels.adapter import Channel
 from fleet.content.desk import ContentDesk
 from fleet.content.repository import Repository
@@ -88,6 +89,7 @@ class Gateway:
     payments: Payments = field(init=False)
     rollouts: Rollouts = field(init=False)
     repository: Repository | None = None
+    catalogues: Catalogues | None = None
     matcher: MatcherDesk | None = None
     content: ContentDesk | None = field(init=False, default=None)
     phones: dict[str, str] = field(default_factory=dict, repr=False)  # of open orders, from a log-in; in memory alone
@@ -158,6 +160,9 @@ class Gateway:
                         self.content.note_state(tx, box, body)
             case PlayBody() if self.content is not None:
                 self.content.note_plays(tx, box, body)
+            case ContentRequestBody(path=path) if path.startswith(PATH) and self.catalogues is not None:
+                piece = self.catalogues.hand_out(box, body)
+                self._put(tx, box, "content.chunk", piece, now + TIME_LIFE_S, Priority.TELEMETRY)
             case ContentRequestBody() if self.content is not None:
                 self.content.hand_out(tx, box, body)
             case EventBody():

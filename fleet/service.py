@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from fleet import orders
+from fleet.catalogues import Catalogues
 from fleet.channels.config import ChannelOptions, open_channels
 from fleet.content.repository import Repository
 from fleet.database import OUTBOX, open_database
@@ -62,6 +63,7 @@ class Service:
         self.gateway = Gateway(
             Signer(key, self.fleet, self.fleet), channels, now_unix, self.errands,
             repository=Repository(options.state.folder / "content"),
+            catalogues=Catalogues(options.state.catalogues_folder, Signer(key, self.fleet, self.fleet)),
             matcher=MatcherDesk(options.state.matcher_folder, now_unix, self.desk.afterwards, self._face_answered),
         )  # fmt: skip
         plain, retained = gateway_subscriptions(options.group)

@@ -51,6 +51,11 @@ class StateFolder:
         return self.folder / "ledger.db"
 
     @property
+    def catalogues_folder(self) -> Path:
+        """What was pushed, and each box's signed file."""
+        return self.folder / "catalogues"
+
+    @property
     def matcher_folder(self) -> Path:
         """The key and the people of the matcher for open-loop boxes."""
         return self.folder / "matcher"

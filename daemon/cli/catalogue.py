@@ -32,7 +32,9 @@ def add(subparsers: Any) -> None:
     check.add_argument("file", type=Path, metavar="FILE", help="JSON, or signed by the fleet")
     check.add_argument("--config", type=Path, help="the box.toml of the box that a signed one is for")
     check.set_defaults(call=call_check)
-    install = actions.add_parser("install", help="put a signed catalogue into force at the next start")
+    install = actions.add_parser(
+        "install", help="put a signed catalogue into force at the next start; a connected box gets it from the fleet"
+    )
     install.add_argument("file", type=Path, metavar="FILE")
     install.add_argument("--config", type=Path, required=True)
     install.set_defaults(call=call_install)

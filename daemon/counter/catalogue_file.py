@@ -25,7 +25,9 @@ def believe(raw: bytes, origin: str | Path, fleet_key: Ed25519PublicKey, box_id:
         claims = verifier.verify_carried(raw.strip(), TYP, timed=False)
     except EnvelopeRefused as refused:
         why = f"is not believed ({refused.reason}: {refused.detail})"
-        raise CatalogueRefused(origin, [f"{why}; have it signed for this box: kingfisher-fleet catalogue"]) from refused
+        raise CatalogueRefused(
+            origin, [f"{why}; have it signed for this box: kingfisher-fleet catalogue sign"]
+        ) from refused
     return of(claims.body, str(origin))
 
 
@@ -42,7 +44,8 @@ def load(state: Path, fleet_key: Ed25519PublicKey, box_id: str) -> Catalogue | N
 
 
 def install(state: Path, raw: bytes, origin: str | Path, fleet_key: Ed25519PublicKey, box_id: str) -> Catalogue:
-    """Puts a signed catalogue into force for the next start; an older version is refused. Raises CatalogueRefused."""
+    """Puts a signed catalogue on disk, to count from the next cart or start on; an older version is refused. Raises
+    CatalogueRefused, OSError."""
     new = believe(raw, origin, fleet_key, box_id)
     now = load(state, fleet_key, box_id)
     if now is not None and new.version < now.version:

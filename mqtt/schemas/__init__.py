@@ -22,6 +22,7 @@ from mqtt.schemas.body import (
 from mqtt.schemas.commands import (
     MAX_PARTS,
     CancelArgs,
+    CatalogueArgs,
     CommandBody,
     EnrolArgs,
     EraseArgs,
@@ -72,6 +73,7 @@ __all__ = [
     "AttemptRef",
     "Body",
     "CancelArgs",
+    "CatalogueArgs",
     "CheckpointBody",
     "Code",
     "CommandBody",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from mqtt.schemas.body import Body, Code, Handle, Id, Shown, UnixTime
+from mqtt.schemas.body import Body, Code, Handle, Id, Sha256, Shown, UnixTime
 
 MAX_PARTS = 64
 
@@ -46,6 +46,14 @@ class CancelArgs(Body):
     """Arguments of the command `order.cancel`: the fleet takes an order back."""
 
     order_id: Id
+
+
+class CatalogueArgs(Body):
+    """Arguments of the command `catalogue`: a signed file of this box's own is there to be fetched."""
+
+    version: Annotated[int, Field(strict=True, ge=1, le=2**40)]
+    sha256: Sha256
+    length: Annotated[int, Field(strict=True, ge=1, le=12 * 1024 * 1024)]
 
 
 class EraseArgs(Body):

@@ -42,12 +42,14 @@ class ContentNoticeBody(Body):
 
 
 ContentPath = Annotated[
-    str, StringConstraints(max_length=256), matching(r"(?:metadata|targets)(?:/[A-Za-z0-9][A-Za-z0-9._-]*){1,3}")
-]
+    str, StringConstraints(max_length=256),
+    matching(r"(?:metadata|targets|catalogue)(?:/[A-Za-z0-9][A-Za-z0-9._-]*){1,3}"),
+]  # fmt: skip
 
 
 class ContentRequestBody(Body):
-    """Where HTTP is blocked: some bytes of a file of the content repository, please."""
+    """Where HTTP is blocked: some bytes of a file of the content repository, or of
+    this box's own catalogue, please."""
 
     request_id: Id
     path: ContentPath

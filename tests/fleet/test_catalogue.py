@@ -52,7 +52,7 @@ def test_a_catalogue_is_checked_signed_carried_and_put_into_force(town, goods, t
     fleet, box = town
     signed = tmp_path / "goods.jwt"
     assert box("one", "check", goods()) == 0
-    assert fleet("catalogue", str(goods()), "--box", "one", "--out", str(signed)) == 0
+    assert fleet("catalogue", "sign", str(goods()), "--box", "one", "--out", str(signed)) == 0
     assert box("one", "check", signed) == 0
     assert "1 items, 2.00 to 2.00 CNY" in capsys.readouterr().out
     assert box("one", "install", signed) == 0
@@ -62,7 +62,7 @@ def test_a_catalogue_is_checked_signed_carried_and_put_into_force(town, goods, t
 def test_what_was_signed_for_another_box_or_changed_on_the_way_is_not_believed(town, goods, tmp_path, capsys):
     fleet, box = town
     signed = tmp_path / "goods.jwt"
-    fleet("catalogue", str(goods()), "--box", "one", "--out", str(signed))
+    fleet("catalogue", "sign", str(goods()), "--box", "one", "--out", str(signed))
     assert box("two", "install", signed) == 1
     assert "wrong_audience" in capsys.readouterr().err
     token = bytearray(signed.read_bytes())
@@ -77,7 +77,7 @@ def test_an_older_version_never_replaces_a_newer_one(town, goods, tmp_path, caps
     fleet, box = town
     signed = tmp_path / "goods.jwt"
     for version, status in ((5, 0), (4, 1), (5, 0), (6, 0)):
-        fleet("catalogue", str(goods(version=version)), "--box", "one", "--out", str(signed))
+        fleet("catalogue", "sign", str(goods(version=version)), "--box", "one", "--out", str(signed))
         assert box("one", "install", signed) == status
     assert "version 4; version 5 is in force" in capsys.readouterr().err
 
@@ -87,7 +87,7 @@ def test_a_wrong_catalogue_is_named_before_and_after_it_was_signed(town, goods, 
     wrong, signed = goods(currency="XXX"), tmp_path / "goods.jwt"
     assert box("one", "check", wrong) == 1
     assert "XXX" in capsys.readouterr().err
-    assert fleet("catalogue", str(wrong), "--box", "one", "--out", str(signed)) == 0
+    assert fleet("catalogue", "sign", str(wrong), "--box", "one", "--out", str(signed)) == 0
     assert box("one", "install", signed) == 1
 
 
@@ -95,5 +95,5 @@ def test_the_fleet_signs_nothing_that_is_no_object(town, tmp_path):
     fleet, _ = town
     for text in ("[]", "{", ""):
         (tmp_path / "x.json").write_text(text)
-        assert fleet("catalogue", str(tmp_path / "x.json"), "--box", "one", "--out", str(tmp_path / "o")) == 1
+        assert fleet("catalogue", "sign", str(tmp_path / "x.json"), "--box", "one", "--out", str(tmp_path / "o")) == 1
     assert not (tmp_path / "o").exists()
