@@ -199,7 +199,7 @@ class Gateway:
         departures.note_event(tx, box, event, self.now())
         signing_up.note_event(tx, box, event, self.now())
         if self.matcher is not None:
-            at_gateway.note_event(self.matcher, event)
+            at_gateway.note_event(tx, self.matcher, box, event)
         if event.order_id is None:
             return
         if event.event == "order.open":

@@ -55,7 +55,15 @@ def quoted_for(matcher: MatcherDesk, box: str, asked: QuoteRequestBody) -> Quote
     return asked if handle is None else asked.model_copy(update={"payer": handle})
 
 
-def note_event(matcher: MatcherDesk, event: EventBody) -> None:
-    """The box's word on an enrolment is the last: it may have given up on an answer that was lost."""
-    if event.event in NOT_ENROLLED and event.command_id is not None:
+def note_event(tx: sqlite3.Connection, matcher: MatcherDesk, box: str, event: EventBody) -> None:
+    """The box's word on an enrolment of its own is the last: it may have given up on an answer that was lost. Heard
+    once the command is closed: what was done stays, whatever is said of it later, and by whom."""
+    if event.event not in NOT_ENROLLED or event.command_id is None:
+        return
+    gave_up = tx.execute(
+        "SELECT 1 FROM commands WHERE command_id = ? AND box = ? AND command = 'enrol'"
+        " AND status IN ('failed', 'cancelled')",
+        (event.command_id, box),
+    ).fetchone()
+    if gave_up is not None:
         matcher.undo(event.command_id)
