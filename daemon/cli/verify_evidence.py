@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from daemon.cli.output import add_json, print_json
+from daemon.console.pages import printable
 from daemon.errors import DaemonError
 from daemon.evidence.verify import EvidenceDoubted, verify
 
@@ -67,9 +68,8 @@ def call(options: argparse.Namespace) -> int:
         print_json(found)
     else:
         for one in found:
-            print(
-                f"{one['line']:4} holds    {one['summary']}" if one["ok"] else f"{one['line']:4} DOUBTED  {one['why']}"
-            )
+            said = f"holds    {one['summary']}" if one["ok"] else f"DOUBTED  {one['why']}"
+            print(printable(f"{one['line']:4} {said}"))
         print(f"{sum(one['ok'] for one in found)} of {len(found)} hold")
     return 0 if found and all(one["ok"] for one in found) else 1
 

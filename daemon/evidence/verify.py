@@ -18,6 +18,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SAME_IN_BOTH = ("order_id", "attempt")
+TOLD = {
+    "order_id": str,
+    "attempt": int,
+    "amount_minor": int,
+    "currency": str,
+    "payer": str,
+    "flow": str,
+    "factors": list,
+}
 
 
 class EvidenceDoubted(Exception):
@@ -42,7 +51,7 @@ class Proven:
         d, e = self.decision, self.end
         return (
             f"{d['order_id']}/{d['attempt']}: {e['status']} {d['amount_minor']} {d['currency']} (minor units), payer"
-            f" {d['payer']}, {d['flow']} with {'+'.join(d['factors'])}, box {self.box}"
+            f" {d['payer']}, {d['flow']} with {'+'.join(map(str, d['factors']))}, box {self.box}"
         )
 
 
@@ -61,6 +70,8 @@ def verify(token: str, key: Ed25519PublicKey, order: Mapping[str, Any] | None = 
     for name in SAME_IN_BOTH:
         if e.get(name) != d.get(name):
             raise EvidenceDoubted(f"{name} differs between decision and evidence")
+    if not isinstance(e.get("status"), str) or any(not isinstance(d.get(name), kind) for name, kind in TOLD.items()):
+        raise EvidenceDoubted("it does not say what was decided, or how that ended")
     if end["iat"] < decision["iat"]:
         raise EvidenceDoubted("it ended before it was decided")
     if order is not None and _order_hash(order) != d.get("order_hash"):
@@ -92,7 +103,7 @@ def _signed(token: str, key: Ed25519PublicKey, box: str, typ: str) -> dict[str, 
         key.verify(_decode(parts[2]), f"{parts[0]}.{parts[1]}".encode("ascii"))
     except InvalidSignature:
         raise EvidenceDoubted(f"the {typ}'s signature is not this box's") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise EvidenceDoubted(f"the {typ} can't be read") from None
     if not isinstance(head, dict) or head.get("alg") != "EdDSA":
         raise EvidenceDoubted(f"the {typ} is not signed with EdDSA")

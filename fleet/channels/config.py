@@ -30,6 +30,9 @@ from fleet.fail_mode import FailMode
 from mqtt.schemas import Code, Currency
 
 Seconds = Annotated[float, Field(ge=0, le=3600)]
+# Without TLS this very machine alone, its whole name: `http://localhost.example` is somebody else's.
+_PLACE = r"(:[0-9]{1,5})?(/[^\s?#@]*)?\z"
+BASE_URL = rf"\A(https://[A-Za-z0-9.\[\]:-]+|http://(127\.0\.0\.1|\[::1\]|localhost)){_PLACE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class _Provider(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: Code
-    base_url: Annotated[str, Field(pattern=r"\A(https://|http://(127\.0\.0\.1|\[::1\]|localhost)[:/]?)")]
+    base_url: Annotated[str, Field(pattern=BASE_URL)]
     app_id: Annotated[str, Field(min_length=1, max_length=64)]
     currencies: Annotated[list[Currency], Field(min_length=1)] = ["CNY"]
     call_s: Seconds = 10.0

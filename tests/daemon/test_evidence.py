@@ -154,3 +154,52 @@ def test_whoever_is_alone_in_the_gallery_can_pay_with_the_widest_margin_there_is
     box.write(OrderStored(Order("o1", AMOUNT, "Latte", 1e9)))
     box.write(AttemptMoved("o1", 1, Status.CONFIRMED, request=request))
     assert box.rows("SELECT status FROM attempts") == [("confirmed",)]
+
+
+def signed_by_the_box(paid, change):
+    """Evidence of a box that was taken over: well signed, and whatever it likes."""
+    claims = json.loads(base64.urlsafe_b64decode(evidence_of(paid).split(".")[1] + "=="))
+    decision = json.loads(base64.urlsafe_b64decode(claims["body"]["decision"].split(".")[1] + "=="))
+    change(decision["body"], claims["body"])
+    claims["body"]["decision"] = jws(paid, json.dumps(decision))
+    return jws(paid, json.dumps(claims))
+
+
+def jws(paid, payload, head='{"alg":"EdDSA"}'):
+    def segment(raw):
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    text = f"{segment(head.encode())}.{segment(payload.encode())}"
+    return f"{text}.{segment(key_of(paid).sign(text.encode()))}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda decision, _: decision.pop("payer"),
+        lambda decision, _: decision.update(factors="face"),
+        lambda decision, _: decision.update(amount_minor="1850"),
+        lambda _, end: end.pop("status"),
+    ],
+)
+def test_evidence_of_a_box_that_was_taken_over_is_doubted_where_it_says_nothing(paid, change):
+    with pytest.raises(EvidenceDoubted, match="does not say"):
+        verify(signed_by_the_box(paid, change), key_of(paid).public_key())
+
+
+def test_evidence_that_is_nested_without_end_is_doubted(paid):
+    with pytest.raises(EvidenceDoubted, match="can't be read"):
+        verify(jws(paid, "[" * 100_000), key_of(paid).public_key())
+
+
+def test_evidence_steers_no_terminal_of_whoever_checks_it(paid, tmp_path, capsys):
+    wicked = "\x1b]0;owned\x07\x9b2J\u202e"
+    token = signed_by_the_box(paid, lambda decision, end: (decision.update(payer=wicked), end.update(status=wicked)))
+    (tmp_path / "evidence.txt").write_text(token + "\n")
+    (tmp_path / "box.pem").write_bytes(public_pem(key_of(paid).public_key()))
+    arguments = ["verify-evidence", str(tmp_path / "evidence.txt"), "--box-key", str(tmp_path / "box.pem")]
+    for how in ([], ["--json"]):
+        assert main([*arguments, *how]) == 0
+        said = capsys.readouterr().out
+        assert "owned" in said
+        assert all(one.isprintable() or one == "\n" for one in said)

@@ -267,6 +267,42 @@ def test_a_channels_file_with_a_fault_names_the_place(tmp_path: Path, text: str,
         load_channels(file)
 
 
+GIVEN = """[[channel]]
+type = 'wechat-like'
+name = 'm'
+app_id = 'a'
+merchant_id = 'm'
+api_key_file = 'k'
+base_url = '{}'
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("https://api.example", True),
+        ("https://api.example:8443/v2/", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost/x", True),
+        ("http://[::1]:9/", True),
+        ("http://api.example", False),
+        ("http://localhost.example", False),
+        ("http://127.0.0.1.example/", False),
+        ("http://127.0.0.1@api.example/", False),
+        ("http://localhost:1@api.example/", False),
+        ("https://api.example/?x=", False),
+    ],
+)
+def test_a_provider_is_spoken_to_over_tls_or_on_this_machine_alone(tmp_path: Path, url: str, taken: bool) -> None:
+    file = tmp_path / "channels.toml"
+    file.write_text(GIVEN.format(url))
+    if taken:
+        assert len(load_channels(file)) == 1
+    else:
+        with pytest.raises(ChannelFailed, match="base_url"):
+            load_channels(file)
+
+
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     provider = PayingProvider("wechat-like")
     file = tmp_path / "channels.toml"
