@@ -6,6 +6,7 @@ stays in force.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Self
@@ -16,6 +17,7 @@ from mqtt.schemas import Body, Code, Id, Sha256, UnixTime
 
 TARGET = "ads/campaigns.json"  # where the document stands among the targets
 MAX_BYTES = 1024 * 1024
+OWNER_MAX_BYTES = 64 * 1024  # of a sub-tenant's document
 DAY_MINUTES = 24 * 60
 
 
@@ -32,7 +34,9 @@ class Kind(StrEnum):
     VIDEO = "video"
 
 
-TargetPath = Annotated[str, StringConstraints(pattern=r"\Aads/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z")]
+TargetPath = Annotated[
+    str, StringConstraints(pattern=r"\A(?:ads|owners/[a-z0-9]{1,32})/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\z")
+]
 
 
 class Item(Body):
@@ -107,6 +111,69 @@ class Campaigns(Body):
     def targets(self) -> dict[str, Item]:
         """Every file that a campaign shows, by its target path."""
         return {item.target: item for campaign in self.campaigns for item in campaign.items}
+
+
+# ---- sub-tenants: they sign campaigns of their own, for the slots that are open to them ----------------------------
+
+_OWNER = re.compile(r"[a-z0-9]{1,32}")
+
+
+def is_owner(name: str) -> bool:
+    """Letters and digits alone, so that no owner's ids can look like another's."""
+    return _OWNER.fullmatch(name) is not None
+
+
+def role_of(owner: str) -> str:
+    """The TUF role that an owner's key signs."""
+    return f"owner-{owner}"
+
+
+def owner_of_role(role: str) -> str | None:
+    owner = role.removeprefix("owner-")
+    return owner if owner != role and is_owner(owner) else None
+
+
+def folder_of(owner: str) -> str:
+    """All targets of an owner lie below it."""
+    return f"owners/{owner}/"
+
+
+def document_of(owner: str) -> str:
+    return f"{folder_of(owner)}campaigns.json"
+
+
+def parse_owned(document: bytes, owner: str) -> Campaigns:
+    """An owner's document: campaigns and files of its own and of nobody else, and no word on who may use a slot. Raises
+    CampaignsRefused."""
+    if len(document) > OWNER_MAX_BYTES:
+        raise CampaignsRefused([f"larger than {OWNER_MAX_BYTES} bytes"])
+    theirs = parse(document)
+    faults = ["open: only who owns the boxes opens a slot"] if theirs.open else []
+    for number, campaign in enumerate(theirs.campaigns):
+        if campaign.owner != owner:
+            faults.append(f"campaigns.{number}.owner: {campaign.owner}, signed by {owner}")
+        if not campaign.id.startswith(f"{owner}-"):
+            faults.append(f"campaigns.{number}.id: {campaign.id}; those of {owner} begin with {owner}-")
+        faults += [
+            f"campaigns.{number}.items: {item.target} is not below {folder_of(owner)}"
+            for item in campaign.items
+            if not item.target.startswith(folder_of(owner))
+        ]
+    if faults:
+        raise CampaignsRefused(faults)
+    return theirs
+
+
+def joined(campaigns: Campaigns, owner: str, theirs: Campaigns) -> tuple[Campaigns, tuple[str, ...]]:
+    """With the owner's campaigns in the slots that are open to it; and the ids of those whose slot is closed. Raises
+    CampaignsRefused when there are too many, or an id is taken."""
+    allowed = [one for one in theirs.campaigns if owner in campaigns.owners_of(one.slot)]
+    closed = tuple(one.id for one in theirs.campaigns if owner not in campaigns.owners_of(one.slot))
+    whole = campaigns.model_dump() | {"campaigns": [*campaigns.campaigns, *allowed]}
+    try:
+        return Campaigns.model_validate(whole, strict=False), closed
+    except ValidationError as error:
+        raise CampaignsRefused([str(item["msg"]) for item in error.errors()]) from error
 
 
 class CampaignsRefused(Exception):

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from tuf.api.exceptions import (
-    BadVersionNumberError,
-    DownloadError,
-    DownloadHTTPError,
-    DownloadLengthMismatchError,
-    ExpiredMetadataError,
-    LengthOrHashMismatchError,
-    RepositoryError,
-    UnsignedMetadataError,
-)
 from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
+from daemon.content import owned
 from daemon.content.errors import ContentRefused, Why
-from daemon.content.fetching import CutOff
+from daemon.content.naming import named
 from daemon.content.store import ContentStore
 from mqtt.campaigns import MAX_BYTES, TARGET, Campaigns, CampaignsRefused, parse
 
@@ -48,6 +36,7 @@ class Round:
     targets_version: int
     fetched: int
     refused: tuple[ContentRefused, ...] = field(default=())
+    closed: tuple[str, ...] = ()  # ids of sub-tenants' campaigns in slots that are not open to them: not taken in
 
 
 class Progress(Protocol):
@@ -65,7 +54,7 @@ def refresh(
     """
     metadata = folder / "metadata"
     metadata.mkdir(parents=True, exist_ok=True)
-    with _named("content metadata"):
+    with named("content metadata"):
         updater = Updater(
             str(metadata), source.metadata_url, target_base_url=source.targets_url, fetcher=source.fetcher,
             bootstrap=root, config=UpdaterConfig(root_max_length=64_000, targets_max_length=2_000_000),
@@ -73,23 +62,26 @@ def refresh(
         updater._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)  # the client has no other way to say it
         updater.refresh()
         document = updater.get_targetinfo(TARGET)
-        version = Metadata[Targets].from_file(str(metadata / "targets.json")).signed.version
+        targets = Metadata[Targets].from_file(str(metadata / "targets.json")).signed
     if document is None:
-        return Round(None, version, 0)
+        return Round(None, targets.version, 0)
     if document.length > MAX_BYTES:
         raise ContentRefused(Why.BAD_DOCUMENT, TARGET, f"{document.length} bytes")
     fresh = folder / (DOCUMENT + ".new")
-    with _named(TARGET):
+    with named(TARGET):
         updater.download_target(document, str(fresh))
     try:
         campaigns = parse(fresh.read_bytes())
     except CampaignsRefused as bad:
         fresh.unlink(missing_ok=True)
         raise ContentRefused(Why.BAD_DOCUMENT, TARGET, str(bad)) from None
+    campaigns, closed, faults = owned.take_in(updater, targets, campaigns, folder)
+    with named(TARGET):
+        fresh.write_bytes(campaigns.model_dump_json().encode())
     fetched, refused = _files(updater, campaigns, folder, store, progress)
     fresh.replace(folder / DOCUMENT)
     store.drop({item.sha256 for item in campaigns.targets().values()})
-    return Round(campaigns, version, fetched, tuple(refused))
+    return Round(campaigns, targets.version, fetched, (*faults, *refused), closed)
 
 
 def last_good(folder: Path) -> Campaigns | None:
@@ -111,7 +103,7 @@ def _files(
     for number, item in enumerate(missing):
         progress(number, len(missing), item.target)
         try:
-            with _named(item.target):
+            with named(item.target):
                 info = updater.get_targetinfo(item.target)
                 if info is None or info.hashes.get("sha256") != item.sha256 or info.length != item.length:
                     raise ContentRefused(Why.MISMATCH, item.target, "the campaigns name another file than is signed")
@@ -126,32 +118,3 @@ def _files(
                 break
     progress(len(missing), len(missing), "")
     return fetched, refused
-
-
-@contextmanager
-def _named(what: str) -> Iterator[None]:
-    """The client's errors under the names that this box uses."""
-    try:
-        yield
-    except ContentRefused:
-        raise
-    except ExpiredMetadataError as error:
-        raise ContentRefused(Why.EXPIRED, what, str(error)) from error
-    except BadVersionNumberError as error:
-        raise ContentRefused(Why.ROLLED_BACK, what, str(error)) from error
-    except UnsignedMetadataError as error:
-        raise ContentRefused(Why.FORGED, what, str(error)) from error
-    except DownloadLengthMismatchError as error:
-        raise ContentRefused(Why.TOO_LARGE, what, str(error)) from error
-    except LengthOrHashMismatchError as error:
-        raise ContentRefused(Why.MISMATCH, what, str(error)) from error
-    except DownloadHTTPError as error:
-        raise ContentRefused(Why.UNREACHABLE, what, str(error)) from error
-    except DownloadError as error:
-        raise ContentRefused(Why.CUT_OFF if isinstance(error, CutOff) else Why.UNREACHABLE, what, str(error)) from error
-    except RepositoryError as error:
-        raise ContentRefused(Why.MISMATCH, what, str(error)) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ContentRefused(Why.NO_ROOM, what, str(error)) from error
-        raise ContentRefused(Why.UNREACHABLE, what, str(error)) from error

@@ -96,6 +96,8 @@ class ContentWorker:
     def _report(self, brought: Round) -> None:
         for one in brought.refused:
             note(log, "content_file_refused", logging.WARNING, what=one.what, why=one.why, detail=one.detail)
+        if brought.closed and brought.targets_version != self.version:
+            note(log, "slot_closed", campaigns=",".join(brought.closed))
         first = str(brought.refused[0]) if brought.refused else None
         self._errand.tell(INCOMPLETE, first)
         if brought.fetched or brought.targets_version != self.version:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fleet.actions import reading, say, table
 from fleet.client import GatewayClient
-from fleet.content import book, plays
+from fleet.content import book, owners, plays
 from fleet.content.repository import ContentRefused, Repository
 from fleet.errors import FleetError
 from fleet.state import StateFolder
@@ -33,7 +33,7 @@ def publish(args: Namespace) -> int:
     content = repository(args)
     now = content.published()
     before = _campaigns(content)
-    edition = book.read(args.page, before.version + 1 if before is not None else 1)
+    edition = book.read(args.page, before.version + 1 if before is not None else 1, standing=before)
     unused = frozenset(path for path in now.targets if path.startswith("ads/")) - edition.files.keys()
     changed = {path: file for path, file in edition.files.items() if path == TARGET or path not in now.targets}
     size = sum(len(file) for file in changed.values())
@@ -41,9 +41,8 @@ def publish(args: Namespace) -> int:
         facts: dict[str, Any] = {"files": len(edition.files) - 1, "new_bytes": size, "removed": sorted(unused)}
         return say(args, facts, f"good: {facts['files']} files, {size:,} new bytes, {len(unused)} would go")
     published = content.publish(changed, unused)
-    told = _announce(args)
+    told, heard = announce(args)
     facts = {"versions": dict(published.versions), "new_bytes": size, "removed": sorted(unused), "boxes_told": told}
-    heard = f"{told} boxes told" if told is not None else "no gateway runs: boxes find it when they next look"
     return say(
         args, facts,
         f"version {published.versions['targets']}: {len(edition.campaigns.campaigns)} campaigns,"
@@ -54,7 +53,7 @@ def publish(args: Namespace) -> int:
 def status(args: Namespace) -> int:
     content = repository(args)
     now = content.published()
-    campaigns = _campaigns(content)
+    campaigns = _shown(content)
     wanted = now.versions["targets"]
     with reading(args.state) as tx:
         rows = tx.execute(
@@ -63,7 +62,11 @@ def status(args: Namespace) -> int:
         ).fetchall()
     boxes = [{"box": row["id"], "name": row["name"], "version": row["has"]} for row in rows]
     behind = [box for box in boxes if box["version"] != wanted]
-    facts = {"versions": dict(now.versions), "targets": dict(now.targets), "boxes": boxes, "behind": len(behind)}
+    signing, slots = content.owners(), {one.slot.value: list(one.owners) for one in campaigns.open} if campaigns else {}
+    facts = {
+        "versions": dict(now.versions), "targets": dict(now.targets), "open": slots, "owners": signing, "boxes": boxes,
+        "behind": len(behind),
+    }  # fmt: skip
     lines = [f"version {wanted}, {len(now.targets)} targets, {sum(now.targets.values()):,} bytes"]
     if campaigns is not None:
         lines.append(
@@ -72,6 +75,8 @@ def status(args: Namespace) -> int:
                 [(c.id, c.owner, c.slot.value, str(c.weight), str(len(c.items))) for c in campaigns.campaigns],
             )
         )
+    lines += [f"slot {slot} is open to {', '.join(names)}" for slot, names in slots.items() if names]
+    lines += [f"{owner} signs for itself, {version or 'nothing yet'}" for owner, version in signing.items()]
     lines.append(f"{len(boxes) - len(behind)} of {len(boxes)} boxes have it")
     lines += [f"  behind: {box['name']} has {box['version'] or 'none'}" for box in behind[:20]]
     return say(args, facts, "\n".join(lines))
@@ -79,7 +84,7 @@ def status(args: Namespace) -> int:
 
 def kill(args: Namespace) -> int:
     client = GatewayClient.of(StateFolder(args.state))
-    known = _campaigns(repository(args))
+    known = _shown(repository(args))
     ids = {campaign.id for campaign in known.campaigns} if known is not None else set()
     for name in args.campaigns:
         if name not in ids:
@@ -107,15 +112,24 @@ def proofs(args: Namespace) -> int:
     return say(args, {"totals": totals, "lost": gone}, text)
 
 
-def _announce(args: Namespace) -> int | None:
+def announce(args: Namespace) -> tuple[int | None, str]:
+    """Tells the boxes, where a gateway runs: how many (None: none runs), and a word on it."""
     try:
-        return int(GatewayClient.of(StateFolder(args.state)).post("/v1/content/announce", {})["boxes"])
+        told = int(GatewayClient.of(StateFolder(args.state)).post("/v1/content/announce", {})["boxes"])
     except FleetError:
-        return None
+        return None, "no gateway runs: boxes find it when they next look"
+    return told, f"{told} boxes told"
 
 
 def _campaigns(content: Repository) -> Campaigns | None:
     try:
         return parse(content.content(TARGET))
+    except (ContentRefused, CampaignsRefused):
+        return None
+
+
+def _shown(content: Repository) -> Campaigns | None:
+    try:
+        return owners.shown(content)
     except (ContentRefused, CampaignsRefused):
         return None

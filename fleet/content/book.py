@@ -1,6 +1,6 @@
 """The operator's page of campaigns (TOML, files beside it) turned into the document and the files that boxes fetch.
 
-[open]                      # who may use which slot
+[open]                      # who may use which slot; left out: as it is (`content open`, `content close`)
 idle = ["main"]
 
 [[campaign]]
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.content.repository import ContentRefused, sha256
-from mqtt.campaigns import TARGET, Campaigns, CampaignsRefused, Kind, parse
+from mqtt.campaigns import TARGET, Campaigns, CampaignsRefused, Kind, document_of, folder_of, parse, parse_owned
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -44,8 +44,9 @@ class Edition:
     files: Mapping[str, bytes]
 
 
-def read(page: Path, version: int) -> Edition:
-    """Raises ContentRefused that names every fault with its place."""
+def read(page: Path, version: int, *, owner: str | None = None, standing: Campaigns | None = None) -> Edition:
+    """`owner`: the page is a sub-tenant's, who signs it. `standing`: what is published, whose open slots stay as they
+    are where the page has no `[open]`. Raises ContentRefused that names every fault with its place."""
     try:
         told = tomllib.loads(page.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -53,11 +54,13 @@ def read(page: Path, version: int) -> Edition:
     faults: list[str] = []
     files: dict[str, bytes] = {}
     campaigns = [
-        _campaign(page.parent, raw, f"campaign.{number}", files, faults)
+        _campaign(page.parent, raw, f"campaign.{number}", files, faults, owner)
         for number, raw in enumerate(told.get("campaign", []), start=1)
     ]
     faults += [f"{name}: nobody knows it" for name in told.keys() - {"open", "campaign"}]
     opened = told.get("open", {})
+    if "open" not in told and standing is not None and owner is None:
+        opened = {one.slot.value: list(one.owners) for one in standing.open}
     document = json.dumps(
         {
             "version": version,
@@ -69,17 +72,19 @@ def read(page: Path, version: int) -> Edition:
     if faults:
         raise ContentRefused(f"{page}", "; ".join(faults), "nothing was published")
     try:
-        parsed = parse(document)
+        parsed = parse(document) if owner is None else parse_owned(document, owner)
     except CampaignsRefused as refused:
         raise ContentRefused(f"{page}", str(refused), "nothing was published") from None
-    return Edition(parsed, document, files | {TARGET: document})
+    return Edition(parsed, document, files | {TARGET if owner is None else document_of(owner): document})
 
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _campaign(folder: Path, raw: Any, path: str, files: dict[str, bytes], faults: list[str]) -> dict[str, Any]:
+def _campaign(
+    folder: Path, raw: Any, path: str, files: dict[str, bytes], faults: list[str], owner: str | None
+) -> dict[str, Any]:
     if not isinstance(raw, dict):
         faults.append(f"{path}: is no table")
         return {}
@@ -87,6 +92,8 @@ def _campaign(folder: Path, raw: Any, path: str, files: dict[str, bytes], faults
     made: dict[str, Any] = {
         name: told.pop(name) for name in ("id", "owner", "slot", "weight", "places") if name in told
     }
+    if owner is not None:
+        made.setdefault("owner", owner)
     for name, ours in (("from", "starts_at"), ("until", "ends_at")):
         if name in told:
             made[ours] = _moment(told.pop(name), f"{path}.{name}", faults)
@@ -96,14 +103,16 @@ def _campaign(folder: Path, raw: Any, path: str, files: dict[str, bytes], faults
         made["hours"] = list(_hours(told.pop("hours"), f"{path}.hours", faults))
     items = told.pop("items", [])
     made["items"] = [
-        _item(folder, item, f"{path}.items.{number}", files, faults)
+        _item(folder, item, f"{path}.items.{number}", files, faults, owner)
         for number, item in enumerate(items if isinstance(items, list) else [items], start=1)
     ]
     faults += [f"{path}.{name}: nobody knows it" for name in told]
     return made
 
 
-def _item(folder: Path, raw: Any, path: str, files: dict[str, bytes], faults: list[str]) -> dict[str, Any]:
+def _item(
+    folder: Path, raw: Any, path: str, files: dict[str, bytes], faults: list[str], owner: str | None
+) -> dict[str, Any]:
     if not isinstance(raw, dict) or not isinstance(raw.get("file"), str):
         faults.append(f"{path}: needs a file")
         return {}
@@ -117,7 +126,7 @@ def _item(folder: Path, raw: Any, path: str, files: dict[str, bytes], faults: li
     if kind is Kind.PICTURE:
         _check_picture(file, path, faults)
     name = sha256(content)
-    target = f"ads/{name[:16]}{file.suffix.lower()}"
+    target = f"{'ads/' if owner is None else folder_of(owner)}{name[:16]}{file.suffix.lower()}"
     files[target] = content
     faults += [f"{path}.{other}: nobody knows it" for other in raw.keys() - {"file", "seconds"}]
     made = {"target": target, "kind": kind.value, "sha256": name, "length": len(content)}

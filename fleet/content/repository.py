@@ -18,10 +18,24 @@ from typing import TypeVar
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError, StorageError
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Key,
+    Metadata,
+    MetaFile,
+    Root,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
 from fleet.errors import FleetError
+from mqtt.campaigns import folder_of, owner_of_role, role_of
 from mqtt.identity import create_private_key, load_private_key, write_file
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
@@ -118,8 +132,113 @@ class Repository:
             self._next("snapshot", snapshot)
             self._stamp(snapshot.signed.version)
             now = {self._stored_as(target) for target in targets.signed.targets.values()}
-            self._sweep(targets.signed.version, before | now)
+            self._sweep(targets.signed.version, before | now | self._of_owners())
             return self._published(targets.signed)
+
+    # ---- sub-tenants, who sign for themselves --------------------------------------------------------------------
+
+    def entrust(self, owner: str, key: Key) -> Published:
+        """What lies below the owner's folder counts when this key has signed it, and nothing else that it signs. A new
+        key takes the place of the old one."""
+        role = role_of(owner)
+        with self._lock():
+            targets = self._read("targets", Targets)
+            delegations = targets.signed.delegations or Delegations({}, {})
+            roles = dict(delegations.roles or {})
+            keys = {one.keyid: one for one in self._owners_keys(targets.signed, without=owner)} | {key.keyid: key}
+            roles[role] = DelegatedRole(role, [key.keyid], 1, terminating=True, paths=[f"{folder_of(owner)}*"])
+            targets.signed.delegations = Delegations(keys, roles)
+            return self._bring_out(targets)
+
+    def dismiss(self, owner: str) -> Published:
+        """Nothing of this owner's counts any more. Raises ContentRefused."""
+        role = role_of(owner)
+        with self._lock():
+            targets = self._read("targets", Targets)
+            roles = dict((targets.signed.delegations and targets.signed.delegations.roles) or {})
+            if roles.pop(role, None) is None:
+                raise ContentRefused(f"owner {owner}", "not entrusted with anything")
+            keys = {one.keyid: one for one in self._owners_keys(targets.signed, without=owner)}
+            targets.signed.delegations = Delegations(keys, roles) if roles else None
+            return self._bring_out(targets)
+
+    def take(self, owner: str, signed: bytes, files: Mapping[str, bytes]) -> Published:
+        """What an owner has signed, with its files, is published as it is.
+
+        Raises:
+            ContentRefused: not signed by its key, older than what is there, of another folder, or a file is missing.
+        """
+        what, role = f"what {owner} signed", role_of(owner)
+        with self._lock():
+            targets = self._read("targets", Targets)
+            delegations = targets.signed.delegations
+            if delegations is None or role not in (delegations.roles or {}):
+                raise ContentRefused(what, "not entrusted with anything", f"`content owner {owner}` does that")
+            try:
+                theirs: Metadata[Targets] = Metadata.from_bytes(signed)
+                targets.signed.verify_delegate(role, theirs.signed_bytes, theirs.signatures)
+            except (DeserializationError, RepositoryError) as error:
+                raise ContentRefused(what, str(error), "is it signed with the key that the fleet knows?") from error
+            before = self._owned(role)
+            if theirs.signed.type != Targets.type or theirs.signed.delegations is not None:
+                raise ContentRefused(what, "is no list of targets")
+            if before is not None and theirs.signed.version <= before.version:
+                raise ContentRefused(what, f"version {theirs.signed.version}; {before.version} is there already")
+            if theirs.signed.is_expired(self._now()):
+                raise ContentRefused(what, f"expired on {theirs.signed.expires:%Y-%m-%d}")
+            for path, target in theirs.signed.targets.items():
+                if not path.startswith(folder_of(owner)) or ".." in path:
+                    raise ContentRefused(what, f"{path} is not below {folder_of(owner)}")
+                try:
+                    target.verify_length_and_hashes(files[path])
+                except (KeyError, RepositoryError) as error:
+                    raise ContentRefused(what, f"{path} is missing, or not what was signed") from error
+            for path, target in theirs.signed.targets.items():
+                write_file(self.targets / self._stored_as(target), files[path], mode=0o644)
+            write_file(self.metadata / f"{theirs.signed.version}.{role}.json", signed, mode=0o644)
+            return self._bring_out(targets, {f"{role}.json": MetaFile(theirs.signed.version)})
+
+    def owners(self) -> dict[str, int | None]:
+        """Who is entrusted with a folder, and the version of what was signed for it; None: nothing yet."""
+        targets = self._read("targets", Targets).signed
+        roles = (targets.delegations and targets.delegations.roles) or {}
+        found = {owner: self._owned(role) for role in sorted(roles) if (owner := owner_of_role(role)) is not None}
+        return {owner: theirs.version if theirs is not None else None for owner, theirs in found.items()}
+
+    def content_of(self, owner: str, path: str) -> bytes | None:
+        """One of the owner's targets as it was taken in; None where there is none."""
+        theirs = self._owned(role_of(owner))
+        target = theirs.targets.get(path) if theirs is not None else None
+        return (self.targets / self._stored_as(target)).read_bytes() if target is not None else None
+
+    def _owned(self, role: str) -> Targets | None:
+        meta = self._read("snapshot", Snapshot).signed.meta.get(f"{role}.json")
+        if meta is None:
+            return None
+        return self._load(self.metadata / f"{meta.version}.{role}.json", Targets).signed
+
+    @staticmethod
+    def _owners_keys(targets: Targets, *, without: str) -> list[Key]:
+        delegations = targets.delegations
+        if delegations is None:
+            return []
+        wanted = {
+            keyid
+            for name, role in (delegations.roles or {}).items()
+            if name != role_of(without)
+            for keyid in role.keyids
+        }
+        return [delegations.keys[keyid] for keyid in wanted]
+
+    def _bring_out(self, targets: Metadata[Targets], changed: Mapping[str, MetaFile] | None = None) -> Published:
+        """Boxes go by the version of the targets: it grows with every change, whoever made it."""
+        self._next("targets", targets)
+        snapshot = self._read("snapshot", Snapshot)
+        # What stood here once stays named: a client takes a name that goes for a rollback (TUF 5.5.5).
+        snapshot.signed.meta |= {**(changed or {}), "targets.json": MetaFile(targets.signed.version)}
+        self._next("snapshot", snapshot)
+        self._stamp(snapshot.signed.version)
+        return self._published(targets.signed)
 
     def renew(self) -> list[str]:
         """Signs anew what has used up half of its life; the roles that were. For the gateway, now and then."""
@@ -217,6 +336,11 @@ class Repository:
         path = self._folder / "keys" / f"{role}.pem"
         key = create_private_key(path) if create and not path.exists() else load_private_key(path)
         return CryptoSigner(key)
+
+    def _of_owners(self) -> set[str]:
+        meta = self._read("snapshot", Snapshot).signed.meta
+        found = (self._owned(name.removesuffix(".json")) for name in meta if name != "targets.json")
+        return {self._stored_as(target) for theirs in found if theirs is not None for target in theirs.targets.values()}
 
     def _sweep(self, version: int, kept: set[str]) -> None:
         """Removes what neither this version nor the one before names: a client may be in the middle of that. Every
