@@ -63,7 +63,8 @@ def against_provider(
     tx: sqlite3.Connection, channel: str, day: str, utc_offset_min: int, theirs: Sequence[Trade]
 ) -> list[dict[str, Any]]:
     """The provider's own list of a day against the entries of that day, by our key: what either has more of.
-    `looked_at`: the attempt is over here, and its provider is asked again now."""
+    `money`: what stayed with the provider in the end is not what stayed here. `looked_at`: the attempt is over here,
+    and its provider is asked again now."""
     begins, ends = span(day, utc_offset_min)
     here: Counter[tuple[str, str, str]] = Counter()
     for row in tx.execute(
@@ -78,8 +79,12 @@ def against_provider(
     there: Counter[tuple[str, str, str]] = Counter()
     for trade in theirs:
         there[trade.key, trade.kind, trade.currency] += trade.amount_minor
+    kept: Counter[tuple[str, str]] = Counter()  # more there than here, by key and currency
+    for key, kind, currency in here.keys() | there.keys():
+        more = there[key, kind, currency] - here[key, kind, currency]
+        kept[key, currency] += more if kind == "capture" else -more
     return [
-        _provider_difference(tx, item, here[item], there[item])
+        _provider_difference(tx, item, here[item], there[item], money=kept[item[0], item[2]] != 0)
         for item in sorted(here.keys() | there.keys())
         if here[item] != there[item]
     ]
@@ -107,15 +112,16 @@ def span(day: str, utc_offset_min: int) -> tuple[int, int]:
 
 
 def _provider_difference(
-    tx: sqlite3.Connection, item: tuple[str, str, str], here_minor: int, there_minor: int
+    tx: sqlite3.Connection, item: tuple[str, str, str], here_minor: int, there_minor: int, *, money: bool
 ) -> dict[str, Any]:
     key, kind, currency = item
     row = tx.execute("SELECT order_id, attempt, status FROM attempts WHERE provider_key = ?", (key,)).fetchone()
-    late = kind == "capture" and not here_minor and row is not None and row["status"] in ("reversed", "declined")
+    over = row is not None and row["status"] in ("reversed", "declined")
+    late = money and kind == "capture" and not here_minor and over
     return {
         "provider_key": key, "kind": kind, "currency": currency, "here_minor": here_minor, "there_minor": there_minor,
         "order_id": row["order_id"] if row else None, "attempt": row["attempt"] if row else None,
-        "status": row["status"] if row else None, "looked_at": late,
+        "status": row["status"] if row else None, "money": money, "looked_at": late,
     }  # fmt: skip
 
 

@@ -68,13 +68,16 @@ def _channel(args: Namespace) -> int:
         f"/v1/reconcile/{args.channel}", {"day": args.day, "utc_offset_min": args.utc_offset}
     )
     found = report["differences"]
+    money = sum(bool(d["money"]) for d in found)
     text = f"{args.channel}  {args.day}: {report['trades']} lines of the provider, {len(found)} differences"
+    text += f", {money} of them about money"
     if found:
         rows = [
             (d["kind"], f"{d['order_id']}/{d['attempt']}" if d["order_id"] else d["provider_key"], d["currency"],
-             str(d["here_minor"]), str(d["there_minor"]), "late success: asked again" if d["looked_at"] else "")
+             str(d["here_minor"]), str(d["there_minor"]),
+             "late success: asked again" if d["looked_at"] else "MONEY" if d["money"] else "")
             for d in found
         ]  # fmt: skip
         text += "\n" + table(("KIND", "ATTEMPT", "", "LEDGER", "PROVIDER", ""), rows)
     say(args, report, text)
-    return 1 if found else 0
+    return 1 if money else 0
