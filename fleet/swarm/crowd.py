@@ -75,19 +75,14 @@ def retire(tx: sqlite3.Connection, keys: list[Ed25519PrivateKey], now: int) -> N
 
 
 class Crowd:
-    """`async with` connects and disconnects all of them. `tls`: each box's, by its number from 0."""
+    """`async with` connects and disconnects all of them."""
 
     def __init__(self, options: CrowdOptions, keys: list[Ed25519PrivateKey]) -> None:
         self.keys, self._options = keys, options
-        self.tls: list[ssl.SSLContext | None] = []
         self._random = random.Random(options.seed)
         self._tasks: list[asyncio.Task[None]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="swarm-")
         self.members = [self._member(number, key) for number, key in enumerate(keys)]
-
-    @property
-    def broker(self) -> tuple[str, int]:
-        return self._options.broker
 
     async def __aenter__(self) -> Crowd:
         self._tasks = [asyncio.create_task(member.wire.run()) for member in self.members]
@@ -137,10 +132,9 @@ class Crowd:
             done.add_done_callback(lambda future: future.exception())  # lost: asked again by schedule
 
         box = SwarmBox(key, options.fleet, options.fleet_key, send, habits)
-        self.tls.append(self._tls(key, box.id))
         wires.append(
             Wire(
-                box.id, options.broker, topics.box_filter(box.id), box.heard, tls=self.tls[-1], will=box.will,
+                box.id, options.broker, topics.box_filter(box.id), box.heard, tls=self._tls(key, box.id), will=box.will,
                 connected=box.connected, pause=self._pause,
             )
         )  # fmt: skip

@@ -1,0 +1,148 @@
+"""As many payments as the gateway can take at once, over as many requests as a bare client can answer.
+
+Both times one client asks, with requests made beforehand, and another process answers: the gateway, which verifies,
+books, commits and signs, or a paho client that sends a reply.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fleet_bare import ASK, SAID, connected
+from fleet_rig import Rig
+
+from fleet import orders
+from fleet.actions import reading, writing
+from fleet.swarm.crowd import found
+from mqtt import topics
+from mqtt.connection import TlsOptions
+from mqtt.envelope import Signer
+from mqtt.identity import box_id_from_key
+from mqtt.schemas import PayRequestBody
+
+ROUNDS = 3
+LIFE_S = 3600
+WITHIN_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """In a second; medians of the rounds, which take turns."""
+
+    payments_per_s: float
+    bare_per_s: float
+    rounds: list[tuple[float, float]]
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(gateway / bare for gateway, bare in self.rounds)
+
+
+class _Counter:
+    """Hears replies; `all_there` when so many different topics, or messages, have come."""
+
+    def __init__(self) -> None:
+        self.all_there, self._wanted, self._heard = threading.Event(), 0, 0
+
+    def expect(self, count: int) -> None:
+        self._wanted, self._heard = count, 0
+        self.all_there.clear()
+
+    def heard(self, _topic: str, _payload: bytes) -> None:
+        self._heard += 1
+        if self._heard == self._wanted:
+            self.all_there.set()
+
+    def wait(self) -> None:
+        if not self.all_there.wait(WITHIN_S):
+            raise SystemExit(f"{self._wanted - self._heard} of {self._wanted} requests had no answer")
+
+
+def throughput(rig: Rig, payments: int, say: Callable[[str], None]) -> Throughput:
+    with writing(rig.state.folder) as tx:
+        [key] = found(tx, 1, int(time.time()))
+    box, tls = rig.certificate_for("payer", key)
+    rounds = []
+    for turn in range(ROUNDS):
+        say(f"throughput, round {turn + 1} of {ROUNDS}: {payments} payments, then bare requests")
+        requests = _requests(rig, key, payments)
+        size = len(requests[0])
+        rounds.append((_paid(rig, box, tls, requests), _bare(rig, payments, size)))
+    return Throughput(statistics.median(g for g, _ in rounds), statistics.median(b for _, b in rounds), rounds)
+
+
+def _requests(rig: Rig, key: Ed25519PrivateKey, count: int) -> list[bytes]:
+    """Signed, each for an order of its own that is in the books already."""
+    box, now = box_id_from_key(key.public_key()), int(time.time())
+    with writing(rig.state.folder) as tx:
+        merchant = tx.execute("SELECT merchant FROM boxes WHERE id = ?", (box,)).fetchone()[0]
+        made = [
+            orders.create(
+                tx, box=box, merchant=merchant, amount_minor=100, currency="CNY", title=None, expires_at=now + LIFE_S,
+                now=now,
+            ).order_id
+            for _ in range(count)
+        ]  # fmt: skip
+    signer = Signer(key, box, box)
+    return [
+        signer.seal("pay.request", rig.fleet, PayRequestBody(
+            order_id=order, attempt=1, amount_minor=100, currency="CNY", payer="swarm-0", factors=("face", "pin"),
+            channel="simulated", decided_at=now, flow="face_first",
+        ).to_json(), LIFE_S).token
+        for order in made
+    ]  # fmt: skip
+
+
+def _paid(rig: Rig, box: str, tls: TlsOptions, requests: Sequence[bytes]) -> float:
+    counter = _Counter()
+    client = connected(box, ("127.0.0.1", rig.port), tls, topics.down(box, "pay"), counter.heard)
+    counter.expect(len(requests))
+    topic, began_s = topics.up(box, "pay"), time.monotonic()
+    for request in requests:
+        client.publish(topic, request, qos=1)
+    counter.wait()
+    took_s = time.monotonic() - began_s
+    client.disconnect()
+    client.loop_stop()
+    with reading(rig.state.folder) as tx:
+        captured = tx.execute("SELECT count(*) FROM entries WHERE kind = 'capture'").fetchone()[0]
+    if captured % len(requests):
+        raise SystemExit(f"{captured} payments are in the books, which is no multiple of {len(requests)}")
+    return len(requests) / took_s
+
+
+def _bare(rig: Rig, count: int, size: int) -> float:
+    _, tls = rig.certified("bare-echo")
+    script = str(Path(__file__).with_name("fleet_bare.py"))
+    command = [sys.executable, script, "echo", f"127.0.0.1:{rig.port}", str(tls.ca), str(tls.certificate), str(tls.key)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen([*command, str(size)], stdout=subprocess.PIPE, env=environment)
+    try:
+        if process.stdout is None or process.stdout.readline() != b"ready\n":
+            raise SystemExit("the bare client that replies did not start")
+        counter = _Counter()
+        asker = connected(
+            "bare-asker", ("127.0.0.1", rig.port), rig.certified("bare-asker")[1], f"{SAID}/#", counter.heard
+        )
+        counter.expect(count)
+        payload, began_s = b"x" * size, time.monotonic()
+        for number in range(count):
+            asker.publish(f"{ASK}/{number}", payload, qos=1)
+        counter.wait()
+        took_s = time.monotonic() - began_s
+        asker.disconnect()
+        asker.loop_stop()
+        return count / took_s
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
