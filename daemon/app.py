@@ -48,6 +48,10 @@ from daemon.evidence import shelf
 from daemon.evidence.record import Grounds
 from daemon.face_watch import Faces, FaceWatch
 from daemon.fleet_link import FleetLink
+from daemon.gate import passages
+from daemon.gate.agreement import GATE
+from daemon.gate.door import NO_GATE
+from daemon.gate.opening import open_gate
 from daemon.health.building import watches
 from daemon.health.heartbeat import Pulse
 from daemon.health.metrics import BoxMetrics, MetricsServer
@@ -55,7 +59,7 @@ from daemon.health.monitor import Monitor
 from daemon.health.standing_faults import forget_faults, standing_faults
 from daemon.live_settings import LiveSettings
 from daemon.logs import ForwardingHandler, note
-from daemon.members import open_members
+from daemon.members import PAY, open_members
 from daemon.notify import Notify
 from daemon.open_loop.nobody import open_nobody
 from daemon.open_loop.opening import open_matcher
@@ -93,7 +97,7 @@ SCHEMA = (
     payments.create_schema, own_orders.create_schema, receipt_numbers.create_schema,
     journal.create_schema, pin_tries.create_schema,
     commands.create_schema, clock.create_schema, leaving.create_schema, checkpoints.create_schema, shelf.create_schema,
-    plays.create_schema, killed.create_schema,
+    plays.create_schema, killed.create_schema, passages.create_schema,
     Outbox().create_tables, Inbox().create_tables,
 )  # fmt: skip
 
@@ -150,8 +154,9 @@ def run(loaded: Loaded, path: Path) -> int:
             options = box_store.store_options(config.store, db, trusted.now)
             if config.box.profile == "closed-loop":
                 members = open_members(
-                    state / "store", opened_by, config.box, engine.model_hash, options, config.face.matcher
-                )
+                    state / "store", opened_by, config.box, engine.model_hash, options, config.face.matcher,
+                    GATE if config.gate.on else PAY,
+                )  # fmt: skip
             else:
                 members = open_nobody(state / "store", opened_by, config.box, engine.model_hash, options)
             parts.callback(members.close)
@@ -225,6 +230,7 @@ def run(loaded: Loaded, path: Path) -> int:
             )  # fmt: skip
             control = ControlSocket(state, desk.answer)
             parts.callback(control.stop)
+        gate = open_gate(config, rig, members, parts, tell=queue.put, works=_tell(queue, NO_GATE))
         box = Box(
             Parts(
                 queue=queue, db=db, clock=trusted, link=link, members=members, faces=faces, painter=painter, lamp=lamp,
@@ -240,7 +246,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
                 floor=floor,
                 authority=authority_of(config), keeping=keeping_of(config), updates=updates, advertising=advertising,
-                matcher=matcher,
+                matcher=matcher, gate=gate,
             )
         )  # fmt: skip
         with start.part("health"):

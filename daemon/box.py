@@ -48,11 +48,15 @@ from daemon.face_watch import (
     FacesUsable,
     FaceWatch,
     ForEnrolment,
+    ForGate,
     ForPayment,
     Seen,
     Wanted,
 )
 from daemon.fleet_link import FleetLink, LinkState, Message, TimeDoubted
+from daemon.gate.door import GateMoved
+from daemon.gate.reading import AgreementRead
+from daemon.gate.runner import GateParts, gate_of
 from daemon.health.suggestions import NOT_FOR_PAYERS
 from daemon.housekeeping import Housekeeping
 from daemon.inbound import Inbound, TimeHeard
@@ -121,6 +125,7 @@ class Parts:
     updates: TemplateUpdate | None = None
     advertising: Advertising | None = None
     matcher: MatcherDesk | None = None  # of an open-loop box
+    gate: GateParts | None = None
 
 
 class Box:
@@ -147,10 +152,12 @@ class Box:
         self._enrolment = EnrolmentRunner(
             scribe=self._scribe, members=parts.members, faces=parts.faces, painter=parts.painter,
             errands=self._errands, clock=parts.clock, authority=parts.authority,
+            terms=parts.gate.terms if parts.gate else None,
         )  # fmt: skip
         self._floor = ShopFloor(
             parts.floor, self._payment, link=parts.link, clock=parts.clock, reader=self._reader
         )  # fmt: skip
+        self._gate = gate_of(parts.gate, self._payment, parts.link, self._reader, parts.clock)
         self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
         self._time = Timekeeper(parts.clock, parts.link, parts.db)
         self._chores = Housekeeping(
@@ -196,6 +203,7 @@ class Box:
         if dropped:
             note(log, "unsent_dropped", requests=dropped)
         self._floor.begin()
+        self._gate.begin()
         return self._payment.recover()
 
     # ---- events -----------------------------------------------------------------------------------------------------
@@ -228,6 +236,10 @@ class Box:
                 self._time.doubt()
             case Written(tokens, error):
                 return self._written(tokens, error)
+            case AgreementRead():
+                return self._between_payments(self._gate.agreement(event, time.monotonic()))
+            case GateMoved():
+                self._gate.moved(event, time.monotonic())
             case Recognised():
                 return self._between_payments(self._payment.recognised(event))
             case PayerAnswer(answer):
@@ -280,12 +292,13 @@ class Box:
         now = time.monotonic()
         stop = self._between_payments(self._payment.tick(now))
         stop = self._between_payments(self._floor.tick(now)) or stop
+        self._gate.tick(now, free=not self._taken)
         return self._enrolled(self._enrolment.tick(now)) or stop
 
     def _next_deadline(self) -> float:
         due = [time.monotonic() + 30.0, self._time.due_s]
         due += [d for d in (self._p.applier.due_s(time.monotonic()),) if d is not None]
-        machines = (self._payment, self._enrolment, self._floor)
+        machines = (self._payment, self._enrolment, self._floor, self._gate)
         due += [d for d in (machine.next_deadline() for machine in machines) if d is not None]
         if self._p.notify.ping_every_s is not None:
             due.append(time.monotonic() + self._p.notify.ping_every_s)
@@ -299,6 +312,9 @@ class Box:
                 return self._between_payments(self._payment.seen(wanted, seen.observation))
             case ForEnrolment() as wanted:
                 return self._enrolled(self._enrolment.seen(wanted, seen.observation, seen.progress))
+            case ForGate() as wanted if not isinstance(seen.observation, Capture):
+                self._gate.seen(wanted, seen.observation, time.monotonic())
+                return None
             case _:
                 return None
 
@@ -309,6 +325,9 @@ class Box:
             case ForEnrolment(command_id):
                 refused = enrolment.CaptureRefused(command_id, "camera_unavailable")
                 return self._enrolled(self._enrolment.step(refused))
+            case ForGate():
+                self._gate.blind(wanted, time.monotonic())
+                return None
             case None:
                 return None
 
@@ -408,6 +427,7 @@ class Box:
             done = ev.Persisted(token) if error is None else ev.PersistFailed(token, error)
             stop = self._step(done) or stop
         self._floor.committed(time.monotonic())
+        self._gate.committed(time.monotonic())
         self._p.link.flush()
         return stop
 
@@ -418,7 +438,7 @@ class Box:
 
     def _between_payments(self, stop: Stop | None) -> Stop | None:
         """Whenever nobody pays, an enrolment that waits takes the counter."""
-        if self._payment.idle and not self._floor.busy and self._enrolment.begin():
+        if self._payment.idle and not self._floor.busy and not self._gate.busy and self._enrolment.begin():
             return self._payment.step(ev.CounterTaken()) or stop
         return stop
 
@@ -428,6 +448,11 @@ class Box:
     @property
     def _busy(self) -> bool:
         """Whether a payer may be there, or is about to be."""
+        return self._taken or self._gate.busy
+
+    @property
+    def _taken(self) -> bool:
+        """Whether the counter is somebody's, or about to be: then nobody walks through a gate."""
         at_counter = self._enrolment.busy or self._floor.busy
         return not self._payment.idle or bool(self._payment.state.waiting) or at_counter
 
@@ -445,7 +470,7 @@ class Box:
         )  # fmt: skip
         shown = tuple(sorted(self._conditions.keys() - NOT_FOR_PAYERS))
         self._floor.shown(state.stage)
-        clerks = self._floor.view() if self._payment.idle else None
+        clerks = (self._floor.view() or self._gate.view()) if self._payment.idle else None
         self._front.show(lambda idle: clerks or view_of(state, self._enrolment.state, idle, time.monotonic()), shown)
         if self._p.advertising is not None:
             self._p.advertising.shown(self._front.view)

@@ -12,6 +12,8 @@ from daemon.counter.catalogue import Catalogue
 from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
 from daemon.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, Seen
 from daemon.fleet_link import LinkState, Message, TimeDoubted
+from daemon.gate.door import GateMoved
+from daemon.gate.reading import AgreementRead
 from daemon.open_loop.desk import Recognised
 from daemon.scribe import Written
 from daemon.till.words import Request
@@ -82,7 +84,7 @@ class Stop:
 
 BoxEvent = (
     KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable | Message | LinkState
-    | TimeDoubted | Written | PayerAnswer | Recognised | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | RefundWanted
+    | TimeDoubted | Written | PayerAnswer | Recognised | AgreementRead | GateMoved | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | RefundWanted
     | ClerkChecked | CatalogueBrought | Borrow | GiveBack | Stop
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, Authority
 from daemon.errands import Errands
 from daemon.face_watch import FaceWatch, ForEnrolment
+from daemon.gate.agreement import GATE, Terms
 from daemon.logs import note
 from daemon.members import Members
 from daemon.painter import Painter
@@ -32,14 +33,15 @@ class EnrolmentRunner:
 
     def __init__(
         self, *, scribe: Scribe, members: Members, faces: FaceWatch, painter: Painter, errands: Errands,
-        clock: TrustedClock, authority: Authority = NOBODY,
+        clock: TrustedClock, authority: Authority = NOBODY, terms: Terms | None = None,
     ) -> None:  # fmt: skip
+        """`terms`: what is agreed to here by whoever is enrolled for the gate; none: this box is no gate."""
         self.state: enrolment.State | None = None
         self.waiting: list[enrolment.Request] = []
         self._scribe, self._members, self._faces, self._painter = scribe, members, faces, painter
         self._errands, self._clock = errands, clock
         self._capture: Capture | None = None
-        self._authority = authority
+        self._authority, self._terms = authority, terms
         self._storing: dict[str, enrolment.Request] = {}  # command id -> whose outcome the fleet does not know yet
 
     @property
@@ -60,6 +62,10 @@ class EnrolmentRunner:
             self.report(request.command_id, request.handle, "enrol.done", "done")
         elif request.order_id is not None and not waited_for:
             self.report(request.command_id, request.handle, "enrol.cancelled", "too_late")
+        elif GATE in request.purposes and self._terms is None:
+            self.report(request.command_id, request.handle, "enrol.failed", "no_gate")
+        elif GATE in request.purposes and request.terms is None:
+            self.take(replace(request, terms=self._terms), waited_for)
         elif self._authority.required and request.authority != "clerk":
             self.take(replace(request, authority="clerk"), waited_for)
         elif request.authority == "clerk" and not self._authority.anybody:

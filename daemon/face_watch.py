@@ -48,7 +48,14 @@ class ForEnrolment:
     command_id: str
 
 
-Wanted = ForPayment | ForEnrolment
+@dataclass(frozen=True, slots=True)
+class ForGate:
+    """Whoever comes into view is to be let through, or not. Each look has a number of its own."""
+
+    number: int
+
+
+Wanted = ForPayment | ForEnrolment | ForGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +243,8 @@ class FaceWatch:
 
     def _session(self, wanted: Wanted) -> FaceSession | EnrolmentSession:
         faces = self._faces
-        if isinstance(wanted, ForPayment):
-            matcher = faces.matcher(wanted.payer)
+        if not isinstance(wanted, ForEnrolment):
+            matcher = faces.matcher(wanted.payer if isinstance(wanted, ForPayment) else None)
             return FaceSession(faces.engine, matcher, faces.thresholds, max_gap_s=faces.max_gap_s, draw=faces.draw)
         return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
 

@@ -11,6 +11,7 @@ import numpy as np
 from daemon import box_store
 from daemon.config.model import BoxSection
 from daemon.enrolment.machine import Request, Word
+from daemon.gate.agreement import GATE
 from daemon.gallery_matcher import DIMENSION, GalleryMatcher, Kind
 from daemon.payment.events import FactorOutcome
 from pipeline.capture import Capture
@@ -42,10 +43,11 @@ class Members:
 
     keeps_people = True
 
-    def __init__(self, store: SecureStore, model_hash: str, kind: Kind = "exact") -> None:
-        self._store, self._model_hash, self._kind = store, model_hash, kind
+    def __init__(self, store: SecureStore, model_hash: str, kind: Kind = "exact", purpose: str = PAY) -> None:
+        """`purpose`: whoever consented to it is in the gallery."""
+        self._store, self._model_hash, self._kind, self._purpose = store, model_hash, kind, purpose
         self._lock, self._one_change = threading.Lock(), threading.Lock()
-        self._gallery = store.gallery(model_hash, PAY)
+        self._gallery = store.gallery(model_hash, purpose)
         self._matcher: GalleryMatcher | BruteForceMatcher = GalleryMatcher(self._gallery, kind)
         self._public_key = store.public_key().hex()
         self._behind: StoreRolledBack | None = None
@@ -84,8 +86,10 @@ class Members:
         rows = [Template(t.embedding, t.quality, capture.model_hash) for t in capture.templates]
         templates = (Template(capture.embedding, capture.quality, capture.model_hash), *rows)
         links = {ENROLLED_BY: request.command_id}
+        if request.terms is not None:
+            links[GATE] = request.terms.agreed(wall)
         self.store.enrol(NewPerson(request.handle, templates, consent, pin=pin, links=links))
-        if PAY in request.purposes and len(self._matcher):
+        if self._purpose in request.purposes and len(self._matcher):
             added = np.array([template.embedding for template in templates])
             self._change(lambda now: now.with_added(request.handle, added))
         else:
@@ -94,7 +98,7 @@ class Members:
     def enrolled_by(self, request: Request) -> bool:
         """Whether this very command has made the record before: a power cut may come between record and report."""
         try:
-            return self.store.links(request.handle, PAY).get(ENROLLED_BY) == request.command_id
+            return self.store.links(request.handle, request.purposes[0]).get(ENROLLED_BY) == request.command_id
         except StoreError:
             return False
 
@@ -154,7 +158,7 @@ class Members:
         if self._behind is not None:
             return
         with self._one_change:  # of two at once, the one that read the store first must not be the last to be kept
-            gallery = self.store.gallery(self._model_hash, PAY)
+            gallery = self.store.gallery(self._model_hash, self._purpose)
             matcher = GalleryMatcher(gallery, self._kind)
             with self._lock:
                 self._gallery, self._matcher = gallery, matcher
@@ -221,12 +225,13 @@ def open_members(
     model_hash: str,
     options: StoreOptions,
     kind: Kind = "exact",
+    purpose: str = PAY,
 ) -> Members:
     """The store in `folder` with its gallery loaded, or LockedMembers. Raises StoreBusy."""
     try:
         store = SecureStore.open(folder, provider, tenant=box.tenant, profile="closed-loop", options=options)
         try:
-            return Members(store, model_hash, kind)
+            return Members(store, model_hash, kind, purpose)
         except BaseException:
             store.close()
             raise

@@ -25,7 +25,7 @@ from daemon.payment.order import Order
 from mqtt.outbox import Priority
 from mqtt.schemas import OrderMadeBody
 
-Source = Literal["clerk", "cart", "till"]
+Source = Literal["clerk", "cart", "till", "gate"]
 WORD_LIFE_S = 24 * 3600  # of the message; when the order itself ends stands in it, and the gateway holds to that
 
 

@@ -18,7 +18,7 @@ from daemon.clock import TrustedClock
 from daemon.decisions import identified, outcome, rival
 from daemon.enrolment.machine import Request
 from daemon.errands import Errands
-from daemon.face_watch import FaceWatch, ForPayment
+from daemon.face_watch import FaceWatch, ForGate, ForPayment
 from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
 from daemon.open_loop.desk import Recognised
@@ -143,6 +143,24 @@ class PaymentRunner:
         """An order that this box made: whatever `made` writes is in the transaction of the order's row."""
         state, effects = core.step(self.state, ev.OrderArrived(made.order), time.monotonic())
         return self._took(state, effects, also=made.write)
+
+    def passed(self, made: Made, who: Identified, also: Callable[[sqlite3.Connection], None]) -> Stop | None:
+        """Somebody has passed a gate: their charge, and what `also` writes, in one transaction."""
+
+        def write(tx: sqlite3.Connection) -> None:
+            made.write(tx)
+            also(tx)
+
+        state, effects = core.step(self.state, ev.Passed(made.order, who), time.monotonic())
+        return self._took(state, effects, also=write)
+
+    def note(self, changes: tuple[fx.Change, ...], also: Callable[[sqlite3.Connection], None] | None = None) -> None:
+        """Writes beside the core's own: lines of the journal, and what `also` writes."""
+        self._scribe.write(changes, also=also)
+
+    def look(self, wanted: ForGate) -> None:
+        """While nobody pays: the camera looks for a face."""
+        self._faces.watch(wanted)
 
     def withdraw(self, order_id: str, reason: str) -> Stop | None:
         """Ends an order for which no money can be on its way; any other stays as it is."""

@@ -16,6 +16,8 @@ from hal.camera_v4l2 import V4l2Camera, V4l2Options
 from hal.display import Display
 from hal.display_framebuffer import FramebufferDisplay, FramebufferOptions
 from hal.errors import UnsuitableDevice
+from hal.gate import Gate
+from hal.gate_relay import RelayGate, RelayGateOptions
 from hal.keypad import Keypad
 from hal.keypad_evdev import EvdevKeypad, EvdevOptions
 from hal.lamp import Lamp
@@ -23,6 +25,7 @@ from hal.null import (
     NullCamera,
     NullDisplay,
     NullDisplayOptions,
+    NullGate,
     NullKeypad,
     NullLamp,
     NullOptions,
@@ -37,6 +40,7 @@ from hal.scanner_evdev import EvdevScanner, EvdevScannerOptions
 from hal.scanner_serial import SerialScanner, SerialScannerOptions
 from hal.virtual.camera import VirtualCameraOptions
 from hal.virtual.display import VirtualDisplayOptions
+from hal.virtual.gate import VirtualGateOptions
 from hal.virtual.keypad import VirtualKeypadOptions
 from hal.virtual.lamp_and_voice import VirtualLampOptions, VirtualVoiceOptions
 from hal.virtual.printer import VirtualPrinterOptions
@@ -58,6 +62,7 @@ ScannerOptions = Annotated[
 PrinterOptions = Annotated[
     VirtualPrinterOptions | NullOptions | SerialPrinterOptions | FilePrinterOptions, Field(discriminator="type")
 ]
+GateOptions = Annotated[VirtualGateOptions | NullOptions | RelayGateOptions, Field(discriminator="type")]
 VoiceOptions = Annotated[VirtualVoiceOptions | NullOptions, Field(discriminator="type")]
 
 
@@ -172,6 +177,17 @@ def build_voice(options: VoiceOptions, rig: Rig) -> Voice:
             return rig.box().voice
         case NullOptions():
             return NullVoice()
+
+
+def build_gate(options: GateOptions, rig: Rig) -> Gate:
+    """The gate that the config names, not opened yet. Raises UnsuitableDevice."""
+    match options:
+        case VirtualGateOptions():
+            return rig.box().gate
+        case NullOptions():
+            return NullGate()
+        case RelayGateOptions():
+            return RelayGate(options)
 
 
 def build_scanner(options: ScannerOptions, rig: Rig) -> Scanner:

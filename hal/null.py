@@ -110,6 +110,26 @@ class NullPrinter:
         """Nothing to release."""
 
 
+class NullGate:
+    """No gate: nobody is let through."""
+
+    name = "no gate"
+
+    def open(self) -> None:
+        """Raises DeviceGone: a box that lets people through needs something to let them through."""
+        raise DeviceGone(self.name, "this box has no gate", "set devices.gate in the config")
+
+    def release(self, timeout_s: float) -> None:
+        """Raises DeviceGone."""
+        self.open()
+
+    def shut(self, timeout_s: float) -> None:
+        """It is."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
 class NullDisplay:
     """No display: pictures are checked like anywhere else and dropped."""
 

@@ -25,6 +25,7 @@ lamp = {{ type = "virtual" }}
 voice = {{ type = "virtual" }}
 scanner = {{ type = "virtual" }}
 printer = {{ type = "virtual" }}
+gate = {{ type = "virtual" }}
 
 [receipts]
 language = "text"

@@ -30,6 +30,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "counter": EVERYTHING,
     "channels": EVERYTHING,
     "receipts": EVERYTHING,
+    "gate": frozenset({"passage_minor", "day_cap_minor", "passback_s", "open_s", "show_s"}),
     "content": frozenset({"look_every_s", "kib_per_s", "quota_mib"}),
 }
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from daemon.config.channels import ChannelName, ChannelSection
 from daemon.config.content import AdsSection, ContentSection
+from daemon.config.gate import GateSection
 from daemon.config.section import Section
 from daemon.config.shop_floor import CounterSection, ReceiptsSection, TillSection
 from daemon.payment.flows import FLOWS
@@ -17,6 +18,7 @@ from daemon.payment.policy_document import PolicyDocument
 from hal.drivers import (
     CameraOptions,
     DisplayOptions,
+    GateOptions,
     KeypadOptions,
     LampOptions,
     PrinterOptions,
@@ -68,6 +70,7 @@ class Devices(Section):
     voice: VoiceOptions = NullOptions()
     scanner: ScannerOptions = NullOptions()
     printer: PrinterOptions = NullOptions()
+    gate: GateOptions = NullOptions()
 
 
 class TlsSection(Section):
@@ -256,6 +259,7 @@ class Config(Section):
     channels: dict[ChannelName, ChannelSection] = Field(default_factory=dict, description="none: `simulated` alone")
     counter: CounterSection = CounterSection()
     till: TillSection = TillSection()
+    gate: GateSection = GateSection()
     receipts: ReceiptsSection = ReceiptsSection()
     health: HealthSection = HealthSection()
     content: ContentSection = ContentSection()
@@ -281,6 +285,18 @@ class Config(Section):
             raise ValueError("enrolment.update_templates: an open-loop box has no templates")
         if self.policy.offline.per_payment > 0:
             raise ValueError("policy.offline.per_payment: an open-loop box knows nobody while it is offline")
+        return self
+
+    @model_validator(mode="after")
+    def _a_gate_is_nothing_else(self) -> Config:
+        if not self.gate.on:
+            return self
+        if self.box.profile == "open-loop":
+            raise ValueError("gate.on: who agreed to what stands in the box's store, and an open-loop box has none")
+        if self.devices.gate.type == "null":
+            raise ValueError('gate.on: say which gate it is, such as devices.gate = { type = "relay", path = ... }')
+        if self.counter.clerk_amounts:
+            raise ValueError("counter.clerk_amounts: a gate has no clerk")
         return self
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ class Refusal(StrEnum):
     ABOVE_AGREEMENT = "above_agreement"
     WRONG_CURRENCY = "wrong_currency"
     JUST_PASSED = "just_passed"
+    UNPAID = "unpaid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One that counted: when (unix seconds), and what was charged for it."""
+    """One that counted: when (unix seconds), and what was charged for it; `unpaid`: in vain."""
 
     at: int
     charged_minor: int
+    unpaid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def decide(
         return StaysShut(Refusal.AGREEMENT_OVER)
     if agreement.currency != fare.currency:
         return StaysShut(Refusal.WRONG_CURRENCY)
+    if any(passage.unpaid for passage in today):
+        return StaysShut(Refusal.UNPAID)
     if any(abs(now - passage.at) < fare.passback_s for passage in today):
         return StaysShut(Refusal.JUST_PASSED)
     charged = sum(passage.charged_minor for passage in today)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from daemon.gate.agreement import Terms
+
 AUTHORITY_S = 60.0
 CONSENT_S = 60.0
 SIGN_UP_S = 20.0  # somebody may wait behind whoever signs up
@@ -36,6 +38,7 @@ class Request:
     under_14: bool = False
     authority: Literal["fleet", "clerk"] = "fleet"
     order_id: str | None = None
+    terms: Terms | None = None  # of a gate, where the purposes name it
 
 
 @dataclass(frozen=True, slots=True)

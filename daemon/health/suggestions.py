@@ -39,6 +39,7 @@ SUGGESTIONS = {
     "content_refused": "what the content server sent is not believed or did not arrive: `logs` names which and why",
     "content_incomplete": "a file of a campaign could not be had: `logs` names it; the others are shown",
     "no_scanner": "check the scanner's cable; payers can still pay, and amounts can be typed",
+    "no_gate": "check the gate's cable and devices.gate in box.toml; nobody is charged while it does not open",
     "no_till": "check the till's cable and [till.line] in box.toml; the till asks again by itself",
     "no_printer": "is the printer switched on? `kingfisher receipt ORDER` prints what is missing",
     "no_paper": "put in a new roll: receipts that wait come out by themselves",

@@ -35,6 +35,7 @@ from daemon.payment.events import (
     OrderArrived,
     OrdersFound,
     OrderWithdrawn,
+    Passed,
     PayerFound,
     Persisted,
     PersistFailed,
@@ -45,6 +46,7 @@ from daemon.payment.events import (
 )
 from daemon.payment.flows import FLOWS, IDENTITY
 from daemon.payment.order import Order, PayRequest, Turn
+from daemon.payment.passage import passed
 from daemon.payment.state import (
     COLLECTING,
     AskFactor,
@@ -97,6 +99,8 @@ def _step(state: State, event: Event, now: float) -> Result:
             return _order_arrived(state, event, now)
         case OrderWithdrawn():
             return withdrawn(state, event, now)
+        case Passed():
+            return passed(state, event, now)
         case KeyPressed():
             return _key(state, event.key, now)
         case CodeScanned(text):

@@ -13,21 +13,22 @@ from daemon.payment import routing
 from daemon.payment.closing import persist, with_attempt
 from daemon.payment.effects import AttemptMoved, Change, OrderStored
 from daemon.payment.events import Passed
-from daemon.payment.flows import GATE
 from daemon.payment.order import PayRequest
 from daemon.payment.settling import Settling
 from daemon.payment.state import After, Result, State
 from daemon.payment.status import Status, move
+
+GATE = "gate"  # the flow, for policy, books and evidence; no order can name it
 
 
 def passed(state: State, event: Passed, now: float) -> Result:
     """The caller has seen the agreement, the policy and the caps. The counter stays as it is."""
     order = event.order
     assert order.amount is not None
-    choice = routing.choose(state, order.amount, GATE.name, now)
+    choice = routing.choose(state, order.amount, GATE, now)
     channel = choice.best.name if choice.best is not None else state.rules.channels[0].name  # a voucher needs none
     request = PayRequest(
-        order.order_id, 1, order.amount, event.who.payer, ("face",), channel, GATE.name, epoch=state.epoch,
+        order.order_id, 1, order.amount, event.who.payer, ("face",), channel, GATE, epoch=state.epoch,
         identified=event.who,
     )  # fmt: skip
     changes: tuple[Change, ...] = (

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from daemon.payment import policy
 from daemon.payment.flows import FLOWS
+from daemon.payment.passage import GATE
 from daemon.payment.money import DECIMALS, MAX_MINOR
 from daemon.payment.policy import STRENGTH, Factor, OneOf
 
@@ -84,8 +85,8 @@ class When(Part):
             if code not in DECIMALS:
                 raise ValueError(f"currency {code!r} is not known; write its ISO 4217 code, like CNY")
         for flow in self.flow or ():
-            if flow not in FLOWS:
-                raise ValueError(f"flow {flow!r} is not known; there are {', '.join(FLOWS)}")
+            if flow not in (*FLOWS, GATE):
+                raise ValueError(f"flow {flow!r} is not known; there are {', '.join((*FLOWS, GATE))}")
         return self
 
     def tests(self) -> dict[str, policy.Range | OneOf]:

@@ -10,6 +10,9 @@ from daemon.screen.views import (
     Declined,
     EnrolDone,
     EnrolLook,
+    GateOpen,
+    GateReady,
+    GateShut,
     Look,
     Trouble,
     Verified,
@@ -22,11 +25,11 @@ Lamp = Literal["white", "green", "red", "amber", "off"]
 def lamp(view: View) -> Lamp:
     """White lights the face, green means paid or done, red means not paid, amber means wait or out of order."""
     match view:
-        case Look() | EnrolLook():
+        case Look() | EnrolLook() | GateReady():
             return "white"
-        case Approved() | EnrolDone() | Verified():
+        case Approved() | EnrolDone() | Verified() | GateOpen():
             return "green"
-        case Declined():
+        case Declined() | GateShut():
             return "red"
         case Checking() | Trouble():
             return "amber"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from daemon.screen.elements import Element, Scene
-from daemon.screen.pages import choosing, enrolling, paying, returning, reviewing, selling, standing, thanking
+from daemon.screen.pages import choosing, enrolling, gating, paying, returning, reviewing, selling, standing, thanking
 from daemon.screen.parts import Page
 from daemon.screen.text import wording
 from daemon.screen.theme import DAY, Theme
@@ -31,6 +31,9 @@ from daemon.screen.views import (
     EnterPhone,
     EnterPin,
     EnterReceipt,
+    GateOpen,
+    GateReady,
+    GateShut,
     Idle,
     Look,
     NewPin,
@@ -66,6 +69,12 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
             return standing.booting(page, view)
         case Idle():
             return standing.idle(page, view)
+        case GateReady():
+            return gating.ready(page, view)
+        case GateOpen():
+            return gating.opened(page, view)
+        case GateShut():
+            return gating.shut(page, view)
         case EnterAmount():
             return selling.enter_amount(page, view)
         case Cart():

@@ -112,6 +112,26 @@ class ClerkNote(StrEnum):
     EMPTY = "empty"
 
 
+class ShutReason(StrEnum):
+    """Why a gate stays shut."""
+
+    NOT_RECOGNISED = "not_recognised"
+    AMBIGUOUS = "ambiguous"
+    SPOOF = "spoof"
+    NOT_AGREED = "not_agreed"
+    AGREEMENT_OVER = "agreement_over"
+    ABOVE_AGREEMENT = "above_agreement"
+    WRONG_CURRENCY = "wrong_currency"
+    JUST_PASSED = "just_passed"
+    UNPAID = "unpaid"
+    POLICY = "policy"
+    OFFLINE = "offline"
+    NO_CLOCK = "no_clock"
+    NO_GATE = "no_gate"
+    STORE = "store"
+    STORAGE = "storage"
+
+
 class Purpose(StrEnum):
     """What a payer consents to."""
 
@@ -119,6 +139,7 @@ class Purpose(StrEnum):
     ENTER = "enter"
     IDENTIFY = "identify"
     MEMBERS = "members"
+    GATE = "gate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +156,28 @@ class Idle:
     clock: str | None = None
     box: str = ""
     conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateReady:
+    """A gate waits for whoever comes. `passage_minor` is the fare."""
+
+    passage_minor: int
+    currency: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateOpen:
+    """Somebody may walk through. `charged_minor` is 0 once the day's cap is reached."""
+
+    charged_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateShut:
+    reason: str  # a ShutReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +459,7 @@ class Consent:
     notice_version: str = ""
     child: bool = False  # a guardian reads it
     adult: bool = False  # nobody vouches for whoever reads it: it is for 14 and older
+    fare: tuple[int, int, str] | None = None  # of a gate: for a passage, for a day, both in minor units; the currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,6 +498,9 @@ class EnrolFailed:
 View = (
     Booting
     | Idle
+    | GateReady
+    | GateOpen
+    | GateShut
     | EnterAmount
     | Cart
     | AskEmptyCart

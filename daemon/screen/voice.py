@@ -22,6 +22,8 @@ from daemon.screen.views import (
     EnterCard,
     EnterPhone,
     EnterPin,
+    GateOpen,
+    GateShut,
     Hint,
     Look,
     NewPin,
@@ -43,6 +45,10 @@ def line(view: View, locale: str) -> str | None:
     match view:
         case Look(hint=hint) | EnrolLook(hint=hint):
             return words(f"hint.{hint}") if hint in ACTS else words("voice.look")
+        case GateOpen():
+            return words("voice.gate_open")
+        case GateShut(reason=reason):
+            return words("voice.gate_shut", why=words(f"gateshut.{reason}"))
         case EnterPin(wrong_tries_left=left):
             return words("voice.pin") if left is None else words("voice.pin_wrong")
         case EnterPhone(mode=mode, wrong=wrong):

@@ -1,4 +1,4 @@
-"""The virtual box itself: seven devices behind one page."""
+"""The virtual box itself: eight devices behind one page."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 from hal.errors import DeviceGone
 from hal.virtual.camera import VirtualCamera
 from hal.virtual.display import VirtualDisplay
+from hal.virtual.gate import VirtualGate
 from hal.virtual.keypad import VirtualKeypad
 from hal.virtual.lamp_and_voice import VirtualLamp, VirtualVoice
 from hal.virtual.messages import ChoosePicture, MakeFault, PressKey, ScanCode, parse
@@ -28,7 +29,7 @@ KEPT_LOG_LINES = 300
 
 
 class VirtualBox:
-    """Its seven devices, such as `camera`, implement the protocols of `hal`. A context manager, too."""
+    """Its eight devices, such as `camera`, implement the protocols of `hal`. A context manager, too."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class VirtualBox:
         self.voice = VirtualVoice(self._server.publish)
         self.scanner = VirtualScanner()
         self.printer = VirtualPrinter(self._server.publish)
+        self.gate = VirtualGate(self._server.publish)
 
     @classmethod
     def from_options(cls, options: VirtualBoxOptions, display_size: tuple[int, int] = (800, 480)) -> Self:
@@ -101,6 +103,7 @@ class VirtualBox:
             {"till": {"url": self._till_url}},
             self._camera_message(),
             self.lamp.message(),
+            self.gate.message(),
         ]
         return [*now, *printed, *list(self._lines)]
 
@@ -128,6 +131,9 @@ class VirtualBox:
             case MakeFault("scanner", state):
                 self.scanner.unplug(state == "unplugged")
                 self._tell_camera()
+            case MakeFault("gate", state):
+                self.gate.unplug(state == "unplugged")
+                self._tell_camera()
             case MakeFault("printer", state):
                 self.printer.make_fault(state)
                 self._tell_camera()
@@ -150,6 +156,6 @@ class VirtualBox:
 
     def _camera_message(self) -> dict[str, object]:
         choices = [{"name": c.name, "label": c.label, "kind": c.kind} for c in self.camera.choices()]
-        devices = ("camera", "keypad", "display", "scanner", "printer")
+        devices = ("camera", "keypad", "display", "scanner", "printer", *(("gate",) if self.gate.there else ()))
         faults = {name: getattr(self, name).fault for name in devices}
         return {"camera": {"chosen": self.camera.chosen, "choices": choices}, "faults": faults}

@@ -19,6 +19,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "display": ("none", "unplugged"),
     "scanner": ("none", "unplugged"),
     "printer": ("none", "unplugged", "no_paper"),
+    "gate": ("none", "unplugged"),
 }
 
 
@@ -51,7 +52,7 @@ class ChoosePicture:
 class MakeFault:
     """A cable is pulled or plugged in, or the sensor hangs."""
 
-    device: Literal["camera", "keypad", "display", "scanner", "printer"]
+    device: Literal["camera", "keypad", "display", "scanner", "printer", "gate"]
     state: str
 
 
@@ -76,7 +77,8 @@ def parse(text: str) -> Message:
         case {"camera": str(name), **rest} if not rest:
             return ChoosePicture(name)
         case {
-            "fault": "camera" | "keypad" | "display" | "scanner" | "printer" as device, "state": str(state), **rest
+            "fault": "camera" | "keypad" | "display" | "scanner" | "printer" | "gate" as device,
+            "state": str(state), **rest,
         } if not rest:  # fmt: skip
             if state not in FAULTS[device]:
                 raise _bad(f"the {device} cannot be {state!r}", "states: " + " ".join(FAULTS[device]))

@@ -48,7 +48,7 @@ class OrderMadeBody(Body):
     amount_minor: AmountMinor
     currency: Currency
     title: Shown | None = None
-    source: Literal["clerk", "cart", "till"]
+    source: Literal["clerk", "cart", "till", "gate"]
     reference: Id | None = None
     made_at: UnixTime
     expires_at: UnixTime

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daemon.screen.elements import Box, Element
+from daemon.screen.money import amount
 from daemon.screen.pages.paying import beside, mirror
 from daemon.screen.parts import Page, busy, flat, hero, legend, paper, pill, pin_cells, roughly, stack
 from daemon.screen.views import Authorise, Consent, EnrolDone, EnrolFailed, EnrolLook, EnrolSaving, Hint, NewPin
@@ -54,12 +55,19 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
         page.text(words("consent.headline"), rows[0], 44, theme.ink, "bold"),
         page.text(words("consent.intro_child" if view.child else "consent.intro"), rows[1], 29, theme.ink, lines=4),
         _chips(page, rows[2], [words(f"purpose.{purpose}") for purpose in view.purposes]),
-        page.text(words("consent.adult" if view.adult else "consent.withdraw"), rows[3], 26, theme.muted, lines=2),
+        page.text(_terms(page, view), rows[3], 26, theme.muted, lines=2),
         page.text(words("consent.version", version=view.notice_version), rows[4], 21, theme.muted, foreign=True)
         if view.notice_version
         else (),
         keys,
     )
+
+
+def _terms(page: Page, view: Consent) -> str:
+    if view.fare is not None:
+        passage, day, currency = view.fare
+        return page.words("consent.fare", passage=amount(passage, currency), day=amount(day, currency))
+    return page.words("consent.adult" if view.adult else "consent.withdraw")
 
 
 def _chips(page: Page, row: Box, names: Sequence[str]) -> list[Element]:

@@ -1,5 +1,5 @@
 // The virtual box's page: pixels, lamp, voice and keys over one websocket. No framework, nothing from elsewhere.
-import { drawLog, showChoices, showFaults, showReceipt, showTill, toast } from "/page/panels.js";
+import { drawLog, showChoices, showFaults, showGate, showReceipt, showTill, toast } from "/page/panels.js";
 
 const el = (id) => document.getElementById(id);
 const canvas = el("display");
@@ -41,6 +41,7 @@ function hear(message) {
   if ("till" in message) showTill(message.till.url);
   if (message.log) drawLog(message.log);
   if (message.receipt) showReceipt(message.receipt);
+  if (message.gate) showGate(message.gate);
   if (message.error) toast(`${message.error.why}${message.error.hint ? ` (${message.error.hint})` : ""}`);
 }
 

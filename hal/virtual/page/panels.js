@@ -2,11 +2,11 @@
 const el = (id) => document.getElementById(id);
 const MAX_ROWS = 500, TOAST_MS = 5000;
 const PHONE = ["手机照片", "phone"], PERSON = ["真人", "in person"];
-const NAMES = { camera: ["摄像头", "camera"], keypad: ["键盘", "keypad"], display: ["屏幕", "display"], scanner: ["扫码枪", "scanner"], printer: ["打印机", "printer"] };
+const NAMES = { camera: ["摄像头", "camera"], keypad: ["键盘", "keypad"], display: ["屏幕", "display"], scanner: ["扫码枪", "scanner"], printer: ["打印机", "printer"], gate: ["闸机", "gate"] };
 const STATES = { none: "正常 ok", unplugged: "拔线 pull", frozen: "卡死 hang", no_paper: "缺纸 no paper" };
 const OFFERED = {
   camera: ["none", "unplugged", "frozen"], keypad: ["none", "unplugged"], display: ["none", "unplugged"],
-  scanner: ["none", "unplugged"], printer: ["none", "unplugged", "no_paper"],
+  scanner: ["none", "unplugged"], printer: ["none", "unplugged", "no_paper"], gate: ["none", "unplugged"],
 };
 let toastTimer = 0;
 
@@ -86,6 +86,12 @@ export function drawLog({ at, line }) {
 export function showReceipt({ text }) {
   el("receipt").textContent = text;
   el("receipt-panel").hidden = false;
+}
+
+export function showGate({ there, open }) {
+  el("gate-panel").hidden = !there;
+  el("gate").dataset.open = open;
+  el("gate-word").textContent = open ? "请通行 · walk through" : "关闭 · shut";
 }
 
 export function toast(text) {

@@ -1,0 +1,163 @@
+"""A box that is a gate, in a whole town: who agreed walks through and is charged once, whatever happens to the power."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import pytest
+
+from fleet.demo.town import BOX_NAME, wait_until
+
+SETTINGS = """
+[payment]
+show_s = 1.5
+offline_after_s = 1
+
+[gate]
+on = true
+passage_minor = 200
+day_cap_minor = 700
+passback_s = 2
+open_s = 0.5
+show_s = 1.0
+offline = true
+
+[policy.offline]
+per_payment = 500
+per_payer_day = 2000
+per_box_day = 5000
+payments_per_payer_day = 20
+
+[[policy.rules]]
+name = "gate"
+then = "none"
+when = { flow = ["gate"], amount = { at_most = 500 }, currency = ["CNY"] }
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(open_shop):
+    shop = open_shop(settings=SETTINGS)
+    shop.hands.choose("grace_hopper")
+    command = shop.town.begin_fleet(
+        "enrol", "--box", BOX_NAME, "--payer", "grace_hopper", "--balance", "100.00", "--purpose", "gate", "--wait",
+        "--timeout-s", "60",
+    )  # fmt: skip
+    shop.hands.wait_screen("Consent")
+    shop.hands.press("ok")
+    shop.hands.wait_screen("NewPin")
+    shop.hands.choose("nobody")
+    shop.hands.press(*"2580", "ok", *"2580", "ok")
+    shop.hands.wait_screen("EnrolDone")
+    assert command.wait(30) == 0
+    shop.hands.press("ok")
+    shop.hands.wait_screen("GateReady")
+    return shop
+
+
+def passes(shop) -> list[dict]:
+    return [entry["facts"] for entry in shop.journal("passage")]
+
+
+def walk(shop, *screens: str) -> str:
+    """She comes into view and goes; what the display said."""
+    shop.hands.wait_screen("GateReady")
+    shop.hands.choose("grace_hopper")
+    said = shop.hands.wait_screen(*screens)
+    shop.hands.choose("nobody")
+    return str(said)
+
+
+def wait_passback(shop) -> None:
+    """Until the last passage is older than passback_s."""
+    last = max((entry["at"] for entry in shop.journal("passage")), default=0)
+    assert wait_until(lambda: time.time() > last + 3, 30, 0.1)
+
+
+def test_whoever_agreed_walks_through_and_is_charged_by_an_order_of_the_box(shop):
+    walk(shop, "GateOpen")
+    [facts] = passes(shop)
+    assert facts["minor"] == 200
+    shop.hands.wait_event("gate_shut")
+    view = shop.outcome(facts["order_id"])
+    assert (view["status"], view["amount_minor"], view["made_by"]["source"]) == ("approved", 200, "gate")
+    assert shop.charges(facts["order_id"]) == 1
+    assert shop.balance("grace_hopper") == "98.00"
+
+
+def test_a_step_back_is_no_second_passage(shop):
+    before = len(passes(shop))
+    wait_passback(shop)
+    shop.hands.choose("grace_hopper")
+    shop.hands.wait_screen("GateOpen")
+    shop.hands.wait_screen("GateReady")  # she stands there still
+    shop.hands.wait_event("gate_refused", reason="just_passed")
+    shop.hands.wait_screen("GateShut")
+    shop.hands.choose("nobody")
+    assert len(passes(shop)) == before + 1
+
+
+def test_a_stranger_stays_outside_and_leaves_no_line_in_the_journal(shop):
+    shop.hands.look_up()
+    shop.hands.wait_screen("GateReady")
+    shop.hands.choose("eileen_collins")
+    shop.hands.wait_event("gate_refused", reason="not_recognised")
+    shop.hands.wait_screen("GateShut")
+    shop.hands.choose("nobody")
+    assert "not_recognised" not in {entry["facts"]["reason"] for entry in shop.journal("gate_refused")}
+
+
+def test_a_gate_that_did_not_open_and_a_box_killed_meanwhile_charge_the_passage_once_and_open_for_it_later(shop):
+    wait_passback(shop)
+    before = len(passes(shop))
+    shop.hands.wait_screen("GateReady")
+    shop.hands.fault("gate", "unplugged")
+    shop.hands.look_up()
+    shop.hands.choose("grace_hopper")
+    shop.hands.wait_event("gate_refused", reason="no_gate")
+    shop.town.services["box"].kill()
+    shop.town.start_box()
+    with suppress(Exception):
+        shop.hands.__exit__()
+    shop.hands.__init__(shop.town.page_url, shop.town.folder / "screens")
+    shop.hands.__enter__()
+    shop.hands.wait_event("connected")
+    [named] = shop.journal("gate_uncertain")
+    made = passes(shop)
+    assert len(made) == before + 1
+    assert named["facts"]["order_id"] == made[-1]["order_id"]
+    shop.hands.choose("grace_hopper")
+    shop.hands.wait_event("passage_resumed")
+    shop.hands.wait_screen("GateOpen")
+    shop.hands.choose("nobody")
+    assert len(passes(shop)) == before + 1
+    assert shop.outcome(made[-1]["order_id"], within_s=40)["status"] == "approved"
+    assert shop.charges(made[-1]["order_id"]) == 1
+
+
+def test_offline_the_passage_is_a_voucher_that_is_charged_once_the_network_is_back(shop):
+    wait_passback(shop)
+    shop.hands.wait_screen("GateReady")
+    shop.town.services["broker"].kill()
+    try:
+        shop.hands.wait_event("condition", name="offline")
+        wait_until(lambda: False, 1.5)
+        walk(shop, "GateOpen")
+        order_id = passes(shop)[-1]["order_id"]
+    finally:
+        shop.town.start_broker()
+    shop.hands.wait_event("condition_over", name="offline", timeout_s=60)
+    assert wait_until(lambda: order_id in str(shop.town.fleet_json("orders", "--limit", "100")), 60, 0.3)
+    assert shop.outcome(order_id, within_s=60)["status"] == "approved"
+    assert passes(shop)[-1]["minor"] == 100  # what was left below the day's cap
+    assert shop.charges(order_id) == 1
+
+
+def test_at_the_days_cap_the_gate_opens_for_nothing_and_the_books_agree(shop):
+    wait_passback(shop)
+    walk(shop, "GateOpen")
+    assert passes(shop)[-1]["minor"] == 0
+    assert "order_id" not in passes(shop)[-1]
+    assert shop.balance("grace_hopper") == "93.00"
+    shop.books_agree()
