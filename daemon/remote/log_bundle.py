@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any
 
 from daemon.logs import facts_of
+from secure_store.hardening import SecretFilter
 
 KEPT = frozenset(
     {
@@ -32,6 +33,7 @@ class LogBundle(logging.Handler):
 
     def __init__(self, lines: int = LINES) -> None:
         super().__init__(logging.INFO)
+        self.addFilter(SecretFilter())  # a phone number looks like a machine's word too
         self._lines: deque[Line] = deque(maxlen=lines)
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -93,6 +93,25 @@ def test_what_is_kept_of_a_line_is_decided_when_it_is_written_not_when_it_is_ask
                     "amount": "18.50"}  # fmt: skip
 
 
+@pytest.mark.parametrize("number", ["13987654321", "+8613987654321", "11010519491231002X"])
+@pytest.mark.parametrize("fact", ["order", "code", "id", "name", "size", "reason"])
+def test_a_number_of_a_person_leaves_the_box_under_no_name(number, fact):
+    bundle = LogBundle()
+    log = logging.getLogger("daemon.canary")
+    log.setLevel(logging.INFO)
+    log.addHandler(bundle)
+    try:
+        note(log, "scanned", **{fact: number})
+        note(log, "scanned", **{fact: int(number)} if number.isdigit() else {})
+        log.info("event=scanned %s=%s", fact, number)
+        log.info(number)
+    finally:
+        log.removeHandler(bundle)
+    lines = bundle.last(10)
+    assert len(lines) == 4
+    assert number.strip("+") not in json.dumps(lines)
+
+
 def test_a_screenshot_is_what_the_display_shows_while_nobody_is_there(box):
     command = ask(box, "screenshot")
     assert answer(box, command)["event"] == "remote.done"
