@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from mqtt.envelope import TrustedKey, Verifier
 from mqtt.errors import EnvelopeRefused
-from mqtt.schemas import CheckpointBody, DecisionBody, EvidenceBody
+from mqtt.schemas import AnswerReason, CheckpointBody, DecisionBody, EvidenceBody
 
 NO_MONEY = (None, "submitted", "declined", "reversed")
 
@@ -55,14 +55,17 @@ def note_evidence(
     if decision is None:
         return _fault(tx, box, Fault.DECISION_FORGED, place, now)
     row = tx.execute(
-        "SELECT o.amount_minor, o.currency, a.status FROM orders o LEFT JOIN attempts a"
+        "SELECT coalesce(a.amount_minor, o.amount_minor) AS amount_minor, o.currency, a.status, a.reason"
+        " FROM orders o LEFT JOIN attempts a"
         " ON a.order_id = o.order_id AND a.attempt = ? WHERE o.order_id = ? AND o.box = ?",
         (body.attempt, body.order_id, box),
     ).fetchone()
     captured = row is not None and row["status"] not in NO_MONEY
     if body.status == "approved" and not captured:
         return _fault(tx, box, Fault.APPROVED_WITHOUT_CAPTURE, place, now)
-    if row is not None and (decision.amount_minor, decision.currency) != (row["amount_minor"], row["currency"]):
+    if row is None or row["reason"] == AnswerReason.QUOTE_REFUSED:  # refused for its price, which is kept nowhere
+        return None
+    if (decision.amount_minor, decision.currency) != (row["amount_minor"], row["currency"]):
         return _fault(tx, box, Fault.AMOUNT_DIFFERS, place, now)
     return None
 

@@ -87,6 +87,21 @@ def test_a_journal_that_shrank_convicts_the_box(books):
     assert books.checkpoint(7, "b", NOW + 10) is Fault.JOURNAL_WENT_BACK
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "kept_minor"), [("approved", "ok", 1665), ("declined", "quote_refused", None)]
+)
+def test_a_members_price_is_no_other_amount_than_was_agreed(books, status, reason, kept_minor):
+    order_id = books.order(status)
+    books.tx.execute("UPDATE attempts SET amount_minor = ?, reason = ?", (kept_minor, reason))
+    assert books.evidence(order_id, status=status, amount_minor=1665) is None
+
+
+def test_more_or_less_than_the_members_price_convicts_the_box(books):
+    order_id = books.order("approved")
+    books.tx.execute("UPDATE attempts SET amount_minor = 1665")
+    assert books.evidence(order_id, amount_minor=1850) is Fault.AMOUNT_DIFFERS
+
+
 def test_evidence_of_a_captured_payment_is_kept_without_a_word(books):
     order_id = books.order("approved")
     assert books.evidence(order_id) is None
