@@ -11,13 +11,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 
-from fleet.demo import goods
+from fleet.demo import goods, members
 from fleet.demo.hands import Hands
-from fleet.demo.scenarios import SCENARIOS, Scenario
+from fleet.demo.providers.paying import PayingProvider, settle, standing
+from fleet.demo.scenario import Scenario
+from fleet.demo.scenarios import SCENARIOS
 from fleet.demo.scene import Scene, enrol, told_on
 from fleet.demo.till import Till
 from fleet.demo.town import Town
@@ -58,19 +61,20 @@ def main() -> int:
     if folder.exists() and not (options.keep and options.fleet is None):
         shutil.rmtree(folder)
     line = folder / "till"
+    scenario = SCENARIOS[options.scenario]
     town = Town(
         folder, state / "models", state / "pictures", locale=options.locale,
-        broker_port=18830, gateway_port=8780, page_port=8700, settings=goods.shop_floor(line),
+        broker_port=18830, gateway_port=8780, page_port=8700,
+        settings=goods.shop_floor(line, providers=scenario.providers) + (members.POLICY if scenario.members else ""),
     )  # fmt: skip
-    scenario = SCENARIOS[options.scenario]
     try:
         if options.fleet is not None:
             from fleet.demo.whole_fleet import demonstrate
 
             demonstrate(options.fleet, folder, console, step, once=options.once)
             return 0
-        with town, Till(line) as till:
-            _tell(town, till, scenario, stocked=not options.once or scenario.name == "cart")
+        with town, Till(line) as till, standing(scenario.providers) as providers:
+            _tell(town, till, scenario, providers, stocked=not options.once or scenario.name == "cart")
             if not options.once:
                 console.print(f"\nNow by hand: [bold]{town.page_url}[/bold]  (PINs: grace 2580, eileen 1793)")
                 console.print(f"{scenario.by_hand}. Ctrl-C ends it.", soft_wrap=True)
@@ -94,7 +98,9 @@ def _list(as_json: bool) -> int:
     return 0
 
 
-def _tell(town: Town, till: Till, scenario: Scenario, *, stocked: bool) -> None:
+def _tell(
+    town: Town, till: Till, scenario: Scenario, providers: Mapping[str, PayingProvider], *, stocked: bool
+) -> None:
     began_s = time.monotonic()
     with step("models are here, each as its SHA-256 says", bar_of_its_own=True):
         _run(["daemon.cli.main", "models", "pull", "--folder", str(town.models)])
@@ -107,18 +113,26 @@ def _tell(town: Town, till: Till, scenario: Scenario, *, stocked: bool) -> None:
             goods.stock(town)
     with step(f"broker on 127.0.0.1:{town.broker_port}"):
         town.start_broker()
+    if providers:
+        names = " and ".join(f"{name} on {provider.server.url}" for name, provider in providers.items())
+        with step(f"doubles of two payment providers: {names}"):
+            settle(providers, town.folder / "fleet")
     with step(f"gateway and till on 127.0.0.1:{town.gateway_port}"):
         town.start_gateway()
     with step(f"box {town.box_id} on {town.page_url}"):
         town.start_box()
+    pins = PINS
+    if scenario.members and not _known(town, members.EVERYBODY[-1].handle):
+        pins = {member.handle: member.pin for member in members.EVERYBODY}
+        with step("members of another place come by a roster that only this box can open"):
+            members.take_in(town, members.EVERYBODY)
     with Hands(town.page_url, town.folder / "screens") as hands:
-        scene = Scene(town, hands, till, PINS, step)
+        scene = Scene(town, hands, till, pins, step, providers)
         with step("the box is ready and its link is up"):
             scene.idle()
             hands.wait_event("connected")
-        enrolled = {account["account"] for account in town.fleet_json("accounts")}
         for picture in PINS:
-            if f"payer:{picture}" not in enrolled:
+            if not _known(town, picture):
                 with step(f"{picture} is enrolled: consent, face, PIN twice", people=True):
                     enrol(scene, picture, BALANCE)
         proven = scenario.play(scene)
@@ -130,6 +144,11 @@ def _tell(town: Town, till: Till, scenario: Scenario, *, stocked: bool) -> None:
     console.print(f"[bold]proven[/bold]    {proven}", soft_wrap=True)
     console.print(f"screens: {town.folder / 'screens'} ({len(hands.album)} pictures)")
     console.print(f"all of it took {time.monotonic() - began_s:.1f} s")
+
+
+def _known(town: Town, payer: str) -> bool:
+    """Whether the payer has an account: from this run, or from the one before with --keep."""
+    return any(account["account"] == f"payer:{payer}" for account in town.fleet_json("accounts"))
 
 
 def _run(module_and_arguments: list[str]) -> None:

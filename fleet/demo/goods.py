@@ -13,19 +13,27 @@ APPLES = "12345"  # the scale's number for them
 SHOP_FLOOR = """
 [counter]
 clerk_amounts = true
+clerk_refund_up_to_minor = 5000
 
 [till.line]
 path = "{till}"
 
 [payment]
-ways = ["face_first", "qr_shown", "qr_scanned"]
+ways = ["face_first", "qr_shown", "qr_scanned", "phone_first", "id_card", "face_pin_bank"]
 offline_after_s = 2
+offer_s = 6
 {payment}
 [channels.simulated]
-flows = ["face_first"]
+flows = ["face_first", "face_phone", "phone_first", "id_card", "face_pin_bank"]
 
 [channels.wallet]
-flows = ["qr_shown", "qr_scanned"]
+flows = {wallet}
+
+[channels.cash]
+flows = ["topup"]
+
+[enrolment]
+sign_up_notice = "2026-11"
 
 [merchant]
 scheme = "com.example.pay"
@@ -38,6 +46,28 @@ per_payment = 2000
 per_payer_day = 100000
 per_box_day = 1000000
 payments_per_payer_day = 50
+
+[[policy.rules]]
+name = "small_by_phone"
+then = "phone4"
+when = {{ flow = ["face_phone"], amount = {{ at_most = 2000 }}, currency = ["CNY"] }}
+
+[[policy.rules]]
+name = "more_by_phone"
+then = "phone11"
+when = {{ flow = ["face_phone"], amount = {{ at_most = 20000 }}, currency = ["CNY"] }}
+"""
+
+
+PROVIDERS = """
+[channels.alipay-like]
+priority = 1
+flows = ["qr_scanned"]
+breaker = { failures = 1, open_s = 5 }
+
+[channels.wechat-like]
+priority = 2
+flows = ["qr_scanned"]
 """
 
 
@@ -61,15 +91,25 @@ def label(grams: int, item: str = APPLES) -> str:
     return f"{twelve}{-total % 10}"
 
 
+def push(town: Town, document: dict[str, Any]) -> dict[str, Any]:
+    """Sends it to the running box; what the box made of it."""
+    file = town.folder / "pushed.json"
+    file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+    [row] = town.fleet_json("catalogue", "push", str(file), "--box", BOX_NAME, "--wait", ok=(0, 1))
+    return dict(row)
+
+
 def stock(town: Town) -> None:
     """Signs the catalogue for the box and carries it there; it counts from the box's next start."""
     folder = town.folder
     goods, signed = folder / "goods.json", folder / "goods.jwt"
     goods.write_text(json.dumps(catalogue(), ensure_ascii=False), encoding="utf-8")
-    town.fleet("catalogue", str(goods), "--box", BOX_NAME, "--out", str(signed))
+    town.fleet("catalogue", "sign", str(goods), "--box", BOX_NAME, "--out", str(signed))
     town.kingfisher("catalogue", "install", str(signed), "--config", str(town.config))
 
 
-def shop_floor(till: Path, payment: str = "") -> str:
-    """What a box.toml needs for all that the scenarios show; `payment` is more for its [payment] section."""
-    return SHOP_FLOOR.format(till=till, payment=payment)
+def shop_floor(till: Path, payment: str = "", *, providers: bool = False) -> str:
+    """What a box.toml needs for all that the scenarios show; `payment` is more for its [payment] section;
+    with `providers` scanned codes go to them instead of the simulated app."""
+    wallet = '["qr_shown"]' if providers else '["qr_shown", "qr_scanned"]'
+    return SHOP_FLOOR.format(till=till, payment=payment, wallet=wallet) + (PROVIDERS if providers else "")

@@ -7,28 +7,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from daemon.payment import emvco
 from daemon.payment.money import Amount
-from fleet.demo import goods
+from fleet.demo import afterwards, goods, judging, knowing
+from fleet.demo.members import EILEEN, GRACE, TWIN
+from fleet.demo.membership import member_price, sign_up, top_up
+from fleet.demo.scenario import Scenario
 from fleet.demo.scene import Scene, finished
 from fleet.demo.town import BOX_NAME, wait_until
 
 PAYER = "grace_hopper"
 SHOP = emvco.Merchant("com.example.pay", "M-0001", "Kingfisher", "Shanghai")  # as in `goods.shop_floor`
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """`play` raises FleetError when anything is not as it should be; it gives what was proven. `by_hand` says how to do
-    the same in the browser."""
-
-    name: str
-    title: str
-    by_hand: str
-    play: Callable[[Scene], str]
 
 
 def face(scene: Scene) -> str:
@@ -94,6 +84,43 @@ def cart(scene: Scene) -> str:
         scene.require(part in receipt, f"the receipt lacks {part}")
     scene.require(PAYER not in receipt, "the receipt names the payer")
     return f"goods were scanned, weighed, counted and paid: ¥{expected / 100:.2f}, the same on receipt, box and gateway"
+
+
+def catalogue(scene: Scene) -> str:
+    hands, step = scene.hands, scene.step
+    scene.stand(PAYER)
+    prices = goods.catalogue()
+    with step("the fleet pushes the goods; the running box takes them over"):
+        took = goods.push(scene.town, prices | {"version": 2})
+        scene.require(took["status"] == "done", f"the box says {took}")
+    with step(
+        "two waters are scanned, and while they lie in the cart the fleet raises the price of water", people=True
+    ):
+        hands.scan(goods.WATER, goods.WATER)
+        hands.wait_screen("Cart")
+        dearer = [item | {"price_minor": 250} if item["code"] == goods.WATER else item for item in prices["items"]]
+        took = goods.push(scene.town, prices | {"version": 3, "items": dearer})
+        scene.require(took["status"] == "done", f"the box says {took}")
+    with step("what lies in a cart keeps its price", people=True):
+        hands.press("ok")
+        first = scene.made_by_box("cart")
+        scene.pay()
+        scene.require(scene.final(first)["amount_minor"] == 400, "the price changed in the cart")
+        hands.press("ok")
+    with step("a catalogue with a negative price is pushed: refused with its path, and the one before stays"):
+        wrong = [dearer[0] | {"price_minor": -1}, *dearer[1:]]
+        took = goods.push(scene.town, prices | {"version": 4, "items": wrong})
+        scene.require(took["status"] == "failed", f"the box says {took}")
+        scene.require("items" in str(took["errors"]) and "price_minor" in str(took["errors"]), f"it says {took}")
+    with step("the next cart has the new price", people=True):
+        scene.idle()
+        hands.scan(goods.WATER)
+        hands.wait_screen("Cart")
+        hands.press("ok")
+        second = scene.made_by_box("cart")
+        scene.pay()
+        scene.require(scene.final(second)["amount_minor"] == 250, "the new price is not in force")
+    return "goods were pushed to a running box, counted between two carts, and a wrong list changed nothing"
 
 
 def till_line(scene: Scene) -> str:
@@ -222,6 +249,11 @@ ALL = (
         cart,
     ),
     Scenario(
+        "catalogue", "the fleet changes the prices while the shop is open",
+        "kingfisher-fleet catalogue push demo/goods.json --box counter-1 --wait, its version raised, between two carts",
+        catalogue,
+    ),
+    Scenario(
         "till-line", "a till on a serial line asks for the payment",
         "Choose grace and press Enter here: the scripted till asks for ¥9.90", till_line,
     ),
@@ -242,6 +274,79 @@ ALL = (
     Scenario(
         "offline", "a payment while the network is down, settled afterwards",
         "Stop the broker's process, wait 3 s, type an amount up to 20 and OK, grace's PIN", offline,
+    ),
+    Scenario(
+        "face-phone", "face, then the last 4 digits of the phone, or all 11 by the sum",
+        f"kingfisher-fleet order --box counter-1 --flow face_phone --amount 9.90 (or 88.00); choose grace; her phone is"
+        f" {GRACE.phone}", knowing.face_phone, members=True,
+    ),
+    Scenario(
+        "phone-first", "the number of a member's log-in, prefilled and editable, then the face",
+        f"kingfisher-fleet order --box counter-1 --flow phone_first --phone {GRACE.phone} --amount 12; choose grace,"
+        " OK, her PIN", knowing.phone_first, members=True,
+    ),
+    Scenario(
+        "id-card", "an ID card, read or typed, then its owner's face",
+        f"kingfisher-fleet order --box counter-1 --flow id_card --amount 21; choose grace; type {GRACE.card} into the"
+        " scanner's field, her PIN", knowing.id_card, members=True,
+    ),
+    Scenario(
+        "face-pin-bank", "face and PIN, and one of the payer's bound banks",
+        "kingfisher-fleet order --box counter-1 --flow face_pin_bank --amount 30; choose grace, her PIN, a digit",
+        knowing.face_pin_bank, members=True,
+    ),
+    Scenario(
+        "twins", "two who look alike: only the PIN tells them apart",
+        f"Choose eileen, type 3 and OK; eileen's PIN is {EILEEN.pin}, her twin's {TWIN.pin}", knowing.twins,
+        members=True,
+    ),
+    Scenario(
+        "duress", "a second PIN that pays like the first, and tells the fleet",
+        f"Choose grace, type an amount and OK, and {GRACE.duress_pin} for the PIN; kingfisher-fleet orders says DURESS",
+        knowing.duress, members=True,
+    ),
+    Scenario(
+        "declined", "declined, tried again, and paid another way",
+        "Choose grace, ask for 600 at the till on the page, her PIN; then OK to try again, or menu for another way",
+        afterwards.declined, friend=True,
+    ),
+    Scenario(
+        "refund", "money that goes back, in part from the fleet and whole from the box",
+        "Pay something; kingfisher-fleet refund ORDER --amount 5 --why 'cup broke', or kingfisher refund ORDER",
+        afterwards.refund,
+    ),
+    Scenario(
+        "take-back", "a clerk gives a sale back with a PIN, and the fleet cancels an order on the display",
+        "kingfisher clerk-pin --new --config .kingfisher/demo/box/box.toml; pay something; menu, the PIN, the receipt's"
+        " number, OK", afterwards.take_back,
+    ),
+    Scenario(
+        "policy", "which factor is asked for by the sum, as the fleet pushes it",
+        f"Choose grace; ask for 3, 15 (her phone ends with {GRACE.phone[-4:]}), 80 and 900 at the till on the page",
+        judging.policy, members=True,
+    ),
+    Scenario(
+        "failover", "a payment provider is down, and another takes over",
+        "Type an amount and OK, menu, 3, and a code of 16 digits into the scanner's field", judging.failover,
+        providers=True,
+    ),
+    Scenario(
+        "reconcile", "the books at the end of the day, and a provider that took the money late",
+        "kingfisher-fleet reconcile --help", afterwards.reconcile, providers=True,
+    ),
+    Scenario(
+        "member-price", "a member's coupons and points: the price, its reasons, a key, and what comes with it",
+        "kingfisher-fleet member add grace_hopper --uid 0042; coupon kind tenth --title '10% off' --percent 10; coupon"
+        " give tenth --payer grace_hopper; then pay as grace, and OK the price", member_price,
+    ),
+    Scenario(
+        "sign-up", "whoever has just paid by phone becomes a member with one key, consent and a look",
+        "kingfisher-fleet remote counter-1 erase eileen_collins; pay with a code off the app (qr-scanned), choose"
+        " eileen, press 1, OK, a PIN twice", sign_up,
+    ),
+    Scenario(
+        "top-up", "stored value: the fleet begins it, its member confirms it, a clerk takes the money",
+        "Choose grace; kingfisher-fleet topup --payer grace_hopper --amount 50 --box counter-1; her PIN", top_up,
     ),
 )  # fmt: skip
 SCENARIOS = {scenario.name: scenario for scenario in ALL}

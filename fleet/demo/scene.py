@@ -6,15 +6,16 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fleet.demo.hands import Hands, NotSeen
+from fleet.demo.providers.paying import PayingProvider
 from fleet.demo.till import Till
 from fleet.demo.town import BOX_NAME, Town, wait_until
 from fleet.errors import FleetError
@@ -29,13 +30,15 @@ def silent(_: str, **__: bool) -> AbstractContextManager[None]:
 
 @dataclass
 class Scene:
-    """`pins` by payer's picture: the payers that are enrolled, under these very names."""
+    """`pins` by payer's picture: the payers that are enrolled, under these very names. `providers` by channel, where
+    the scenario has some."""
 
     town: Town
     hands: Hands
     till: Till
     pins: dict[str, str]
     step: Step = silent
+    providers: Mapping[str, PayingProvider] = field(default_factory=dict)
 
     def idle(self) -> None:
         self.hands.wait_screen("Idle")
@@ -46,9 +49,26 @@ class Scene:
 
     def pay(self, picture: str = "grace_hopper") -> None:
         """The payer looks and types the PIN, until the display says paid."""
+        self.pay_with(self.pins[picture])
+
+    def pay_with(self, pin: str) -> None:
         self.hands.wait_screen("EnterPin")
-        self.hands.press(*self.pins[picture], "ok")
+        self.hands.press(*pin, "ok")
         self.hands.wait_screen("Approved")
+
+    def mistype(self, view: str, *keys: str) -> None:
+        """Something wrong is typed: the same screen comes again."""
+        self.hands.look_up()
+        self.hands.press(*keys)
+        self.hands.wait_event("screen", view=view)
+
+    def ask(self, amount: str, *more: str) -> str:
+        """The till asks for a payment; the order's id, once the box has it. `more`: options of `order`."""
+        self.idle()
+        self.hands.look_up()
+        view = self.town.fleet_json("order", "--box", BOX_NAME, "--amount", amount, *more)
+        self.hands.wait_event("order_arrived", order=view["order_id"])
+        return str(view["order_id"])
 
     def order(self, order_id: str) -> dict[str, Any]:
         """As the gateway shows it. Raises NotSeen."""
@@ -81,6 +101,36 @@ class Scene:
         """The order that the box has just made, from its own log."""
         return str(self.hands.wait_event("order_made", source=source)["order"])
 
+    def by_code(self, amount: str, code: str) -> str:
+        """An order that is paid with a code off the payer's own app; the order's id."""
+        order_id = self.ask(amount, "--flow", "qr_scanned")
+        self.hands.wait_screen("ScanCode")
+        self.hands.scan(code)
+        return order_id
+
+    def balance(self, payer: str) -> int:
+        """Minor units on the payer's account."""
+        rows = self.town.fleet_json("accounts")
+        return int(next(row["balance_minor"] for row in rows if row["account"] == f"payer:{payer}"))
+
+    def wait(self, true: Callable[[], bool], or_else: str) -> None:
+        """Raises FleetError with `or_else` when it does not come true."""
+        self.require(wait_until(true, 60, 0.3), or_else)
+
+    def noted(self, name: str, order_id: str) -> list[dict[str, Any]]:
+        """The facts of an order's lines of this name in the journal, oldest first."""
+        return [
+            dict(e["facts"]) for e in self.journal() if e["name"] == name and e["facts"].get("order_id") == order_id
+        ]
+
+    def ruling(self, order_id: str) -> dict[str, Any]:
+        """What the policy asked for last, and by which rule."""
+        return self.noted("ruling", order_id)[-1]
+
+    def factors(self, order_id: str) -> str:
+        """By what the payer was proven in the last attempt: `face,pin`."""
+        return str([f["factors"] for f in self.noted("attempt", order_id) if "factors" in f][-1])
+
     def journal(self) -> list[dict[str, Any]]:
         text = self.town.kingfisher("journal", "show", "--json", "--last", "10000", "--db", str(self.town.box_db))
         return list(json.loads(text))
@@ -98,7 +148,8 @@ class Scene:
         if not self.town.fleet_json("ledger", "verify")["ok"]:
             raise FleetError("the ledger", "does not verify")
         orders = self.town.fleet_json("orders", "--limit", "1000")
-        fleet_sum = sum(o["amount_minor"] for o in orders if o["status"] == "approved")
+        taken = ("approved", "refunding", "refunded")  # what goes back afterwards was taken before
+        fleet_sum = sum(o["amount_minor"] for o in orders if o["status"] in taken)
         if box_sum != fleet_sum:
             raise FleetError("the books", f"the box says {box_sum}, the gateway {fleet_sum}")
         return f"both say ¥{box_sum / 100:.2f} in {len(approved)} payment(s)"

@@ -17,6 +17,7 @@ from fleet.demo.till import Till
 from fleet.demo.town import Town, wait_until
 
 PINS = {"grace_hopper": "2580"}
+PLAYED = [name for name, s in SCENARIOS.items() if not (s.members or s.providers or s.friend)]
 QUICK = """
 look_s = 10
 pin_s = 20
@@ -77,7 +78,7 @@ def at_rest(scene: Scene) -> Iterator[None]:
     scene.agree()
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", PLAYED)
 def test_the_scenario_proves_what_it_says(scene: Scene, name: str) -> None:
     assert SCENARIOS[name].play(scene)
 

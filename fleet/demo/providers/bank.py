@@ -78,6 +78,10 @@ class Bank:
         waiting = self.faults.get(call)
         return waiting.pop(0) if waiting else None
 
+    def waiting(self) -> list[Trade]:
+        """Whose payers are being asked."""
+        return [trade for trade in self.trades.values() if trade.state is State.WAITING]
+
     def payer_agrees(self) -> None:
         for trade in self.trades.values():
             if trade.state is State.WAITING:
@@ -141,6 +145,7 @@ class ProviderServer:
         self._app, self._loop = app, asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
         self.url = ""
 
     def start(self, port: int = 0) -> str:
@@ -155,15 +160,28 @@ class ProviderServer:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(30)
 
+    def close_door(self) -> None:
+        """From now on nobody can connect; `open_door` undoes it, at the same address."""
+        if self._site is not None:
+            self._do(self._site.stop())
+
+    def open_door(self) -> None:
+        self._do(self._open(int(self.url.rpartition(":")[2])))
+
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     async def _start(self, port: int) -> str:
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        await self._open(port)
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self.url
+
+    async def _open(self, port: int) -> None:
+        assert self._runner is not None
+        self._site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await self._site.start()
 
 
 async def silence(bank: Bank, seconds: float = 60.0) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from fleet.demo.providers.alipay import AlipayDouble
 from fleet.demo.providers.bank import Bank, ProviderServer
 from fleet.demo.providers.wechat import WechatDouble
 
+KINDS = ("alipay-like", "wechat-like")
 API_KEY = "0123456789abcdef0123456789abcdef"
 TIMES = "call_s = 0.5\nquery_s = [0.1, 0.2]\nretry_s = 0.1\n"
 
@@ -50,6 +53,13 @@ class PayingProvider:
         self.bank.gate.set()
         self.server.stop()
 
+    def go_away(self) -> None:
+        """Nobody can connect any more, until `come_back`."""
+        self.server.close_door()
+
+    def come_back(self) -> None:
+        self.server.open_door()
+
     def settings(self, folder: Path, times: str = TIMES, lost_after_s: float = 1.0, give_up_s: float = 20.0) -> str:
         """A table of channels.toml; the keys are written beside it."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,3 +78,20 @@ class PayingProvider:
 
 def _private(key: RSAPrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+@contextmanager
+def standing(wanted: bool = True) -> Iterator[Mapping[str, PayingProvider]]:
+    """One of each kind, by the name of its channel; none where none are wanted."""
+    providers = {kind: PayingProvider(kind) for kind in KINDS} if wanted else {}
+    try:
+        yield providers
+    finally:
+        for provider in providers.values():
+            provider.stop()
+
+
+def settle(providers: Mapping[str, PayingProvider], fleet: Path) -> None:
+    """Writes the channels.toml of a gateway's state folder, with the keys beside it."""
+    tables = [provider.settings(fleet) for provider in providers.values()]
+    (fleet / "channels.toml").write_text("\n".join(tables), encoding="utf-8")
