@@ -418,9 +418,6 @@ class Authorise:
     length: int = 8
     wrong_tries_left: int | None = None  # None: no wrong try so far
     checking: bool = False
-
-
-@dataclass(frozen=True, slots=True)
     to: str = "enrol"  # or "takeback"
 
 
@@ -449,6 +446,9 @@ class TakenBack:
     word: str
     amount_minor: int | None = None
     currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AskGuardian:
     """A child under 14 is to be enrolled: who consents? 1 is a parent, 2 another guardian."""
 
@@ -521,13 +521,13 @@ View = (
     | Reversed
     | Trouble
     | Authorise
+    | EnterReceipt
+    | AskTakeBack
+    | TakenBack
     | AskGuardian
     | Consent
     | EnrolLook
     | NewPin
-    | EnterReceipt
-    | AskTakeBack
-    | TakenBack
     | EnrolSaving
     | EnrolDone
     | EnrolFailed

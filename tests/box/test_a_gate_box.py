@@ -1,4 +1,4 @@
-"""A box that is a gate, in a whole town: who agreed walks through and is charged once, whatever happens to the power."""
+"""A box that is a gate, in a whole town: who agreed walks through and is charged once, come what may to the power."""
 
 from __future__ import annotations
 
