@@ -17,6 +17,7 @@ from fleet.channels.adapter import Answer, Channel, Charge, Reason, RefundOrder,
 from mqtt.schemas import AnswerReason, PayAnswerBody
 
 LOOKS_S = (30, 300, 3600)  # after an uncertain end: when the provider is asked whether it took the money after all
+LOOK_FOR_S = 7 * 24 * 3600  # one that can't say is asked every hour; then it is for the reconciliation alone to find
 
 
 class Ask(StrEnum):
@@ -163,6 +164,9 @@ def _looked(tx: sqlite3.Connection, channel: Channel, done: Task, answer: Answer
         return
     settled_at = row["settled_at"] or row["received_at"]
     later = [settled_at + look_s for look_s in LOOKS_S if settled_at + look_s > now]
+    said = answer.verdict is Verdict.DECLINED or answer.reason == Reason.NOT_FOUND
+    if not said and now - settled_at < LOOK_FOR_S:
+        later.append(now + LOOKS_S[-1])
     attempts.look_again(tx, *key, min(later, default=None))
 
 
