@@ -145,6 +145,7 @@ def _prepare(
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # what was sent says who was forced, and erased means erased
     connection.execute("PRAGMA wal_autocheckpoint=200")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:

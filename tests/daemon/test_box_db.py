@@ -15,6 +15,7 @@ from daemon.errors import DatabaseRefused
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest
 from daemon.payment.status import Status
+from mqtt.outbox import Outbox, Priority
 
 SCHEMA = (payments.create_schema, journal.create_schema, pin_tries.create_schema)
 
@@ -122,3 +123,23 @@ def test_what_a_start_must_take_up(db):
     assert [(r.order_id, s) for r, s in found.attempts] == [("busy", Status.QUERYING)]
     assert [(t.order.order_id, t.attempt, t.order.expires_s) for t in found.orders] == [("open", 2, 150.0)]
     assert payments.is_known(db.reader(), "gone")
+
+
+@pytest.mark.parametrize("size", [200, 3000, 20_000])
+def test_what_was_deleted_stands_nowhere_in_the_file(tmp_path, size):
+    """A pay request that was sent names the duress PIN; a PIN try names a payer who may be erased."""
+    mark = b"pin_duress by grace"
+    db = BoxDb(tmp_path / "box.db", (Outbox().create_tables,))
+    try:
+        for number in range(20):
+            payload = mark + bytes([number]) * size
+            db.run(
+                lambda tx, payload=payload: Outbox().put(
+                    tx, topic="t", payload=payload, kind="pay.request", priority=Priority.MONEY, expires_at=2**40
+                )
+            )
+        db.run(lambda tx: tx.execute("DELETE FROM outbox"))
+    finally:
+        db.close()
+    files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert [name for name, content in files.items() if mark in content] == []
