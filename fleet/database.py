@@ -93,7 +93,8 @@ def open_database(path: Path) -> sqlite3.Connection:
     """WAL and FULL: what is committed survives a power cut. May be used from another thread, by one at a time."""
     connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
     path.chmod(0o600)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    # secure_delete: an order that has gone out may name a member's phone, a pay request who was forced
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
     connection.isolation_level = None  # transactions begin where the code says so
     connection.row_factory = sqlite3.Row
