@@ -48,6 +48,7 @@ def test_every_key_that_a_view_names_has_a_sentence_of_its_own(locale: str) -> N
         "boot": views.BootStep,
         "purpose": views.Purpose,
         "clerk": views.ClerkNote,
+        "gateshut": views.ShutReason,
     }
     for family, keys in families.items():
         assert f"{family}.other" in sentences
