@@ -1,6 +1,6 @@
 """The pipeline's figures beside the bars they are held to, from one command on one machine.
 
-    KINGFISHER_EVAL=/data/eval python benchmarks/pipeline_table.py            # half an hour; a second run less
+    KINGFISHER_EVAL=/data/eval python benchmarks/pipeline_table.py  # an hour on two busy cores, a second run less
     python benchmarks/pipeline_table.py --eval /data/eval --people 60 --json
     python benchmarks/pipeline_table.py --only verification,open-set --svg docs
 
@@ -18,7 +18,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def main() -> int:
     beside = Path(os.environ.get("KINGFISHER_EVAL", REPO.parent / "shared" / "eval"))
     parser.add_argument("--eval", type=Path, default=beside, help="evaluation folder (%(default)s)")
     parser.add_argument("--state", type=Path, default=state, help="where models and samples are kept")
-    parser.add_argument("--people", type=int, default=20, help="portraits for the drawn attacks (%(default)s)")
+    parser.add_argument("--people", type=int, default=40, help="portraits for the drawn attacks (%(default)s)")
     parser.add_argument("--rounds", type=int, default=1000, help="drawings of the identity bootstrap (%(default)s)")
     parser.add_argument("--only", default=",".join(PARTS), help="parts of the table (%(default)s)")
     parser.add_argument("--svg", type=Path, metavar="FOLDER", help="write pictures for the docs too")
@@ -75,17 +75,24 @@ def main() -> int:
     options = parser.parse_args()
     parts = [part for part in PARTS if part in options.only.split(",")]
     memory = Memory(options.state / "eval-cache")
-    with progress_bar() as tell:
-        rows = list(recognised(options, parts, memory, tell))
-    memory.close()
+    rows: list[Figure] = []
     if "speed" in parts:
-        rows += [row for name in SETS for row in speed(name, options.state)]
+        rows += told("speed", (row for name in SETS for row in speed(name, options.state)))
     if "search" in parts:
-        rows += search_rows(options.svg)
+        rows += told("search", search_rows(options.svg))
     if "peers" in parts:
-        rows += peer_rows(options)
+        rows += told("peers", peer_rows(options))
+    with progress_bar() as tell:
+        rows += recognised(options, parts, memory, tell)
+    memory.close()
     print(json.dumps([asdict(row) for row in rows], indent=2) if options.json else table(rows))
     return 0
+
+
+def told(part: str, rows: Iterable[Figure]) -> list[Figure]:
+    """What takes minutes without a word of its own says on stderr that it has begun."""
+    print(f"{part} ...", file=sys.stderr, flush=True)
+    return list(rows)
 
 
 def recognised(options: argparse.Namespace, parts: list[str], memory: Memory, tell: Tell) -> Iterator[Figure]:
@@ -180,6 +187,12 @@ def liveness(
     for kind, rate in drawn.apcer_per_decision.items():
         interval = drawn.ci95_frames["apcer_per_decision"][kind]
         yield Figure(f"drawn {kind}: APCER a decision", name, percent(rate), spread(interval), "<= 10 %", rate <= 0.10)
+    for mode in ("doubt", "always"):
+        asking = pipeline_attacks.asking(limits, mode)
+        for kind, whole in pipeline_attacks.play(engine, asking, portraits, tell, ("fine cut-out",)).items():
+            rate = whole.accepted / whole.sessions
+            what = f'drawn {kind}, challenge "{mode}": a session'
+            yield Figure(what, name, percent(rate), spread(whole.ci95), "<= 10 %", rate <= 0.10)
 
 
 def gains(name: str, before: Faces, after: Faces, groups: Mapping[str, str], rounds: int) -> Iterator[Figure]:
@@ -214,9 +227,8 @@ def speed(name: str, state: Path) -> Iterator[Figure]:
         yield Figure("speed", name, "not measurable", "", "", False)
         return
     frame, decision = found["frame"], found["decision"]
-    yield Figure(
-        "frame over its bare models", name, f"{frame['ratio']:.2f}", "", "<= 1.08", frame["ratio"] <= 1.08,
-    )  # fmt: skip
+    for what, ratio in (("as published", frame["ratio"]), ("as it runs them", frame["ratio_to_rewritten"])):
+        yield Figure(f"frame over its bare models, {what}", name, f"{ratio:.2f}", "", "<= 1.08", ratio <= 1.08)
     if "followed_part" in frame:
         part = frame["followed_part"]
         yield Figure("followed frame over an analysed one", name, f"{part:.0%}", "", "<= 15 %", part <= 0.15)
@@ -258,9 +270,14 @@ def search_rows(svg: Path | None) -> Iterator[Figure]:
 def peer_rows(options: argparse.Namespace) -> Iterator[Figure]:
     drawn = ["--svg", str(options.svg / "peers.svg")] if options.svg else []
     found = called("peers.py", "--eval", str(options.eval), "--state", str(options.state), *drawn)
-    for row in (found or {}).get("rows", ()):
-        if row.get("bar"):
-            share, bar = row["of_face_recognition"], row["bar"]
+    if found is None:
+        yield Figure("analysed frame over face_recognition", "", "not measurable", "", "", False)
+        return
+    for row in found["rows"]:
+        share, bar = row.get("of_face_recognition"), row.get("bar")
+        if bar and share is None:
+            yield Figure("analysed frame over face_recognition", row["engine"], "not measurable", "", "", False)
+        elif bar:
             yield Figure(
                 "analysed frame over face_recognition", row["engine"], f"{share:.2f}", "", f"<= {bar:.2f}", share <= bar
             )

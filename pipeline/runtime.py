@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ModelRefused
 from pipeline.models.manifest import ModelFile
-from pipeline.models.rewrite import faster
+from pipeline.models.rewrite import suited
 from pipeline.models.verify import PULL_AGAIN
 
 Floats = NDArray[np.float32]
@@ -35,7 +35,7 @@ class BoundModel:
         for axis, size in declared.free_axes.items():
             options.add_free_dimension_override_by_name(axis, size)
         try:
-            self.session = ort.InferenceSession(faster(content), options, providers=["CPUExecutionProvider"])
+            self.session = ort.InferenceSession(suited(content), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelRefused(
                 ((declared.file, declared.sha256, f"a file that can't be loaded: {error}"),), PULL_AGAIN

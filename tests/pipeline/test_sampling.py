@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.engine import FaceEngine
 from pipeline.models.manifest import Manifest
 from pipeline.models.onnx_file import Graph
-from pipeline.models.rewrite import faster
+from pipeline.models.rewrite import faster, suited
 from pipeline.picture import Picture
 from pipeline.runtime import session_options
 from pipeline.sampling import Crop, Overview
@@ -101,6 +101,12 @@ def test_channels_of_nothing_change_no_number(
         assert np.abs(before - after).max() < 1e-4
 
 
+def test_where_there_are_no_blocks_the_published_network_runs() -> None:
+    content = of_ten_channels(wide, (1, 16, 8, 8))
+    assert suited(content, blocks=False) == content
+    assert suited(content, blocks=True) == faster(content) != content
+
+
 def test_channels_that_are_the_answer_are_not_added_to() -> None:
     content = of_ten_channels(lambda graph, x: graph.add("Relu", [x]), (1, 10, 8, 8))
     assert faster(content) == content
@@ -112,19 +118,19 @@ def test_channels_that_something_else_would_read_are_not_added_to() -> None:
 
 
 def test_channels_of_nothing_end_where_the_next_layer_is_whole() -> None:
-    def wide(graph: Graph, x: str) -> str:
-        x = graph.add(
-            "Conv", [x, graph.weight("each", noise(10, 1, 3, 3))], group=10, kernel_shape=(3, 3), pads=(1,) * 4
-        )
-        x = graph.add("Mul", [x, graph.add("Sigmoid", [graph.add("GlobalAveragePool", [x])])])
-        x = graph.add("PRelu", [x, graph.weight("slope", noise(10, 1, 1))])
-        return graph.add("Conv", [x, graph.weight("out", noise(16, 10, 1, 1))], kernel_shape=(1, 1))
-
     content = of_ten_channels(wide, (1, 16, 8, 8))
     rewritten = faster(content)
     assert rewritten.count(b"PRelu") == 0 < content.count(b"PRelu")
     before, after = (run(each, noise(1, 3, 8, 8)) for each in (content, rewritten))
     assert np.abs(before - after).max() < 1e-5 < np.abs(before).max()
+
+
+def wide(graph: Graph, x: str) -> str:
+    """Ten channels each by itself, weighed, bent; then sixteen of all of them."""
+    x = graph.add("Conv", [x, graph.weight("each", noise(10, 1, 3, 3))], group=10, kernel_shape=(3, 3), pads=(1,) * 4)
+    x = graph.add("Mul", [x, graph.add("Sigmoid", [graph.add("GlobalAveragePool", [x])])])
+    x = graph.add("PRelu", [x, graph.weight("slope", noise(10, 1, 1))])
+    return graph.add("Conv", [x, graph.weight("out", noise(16, 10, 1, 1))], kernel_shape=(1, 1))
 
 
 def of_ten_channels(rest: Callable[[Graph, str], str], shape: tuple[int, ...]) -> bytes:
