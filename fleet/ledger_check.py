@@ -14,7 +14,8 @@ _CHECKS: dict[str, str] = {
     ),
     "a balance is below zero": (
         "SELECT p.account || ' ' || p.currency FROM postings p JOIN accounts a ON a.name = p.account"
-        " WHERE a.kind NOT IN ('equity', 'clearing') GROUP BY p.account, p.currency HAVING sum(p.amount_minor) < 0"
+        " WHERE a.kind NOT IN ('equity', 'clearing', 'points') GROUP BY p.account, p.currency"
+        " HAVING sum(p.amount_minor) < 0"
     ),
     "money stands in suspense that no refund is on its way for": (
         "SELECT e.order_id || '/' || e.attempt FROM entries e WHERE e.kind = 'late_capture' AND NOT EXISTS"
