@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ from daemon.gate import passages
 from daemon.gate.agreement import GATE
 from daemon.gate.door import NO_GATE
 from daemon.gate.opening import open_gate
-from daemon.health.building import watches
+from daemon.health.building import Renewal, watches
 from daemon.health.heartbeat import Pulse
 from daemon.health.metrics import BoxMetrics, MetricsServer
 from daemon.health.monitor import Monitor
@@ -227,6 +228,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 display_size=lambda: display.size, tls=_tls(config.broker), model_hash=engine.model_hash,
                 software=version("kingfisher"), send=queue.put, restart=lambda: _begin_anew(again, queue),
                 began_s=time.monotonic(),
+                fleet_versions=lambda: applier.versions | (advertising.versions if advertising else {}),
             )  # fmt: skip
             control = ControlSocket(state, desk.answer)
             parts.callback(control.stop)
@@ -250,17 +252,20 @@ def run(loaded: Loaded, path: Path) -> int:
             )
         )  # fmt: skip
         with start.part("health"):
-            pulse = Pulse(board, link, trusted, state, config.health.heartbeat_s, lambda: applier.versions["config"])
+            pulse = Pulse(
+                board, link, trusted, state, lambda: applier.config.health.heartbeat_s,
+                lambda: applier.versions["config"],
+            )  # fmt: skip
             if config.health.metrics_port is not None:
                 metrics = MetricsServer(
                     config.health.metrics_port, BoxMetrics(board, link, pulse.figures, version("kingfisher"))
                 )
                 parts.callback(metrics.stop)
                 note(log, "metrics", port=metrics.port)
+            looks = partial(watches, clock=trusted, db=db, members=members, faces=faces, painter=painter)
             monitor = Monitor(
-                watches(config, clock=trusted, db=db, members=members, faces=faces, painter=painter), board,
-                tell=queue.put, body=pulse.body, beat=lambda body: link.say("health", body),
-                beat_s=config.health.heartbeat_s,
+                looks(config), board, tell=queue.put, body=pulse.body, beat=lambda body: link.say("health", body),
+                beat_s=config.health.heartbeat_s, renewed=Renewal(lambda: applier.config, looks),
             )  # fmt: skip
             parts.callback(monitor.stop)
         link.start()

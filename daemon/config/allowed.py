@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.config.model import Config
+from daemon.config.model import Config, HealthSection
 from daemon.config.section import Section
 
 EVERYTHING = frozenset({"*"})
@@ -40,6 +40,7 @@ LIVE: Mapping[str, frozenset[str]] = {
     "policy": EVERYTHING,
     "payment": EVERYTHING,
     "console": EVERYTHING,
+    "health": frozenset(HealthSection.model_fields) - {"metrics_port"},
 }
 
 Values = Mapping[str, Any]

@@ -207,13 +207,14 @@ class ConfigApplier:
             name = "config_repeated" if body.version == before.floor else "config_stale"
         else:
             try:
-                with_document(self._path, body.settings)
+                wanted = with_document(self._path, body.settings)
             except ConfigRefused as refused:
                 name, after = "config_rejected", before.rejected(body.version, refused.errors, at)
             else:
                 longest = load_all(self._path).config.health.probation_s
                 document = Document(version=body.version, settings=body.settings)
-                name, after = "config_stored", before.trying(document, conditions, longest)
+                restart = allowed.needs_restart(allowed.changed(self._config, wanted))
+                name, after = "config_stored", before.trying(document, conditions, longest, restart=restart)
             generations.write(self._state, after)
         note(log, name, version=body.version)
         newest = body.version == after.floor

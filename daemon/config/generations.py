@@ -20,6 +20,7 @@ from mqtt.schemas import ConfigFault, ConfigReportBody
 
 FILE = "fleet-config.json"
 BEFORE = "fleet-config.before.json"
+RESTART = "restart"  # of a report: the box begins anew for this config, between two payments
 MAX_BEGINNINGS = 3  # a config that three starts did not survive is given up
 
 
@@ -33,13 +34,15 @@ class Document(BaseModel):
 
 class Trial(BaseModel):
     """A document that is being tried. `conditions` are what was amiss before it; `beginnings` counts how often the box
-    began with it; `probation_s` is the time that the config before it wants it watched for."""
+    began with it; `probation_s` is the time that the config before it wants it watched for; `restart`: the box begins
+    anew for it, as soon as nobody pays."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     document: Document
     conditions: tuple[str, ...] = ()
     beginnings: int = 0
     probation_s: float = 120.0
+    restart: bool = False
 
 
 class Outcome(BaseModel):
@@ -79,10 +82,12 @@ class Generations(BaseModel):
         outcome = Outcome(version=version, outcome="rejected", reason="invalid", errors=faults, at=at)
         return self.model_copy(update={"floor": version, "outcome": outcome})
 
-    def trying(self, document: Document, conditions: tuple[str, ...], probation_s: float) -> Generations:
+    def trying(
+        self, document: Document, conditions: tuple[str, ...], probation_s: float, *, restart: bool = False
+    ) -> Generations:
         """On disk before anything of it counts. One that was still on trial makes room: it never became good."""
         before = self.trial.conditions if self.trial is not None else conditions
-        trial = Trial(document=document, conditions=before, probation_s=probation_s)
+        trial = Trial(document=document, conditions=before, probation_s=probation_s, restart=restart)
         return self.model_copy(update={"floor": document.version, "trial": trial, "outcome": None})
 
     def begun(self) -> Generations:
@@ -120,7 +125,8 @@ class Generations(BaseModel):
         """What the fleet is to hear of the newest version; None where there never was one."""
         if self.trial is not None and (self.outcome is None or self.outcome.version < self.floor):
             version = self.trial.document.version
-            return ConfigReportBody(version=version, outcome="trial", running=version, at=now)
+            reason = RESTART if self.trial.restart else None
+            return ConfigReportBody(version=version, outcome="trial", running=version, at=now, reason=reason)
         if self.outcome is None:
             return None
         faults = [ConfigFault(path=path[:160] or "config", why=why[:240]) for path, why in self.outcome.errors[:50]]

@@ -9,7 +9,7 @@ import logging
 import platform
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -67,6 +67,7 @@ class Desk:
     send: Callable[[Borrow | GiveBack | RefundWanted], None]
     restart: Callable[[], None]
     began_s: float
+    fleet_versions: Callable[[], Mapping[str, int]] = dict  # of the config and the content that the fleet has sent
 
     @property
     def config(self) -> Config:
@@ -136,6 +137,7 @@ class Desk:
             "payers": len(self.members),
             "versions": {
                 "kingfisher": self.software, "python": platform.python_version(), "face_model": self.model_hash[:12],
+                **self.fleet_versions(),
             },
             "refused_messages": counts(self.link.refused),
         }  # fmt: skip

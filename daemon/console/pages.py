@@ -25,13 +25,22 @@ def status(answer: Mapping[str, Any]) -> Iterator[str]:
     yield _row("unsettled", ", ".join(f"{u['order_id']}/{u['attempt']}" for u in answer["unsettled"]) or "none")
     refused = ", ".join(f"{reason} {count}" for reason, count in answer["refused_messages"].items())
     yield _row("refused", refused or "no messages")
-    yield _row("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    yield _row("config", _config(versions))
+    yield _row("content", str(versions.get("content", "none of the fleet's")))
+    own = ((name, version) for name, version in versions.items() if name not in ("config", "config_seen", "content"))
+    yield _row("versions", ", ".join(f"{name} {version}" for name, version in own))
     conditions = answer["conditions"]
     if not conditions:
         yield _row("conditions", "none, all is well")
     for condition in conditions:
         yield _row("condition", f"{condition['name']}: {condition['why'] or condition['name'].replace('_', ' ')}")
         yield _row("", f"-> {condition['suggestion']}")
+
+
+def _config(versions: Mapping[str, Any]) -> str:
+    running, seen = versions.get("config", 0), versions.get("config_seen", 0)
+    text = f"{running}, of the fleet" if running else "box.toml alone"
+    return text if seen == running else f"{text}; the fleet's newest is {seen}"
 
 
 def faults(standing: Mapping[str, str]) -> Iterator[str]:

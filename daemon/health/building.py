@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
 from daemon.config.model import Config
@@ -22,6 +24,21 @@ from daemon.members import Members
 from daemon.painter import Painter
 
 HOUR_S = 3600.0
+
+
+class Renewal:
+    """Says once, after the fleet has changed how the box looks after itself: the watches and the beat from now on."""
+
+    def __init__(self, in_force: Callable[[], Config], watches_of: Callable[[Config], Sequence[Watch]]) -> None:
+        self._in_force, self._watches_of = in_force, watches_of
+        self._health = in_force().health
+
+    def __call__(self) -> tuple[Sequence[Watch], float] | None:
+        config = self._in_force()
+        if config.health == self._health:
+            return None
+        self._health = config.health
+        return self._watches_of(config), config.health.heartbeat_s
 
 
 def watches(

@@ -19,11 +19,13 @@ PAGE_KIB = 4
 
 
 class Pulse:
-    """`body` is called on the health thread. `config` is the version of the fleet's config in force."""
+    """`body` is called on the health thread. `beat_s` is what the config says now; `config` is the version of the
+    fleet's config in force."""
 
     def __init__(
-        self, board: Board, link: FleetLink, clock: TrustedClock, state: Path, beat_s: int, config: Callable[[], int]
-    ) -> None:
+        self, board: Board, link: FleetLink, clock: TrustedClock, state: Path, beat_s: Callable[[], int],
+        config: Callable[[], int],
+    ) -> None:  # fmt: skip
         self._board, self._link, self._clock, self._state = board, link, clock, state
         self._beat_s, self._config = beat_s, config
         self._began_s = time.monotonic()
@@ -33,7 +35,7 @@ class Pulse:
         snapshot = self._board.snapshot
         return HealthBody(
             at=self._clock.now(),
-            beat_s=self._beat_s,
+            beat_s=self._beat_s(),
             up_s=int(time.monotonic() - self._began_s),
             stage=snapshot.stage.lower(),
             conditions=[name for name, _ in snapshot.conditions][:MAX_CONDITIONS],

@@ -26,14 +26,17 @@ JITTER = 0.2
 
 
 class Monitor:
-    """`tell` gets what changed; `beat` sends a heartbeat, or lets it be where there is no link."""
+    """`tell` gets what changed; `beat` sends a heartbeat, or lets it be where there is no link. `renewed` is asked
+    before each round: other watches and another beat from now on, or None where nothing has changed."""
 
     def __init__(
         self, watches: Sequence[Watch], board: Board, *, tell: Callable[[ConditionChanged], None],
         body: Callable[[], HealthBody], beat: Callable[[HealthBody], None], beat_s: float,
+        renewed: Callable[[], tuple[Sequence[Watch], float] | None] = lambda: None,
     ) -> None:  # fmt: skip
         self._watches, self._board = watches, board
         self._tell, self._body, self._beat, self._beat_s = tell, body, beat, beat_s
+        self._renewed = renewed
         self._due = dict.fromkeys(range(len(watches)), 0.0)
         self._beat_due_s = self._beaten_s = 0.0
         self._said: tuple[str, ...] = ()
@@ -52,12 +55,20 @@ class Monitor:
     def _run(self) -> None:
         while not self._stop.is_set():
             now = time.monotonic()
+            self._renew(now)
             for number, watch in enumerate(self._watches):
                 if now >= self._due[number]:
                     self._due[number] = now + watch.every_s
                     self._look(watch)
             self._perhaps_beat(time.monotonic())
             self._stop.wait(LOOK_UP_S)
+
+    def _renew(self, now: float) -> None:
+        renewed = self._renewed()
+        if renewed is not None:
+            self._watches, self._beat_s = renewed
+            self._due = dict.fromkeys(range(len(self._watches)), 0.0)
+            self._beat_due_s = min(self._beat_due_s, now + self._beat_s)
 
     def _look(self, watch: Watch) -> None:
         try:

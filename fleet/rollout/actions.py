@@ -205,6 +205,8 @@ def _outcome(view: dict[str, Any], member: dict[str, Any]) -> str:
 
 def _why(member: dict[str, Any]) -> str:
     faults = "; ".join(f"{path}: {why}" for path, why in member["errors"])
+    if member["outcome"] == "trial" and member["reason"] == "restart":
+        return "begins anew for it, as soon as nobody pays"
     return faults or member["reason"] or ""
 
 

@@ -107,6 +107,7 @@ def test_a_good_config_is_in_force_without_a_restart_and_reported_as_applied(box
     view = box.push('[box]\nshop = "Breakfast"\n[payment]\nshow_s = 2.5\n')
     assert view["outcomes"] == {"applied": 1}
     assert box.status()["shop"] == "Breakfast"
+    assert box.status()["versions"]["config"] == box.member()["version"]
     assert box.starts() == starts
     assert box.town.services["box"].process.pid == pid
     assert box.running()["payment"]["show_s"] == 2.5

@@ -33,6 +33,23 @@ def test_whatever_an_answer_holds_its_lines_steer_no_terminal(command: str) -> N
     assert all(line.isprintable() for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("versions", "config", "content"),
+    [
+        ({}, "box.toml alone", "none of the fleet's"),
+        ({"config": 3, "config_seen": 3, "content": 7}, "3, of the fleet", "7"),
+        ({"config": 3, "config_seen": 4}, "3, of the fleet; the fleet's newest is 4", "none of the fleet's"),
+    ],
+)
+def test_status_says_which_config_and_content_of_the_fleet_are_in_force(
+    versions: dict[str, int], config: str, content: str
+) -> None:
+    lines = [line.split(maxsplit=1) for line in pages.status(STATUS | {"versions": {"kingfisher": "1"} | versions})]
+    assert ["config", config] in lines
+    assert ["content", content] in lines
+    assert ["versions", "kingfisher 1"] in lines
+
+
 def test_a_journal_shown_from_a_file_steers_no_terminal(tmp_path: Any, capsys: Any) -> None:
     from daemon import journal
     from daemon.box_db import BoxDb

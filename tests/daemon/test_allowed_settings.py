@@ -11,7 +11,7 @@ from daemon.config.allowed import ALLOWED, EVERYTHING, changed, needs_restart, o
 from daemon.config.load import parse
 from daemon.config.model import Config
 
-NEVER = {"fleet", "broker", "store", "devices", "virtual", "enrolment", "merchant", "till"}
+NEVER = {"fleet", "broker", "store", "devices", "virtual", "enrolment", "matcher", "merchant", "till"}
 
 
 def config(**sections):
@@ -57,7 +57,8 @@ def test_a_document_goes_over_the_box_setting_by_setting():
         ({"box": {"shop": "New"}, "payment": {"look_s": 9}}, False),
         ({"policy": {}}, False),
         ({"face": {"threads": 2}}, True),
-        ({"box": {"shop": "New"}, "health": {"heartbeat_s": 5}}, True),
+        ({"box": {"shop": "New"}, "health": {"heartbeat_s": 5, "disk_low_mib": 300}}, False),
+        ({"health": {"metrics_port": 9464}}, True),
         ({}, False),
     ],
 )

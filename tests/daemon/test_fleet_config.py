@@ -149,6 +149,8 @@ def test_what_can_not_be_exchanged_while_running_asks_for_a_new_start_and_is_on_
     assert box.until(lambda: bool(box.restarts))
     assert load_all(box.folder / "box.toml").config.face.threads == 2
     assert on_disk(box).trial is not None
+    [report] = reports(box)
+    assert (report["outcome"], report["reason"]) == ("trial", "restart"), "the fleet is told that a new start does it"
 
 
 def test_a_newer_config_takes_the_place_of_one_that_waits(box):

@@ -19,7 +19,9 @@ from cryptography.x509.oid import NameOID
 from daemon import journal
 from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
+from daemon.config.load import parse
 from daemon.console.snapshot import Board, Snapshot
+from daemon.health.building import Renewal
 from daemon.health.metrics import BoxMetrics, MetricsServer, PortTaken
 from daemon.health.monitor import Monitor
 from daemon.health.suggestions import SUGGESTIONS
@@ -179,7 +181,7 @@ class Fickle:
         return {"too_hot": self.why}
 
 
-def beating(watch, board, beat_s=100.0):
+def beating(watch, board, beat_s=100.0, renewed=lambda: None):
     told, beats = queue.SimpleQueue(), []
 
     def tell(change):
@@ -192,7 +194,7 @@ def beating(watch, board, beat_s=100.0):
         names = [name for name, _ in board.snapshot.conditions]
         return HealthBody(at=1, beat_s=20, up_s=1, stage="idle", conditions=names)
 
-    monitor = Monitor([watch], board, tell=tell, body=body, beat=beats.append, beat_s=beat_s)
+    monitor = Monitor([watch], board, tell=tell, body=body, beat=beats.append, beat_s=beat_s, renewed=renewed)
     monitor.start()
     return monitor, told, beats
 
@@ -202,6 +204,29 @@ def until(true, within_s=60.0):
     while not true() and time.monotonic() < until_s:
         time.sleep(0.02)
     return true()
+
+
+def test_other_limits_and_another_beat_count_from_the_next_round_on(tmp_path):
+    def config(**health):
+        return parse({"fleet": {"key": "fleet.pem"}, "health": health}, "test", tmp_path)
+
+    running = [config(disk_low_mib=1, heartbeat_s=100)]
+    made = []
+
+    def watches_of(config):
+        made.append(config.health.disk_low_mib)
+        return [DiskRoom(tmp_path, config.health.disk_low_mib, config.health.look_every_s)]
+
+    board = Board()
+    monitor, told, beats = beating(watches_of(running[0])[0], board, renewed=Renewal(lambda: running[0], watches_of))
+    try:
+        assert until(lambda: len(beats) == 1)
+        running[0] = config(disk_low_mib=10**9, heartbeat_s=1)
+        assert told.get(timeout=30).name == "disk_low"
+        assert until(lambda: len(beats) >= 4), "it beats every second now"
+        assert made == [1, 10**9], "made anew once"
+    finally:
+        monitor.stop()
 
 
 def test_what_comes_and_goes_is_told_once_each_time_and_the_fleet_hears_of_it_at_once():
