@@ -6,6 +6,7 @@ What is written goes into a folder of its own (`provisioned/<ticket>/`) first. T
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -167,6 +168,8 @@ class Provisioner:
 
     def _write(self, ticket: Ticket, certificate: str, pin: str | None) -> None:
         folder = self.state / GENERATIONS / ticket.id
+        if folder.parent.is_symlink() or folder.is_symlink():  # who has the daemon's user must not have root's hand
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
         files = {
             FLEET_KEY_FILE: public_pem(ticket.fleet_key).decode(),
             CA_FILE: ticket.body.ca,
@@ -204,7 +207,7 @@ class Provisioner:
             return
         owner = self.state.stat()
         for each in [path, *path.rglob("*"), path.parent, self.state / "box.key"]:
-            os.chown(each, owner.st_uid, owner.st_gid)
+            os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _sync(folder: Path) -> None:

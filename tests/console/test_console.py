@@ -387,6 +387,21 @@ def test_a_full_disk_leaves_nothing_half_written(office: Office, new_box: Path) 
     load(new_box)
 
 
+def test_root_who_renews_by_hand_is_led_nowhere_by_a_link_of_the_daemons_user(office: Office, new_box: Path) -> None:
+    """Whoever took the daemon over owns the state folder, and root is to write, give away and delete in it."""
+    from daemon.console.errors import Refused
+
+    provision_now(office, new_box)
+    state, elsewhere = new_box.parent / "state", new_box.parent / "elsewhere"
+    (state / "provisioned").rename(elsewhere)
+    (elsewhere / "passwd").write_text("root")
+    (state / "provisioned").symlink_to(elsewhere)
+    before = sorted(path.name for path in elsewhere.iterdir())
+    with pytest.raises(Refused, match="symbolic links"):
+        provision_now(office, new_box)
+    assert sorted(path.name for path in elsewhere.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
