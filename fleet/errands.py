@@ -4,7 +4,7 @@ What is asked for inside a transaction begins once that transaction is on disk, 
 case then lives in a coroutine of its own: it reads from the ledger what comes next, makes the call outside any
 transaction, writes down what was answered, waits, and reads again. Nothing here needs to survive: `adopt` begins
 anew from the ledger, and asks; the one call that could charge twice, `pay`, is only ever made for a request that
-has just arrived.
+has just arrived, or to the fleet's own books for what a box accepted offline.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class Errands:
             case Ask.QUERY:
                 number = asked if paid else asked - 1
                 return 0.0 if number < 0 else times.query_s[min(number, len(times.query_s) - 1)]
-            case Ask.REVERSE | Ask.GIVE_BACK:
+            case Ask.PAY | Ask.REVERSE | Ask.GIVE_BACK:
                 again_s = min(times.retry_s * 2 ** min(asked - 1, 8), LONGEST_RETRY_S) if asked else 0.0
                 return max(again_s, float(task.not_before - self._now()))
             case _:

@@ -47,6 +47,8 @@ def task(tx: sqlite3.Connection, channels: Mapping[str, Channel], key: attempts.
         return None
     name, charge, times = row["channel"], attempts.charge(order, row), channels[row["channel"]].times
     match row["status"]:
+        case "submitted" if row["accepted_at"] is not None and channels[name].has_accounts:
+            return Task(Ask.PAY, name, charge)  # the goods have gone; our own books capture once, however often asked
         case "submitted" if now - row["received_at"] <= times.give_up_s:
             return Task(Ask.QUERY, name, charge)
         case "submitted":

@@ -117,7 +117,7 @@ class Payments:
         )  # fmt: skip
         said = self._settlement.request(tx, box, wanted, now, min(voucher.accepted_at, now), refusal)
         if isinstance(said, Charge):
-            self._errands.pay(said, OFFLINE_CHANNEL)
+            self._charge(tx, said, OFFLINE_CHANNEL)
             return None
         if said is not None and said.status == "declined":
             log.warning("event=voucher_refused box=%s order=%s attempt=%d reason=%s", box, *key, said.reason)
