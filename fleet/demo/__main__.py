@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fleet.demo import goods, members
+from fleet.demo import gate, goods, members, open_loop
 from fleet.demo.hands import Hands
 from fleet.demo.providers.paying import PayingProvider, settle, standing
 from fleet.demo.scenario import Scenario
@@ -65,7 +65,7 @@ def main() -> int:
     town = Town(
         folder, state / "models", state / "pictures", locale=options.locale,
         broker_port=18830, gateway_port=8780, page_port=8700,
-        settings=goods.shop_floor(line, providers=scenario.providers) + (members.POLICY if scenario.members else ""),
+        settings=_settings(scenario, line), open_loop=open_loop.PLACE if scenario.box == "open-loop" else "",
     )  # fmt: skip
     try:
         if options.fleet is not None:
@@ -87,6 +87,15 @@ def main() -> int:
         console.print("\nEnded.")
         return 0 if not options.once else 130
     return 0
+
+
+def _settings(scenario: Scenario, line: Path) -> str:
+    """What stands in the box.toml beside what every box has."""
+    if scenario.box == "gate":
+        return gate.SETTINGS
+    if scenario.box == "open-loop":
+        return open_loop.SETTINGS
+    return goods.shop_floor(line, providers=scenario.providers) + (members.POLICY if scenario.members else "")
 
 
 def _list(as_json: bool) -> int:
@@ -131,7 +140,10 @@ def _tell(
         with step("the box is ready and its link is up"):
             scene.idle()
             hands.wait_event("connected")
-        for picture in PINS:
+        if scenario.box == "gate" and not _known(town, gate.PAYER):
+            with step("grace agrees to the gate's fare: consent, face, PIN twice", people=True):
+                gate.agree(scene, gate.PAYER, BALANCE)
+        for picture in () if scenario.box == "gate" else PINS:
             if not _known(town, picture):
                 with step(f"{picture} is enrolled: consent, face, PIN twice", people=True):
                     enrol(scene, picture, BALANCE)

@@ -10,7 +10,7 @@ import time
 
 from daemon.payment import emvco
 from daemon.payment.money import Amount
-from fleet.demo import afterwards, goods, judging, knowing
+from fleet.demo import afterwards, gate, goods, judging, knowing, open_loop
 from fleet.demo.members import EILEEN, GRACE, TWIN
 from fleet.demo.membership import member_price, sign_up, top_up
 from fleet.demo.scenario import Scenario
@@ -347,6 +347,16 @@ ALL = (
     Scenario(
         "top-up", "stored value: the fleet begins it, its member confirms it, a clerk takes the money",
         "Choose grace; kingfisher-fleet topup --payer grace_hopper --amount 50 --box counter-1; her PIN", top_up,
+    ),
+    Scenario(
+        "open-loop", "a box that keeps nobody: the gateway says who it is, by a token that is good once",
+        "Choose grace, type an amount and OK, her PIN; kingfisher-fleet face list shows who is looked for where",
+        open_loop.play, box="open-loop",
+    ),
+    Scenario(
+        "gate", "a walk-through gate, for whoever agreed to the fare before",
+        "Choose grace, and the gate on the page opens; kingfisher-fleet enrol --purpose gate for another", gate.play,
+        box="gate",
     ),
 )  # fmt: skip
 SCENARIOS = {scenario.name: scenario for scenario in ALL}

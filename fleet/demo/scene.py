@@ -41,7 +41,7 @@ class Scene:
     providers: Mapping[str, PayingProvider] = field(default_factory=dict)
 
     def idle(self) -> None:
-        self.hands.wait_screen("Idle")
+        self.hands.wait_screen("Idle", "GateReady")
 
     def stand(self, picture: str) -> None:
         """Who is before the camera now."""

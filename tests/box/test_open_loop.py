@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fleet.demo.scenarios import SCENARIOS
+from fleet.demo.scene import Scene
+from fleet.demo.till import Till
 from fleet.demo.town import wait_until
 from fleet.matcher.desk import open_book
 
@@ -77,6 +80,16 @@ def test_a_face_and_a_pin_pay_by_a_token_of_the_gateways_matcher(shop):
     [attempt] = [e for e in shop.journal("attempt") if e["facts"]["order_id"] == order_id and e["facts"].get("factors")]
     assert attempt["facts"]["factors"] == "face,pin"
     shop.books_agree()
+
+
+def test_the_demos_scenario_proves_what_it_says(shop, tmp_path):
+    shop.hands.wait_screen("Idle")
+    with Till(tmp_path / "till") as till:
+        scene = Scene(shop.town, shop.hands, till, {"grace_hopper": "2580"})
+        assert SCENARIOS["open-loop"].play(scene)
+        shop.hands.choose("nobody")
+        scene.idle()
+        scene.agree()
 
 
 def test_a_phone_number_first_and_the_face_against_that_one_alone(shop):
