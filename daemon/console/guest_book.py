@@ -1,7 +1,8 @@
 """What the console must remember by itself, also while the daemon is down: PIN tries, used tickets, typed lines.
 
 A file of its own (`console.db`), for the daemon's database has one writer. A PIN try is on disk before the PIN is
-compared; where it can't be, there is no try.
+compared: in the file, or where the card is full in the record beside it (`spare_count`); where neither can be written,
+there is no try.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import sqlite_utils
 
 from daemon import pin_tries
+from daemon.console.spare_count import Count, SpareCount
 from daemon.pin_tries import Try
 
 FILE_NAME = "console.db"
@@ -39,28 +41,53 @@ class GuestBook:
 
     def __init__(self, state: Path) -> None:
         self._path = state / FILE_NAME
+        self._spare = SpareCount(state, damaged=Count(pin_tries.MAX_TRIES, int(time.time()) + pin_tries.LOCK_S))
 
     def count_try(self, now: int) -> Try | None:
         """Counts a PIN try as wrong, durably; None when that is not possible: then no PIN may be compared."""
         counted: list[Try] = []
+        spare = self._spare.read()
 
         def count(connection: sqlite3.Connection) -> None:
-            # a clock that was set back must not lock the console for years
-            connection.execute(
-                "UPDATE pin_tries SET locked_until = ? WHERE locked_until > ?",
-                (now + pin_tries.LONGEST_LOCK_S, now + pin_tries.LONGEST_LOCK_S),
-            )
-            counted.append(pin_tries.count(connection, WHO, now))
+            counted.append(_count(connection, spare, now))
 
-        return counted[0] if self._write(count) else None
+        if self._write(count):
+            if spare != Count():
+                with suppress(OSError):  # then it counts again the next time: stricter, never laxer
+                    self._spare.write(Count())
+            return counted[0]
+        return self._count_beside(spare, now)
 
     def locked_until(self, now: int) -> int:
         """Unix seconds; in the past when a PIN may be tried."""
-        rows = self._read("SELECT locked_until FROM pin_tries WHERE payer = ?", (WHO,))
-        return min(int(rows[0]["locked_until"]), now + pin_tries.LONGEST_LOCK_S) if rows else 0
+        locked_until = self._counted().joined(self._spare.read()).locked_until
+        return min(locked_until, now + pin_tries.LONGEST_LOCK_S)
 
     def clear_tries(self) -> None:
         self._write(lambda connection: pin_tries.clear(connection, WHO))
+        with suppress(OSError):
+            if self._spare.read() != Count():
+                self._spare.write(Count())
+
+    def _counted(self) -> Count:
+        rows = self._read("SELECT wrong, locked_until FROM pin_tries WHERE payer = ?", (WHO,))
+        return Count(int(rows[0]["wrong"]), int(rows[0]["locked_until"])) if rows else Count()
+
+    def _count_beside(self, spare: Count, now: int) -> Try | None:
+        """By the same rule, on what both records say; None where there is no spare record to write."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            pin_tries.create_schema(sqlite_utils.Database(connection))
+            counted = _count(connection, spare.joined(self._counted()), now)
+            row = connection.execute("SELECT wrong, locked_until FROM pin_tries").fetchone()
+        finally:
+            connection.close()
+        try:
+            self._spare.write(Count(int(row["wrong"]), int(row["locked_until"])))
+        except OSError:
+            return None
+        return counted
 
     def use_ticket(self, ticket_id: str, exp: int, now: int) -> bool:
         """False when it was used before. A disk that takes nothing is no reason to lock the technician out who came
@@ -146,7 +173,24 @@ class GuestBook:
         database.table("typed").create(
             {"id": int, "session": str, "who": str, "line": str, "at": int}, pk="id", if_not_exists=True
         )  # fmt: skip
+        with suppress(OSError):  # full before it was ever made: then a ticket is the way in
+            self._spare.prepare()
         return connection
+
+
+def _count(connection: sqlite3.Connection, spare: Count, now: int) -> Try:
+    if spare != Count():
+        connection.execute(
+            "INSERT INTO pin_tries VALUES (?, ?, ?) ON CONFLICT (payer) DO UPDATE SET"
+            " wrong = max(wrong, excluded.wrong), locked_until = max(locked_until, excluded.locked_until)",
+            (WHO, spare.wrong, spare.locked_until),
+        )
+    # a clock that was set back must not lock the console for years
+    connection.execute(
+        "UPDATE pin_tries SET locked_until = ? WHERE locked_until > ?",
+        (now + pin_tries.LONGEST_LOCK_S, now + pin_tries.LONGEST_LOCK_S),
+    )
+    return pin_tries.count(connection, WHO, now)
 
 
 def _forget_line(line_id: tuple[int], connection: sqlite3.Connection) -> None:

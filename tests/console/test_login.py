@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,45 @@ def test_where_a_try_cannot_be_counted_no_pin_is_compared_and_a_ticket_still_wor
     book = GuestBook(place.state / "not there")
     assert "can't be counted" in why(log_in(PIN, place, book, lambda: NOW, True))
     assert log_in(ticket(), place, book, lambda: NOW, True) == Welcome("wei")
+
+
+@contextmanager
+def a_full_card() -> Iterator[None]:
+    """Nothing can grow any more; what has its room already can be written again."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_on_a_full_card_the_pin_still_logs_in_and_a_ticket_too(attempt: Callable[..., Welcome | Denied]) -> None:
+    assert attempt(PIN) == Welcome("pin")
+    with a_full_card():
+        assert attempt(PIN) == Welcome("pin")
+        assert attempt(ticket()) == Welcome("wei")
+
+
+def test_a_full_card_gives_nobody_more_tries(attempt: Callable[..., Welcome | Denied], place: Place) -> None:
+    assert why(attempt("11111111")) == "wrong PIN; 2 tries left"
+    with a_full_card():
+        assert why(attempt("22222222")) == "wrong PIN; 1 try left"
+        assert "locked for 15 min" in why(attempt("33333333"))
+        assert "locked for" in why(attempt(PIN))
+    assert "locked for" in why(attempt(PIN)), "room again is no way out"
+    assert GuestBook(place.state).locked_until(NOW) > NOW
+    assert "locked for 30 min" in why(attempt("44444444", NOW + pin_tries.LOCK_S + 1))
+    assert attempt(PIN, NOW + 4 * pin_tries.LOCK_S) == Welcome("pin")
+    assert why(attempt("11111111", NOW + 4 * pin_tries.LOCK_S)) == "wrong PIN; 2 tries left"
+
+
+def test_a_spare_record_that_is_damaged_is_a_lock(attempt: Callable[..., Welcome | Denied], place: Place) -> None:
+    assert attempt(PIN) == Welcome("pin")
+    (place.state / "console.tries").write_bytes(b"\0" * 20)
+    with a_full_card():
+        assert "locked for" in why(attempt(PIN, int(time.time())))
+    assert "locked for" in why(attempt(PIN, int(time.time())))
 
 
 def test_a_clock_that_was_set_back_locks_for_a_day_at_most(attempt: Callable[..., Welcome | Denied]) -> None:
