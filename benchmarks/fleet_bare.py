@@ -1,19 +1,24 @@
 """Bare MQTT clients beside which the fleet is measured: paho, QoS 1, TLS with client certificates, nothing else.
 
     python benchmarks/fleet_bare.py echo HOST:PORT CA CERT KEY BYTES
+    python benchmarks/fleet_bare.py fan HOST:PORT CA CERT KEY BYTES CLIENTS
 
-answers each message on `bench/ask/#` with BYTES bytes on `bench/said/…` until it is terminated: the other end of a
-request and reply, in a process of its own like the gateway.
+In a process of its own, as the gateway is one. `echo` answers each message on `bench/ask/#` with BYTES bytes on
+`bench/said/…` until it is terminated. `fan` sends BYTES bytes to each of CLIENTS and prints how many seconds it took
+until all had replied, three times over.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import statistics
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
@@ -23,7 +28,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from mqtt.connection import MAX_IN_FLIGHT, TlsOptions, _send_at_once
 
 ASK, SAID = "bench/ask", "bench/said"
-CONNECT_S = 30.0
+CONNECT_S = 300.0
+ROUNDS = 3
 
 
 def connected(
@@ -86,12 +92,39 @@ def echo(broker: tuple[str, int], tls: TlsOptions, size: int) -> None:
     client.loop_stop()
 
 
-def main() -> int:
-    from pathlib import Path
+def fan(broker: tuple[str, int], tls: TlsOptions, size: int, clients: int) -> list[float]:
+    """Seconds of each round. Raises SystemExit when somebody does not reply."""
+    heard, all_heard = set[str](), threading.Event()
 
-    _, where, ca, certificate, key, size = sys.argv[1:]
+    def note(topic: str, _: bytes) -> None:
+        heard.add(topic)
+        if len(heard) == clients:
+            all_heard.set()
+
+    client = connected("bench-fan", broker, tls, f"{SAID}/#", note)
+    took_s = []
+    for _ in range(ROUNDS):
+        heard.clear()
+        all_heard.clear()
+        began_s = time.monotonic()
+        for number in range(clients):
+            client.publish(f"{ASK}/{number}", b"x" * size, qos=1)
+        if not all_heard.wait(CONNECT_S):
+            raise SystemExit(f"bare fan-out: {clients - len(heard)} of {clients} did not reply")
+        took_s.append(time.monotonic() - began_s)
+    client.disconnect()
+    client.loop_stop()
+    return took_s
+
+
+def main() -> int:
+    what, where, ca, certificate, key, size, *more = sys.argv[1:]
     host, _, port = where.rpartition(":")
-    echo((host, int(port)), TlsOptions(Path(ca), Path(certificate), Path(key)), int(size))
+    broker, tls = (host, int(port)), TlsOptions(Path(ca), Path(certificate), Path(key))
+    if what == "fan":
+        print(json.dumps(fan(broker, tls, int(size), int(more[0]))))
+    else:
+        echo(broker, tls, int(size))
     return 0
 
 

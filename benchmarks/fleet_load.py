@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fleet_bare import ASK, SAID, Trips, connected
+from fleet_bare import ASK, SAID, Trips
 from fleet_rig import Rig
 
 from fleet.actions import reading, writing
@@ -28,16 +27,22 @@ MESSAGE_BYTES, REPLY_BYTES = 700, 600  # about what a signed request and its ans
 Say = Callable[[str], None]
 
 
+def bare_command(rig: Rig, what: str, *numbers: int) -> list[str]:
+    """`fleet_bare.py WHAT`, with a certificate of its own."""
+    tls = rig.certified(f"bare-{what}")[1]
+    script = Path(__file__).with_name("fleet_bare.py")
+    words = [sys.executable, script, what, f"127.0.0.1:{rig.port}", tls.ca, tls.certificate, tls.key, *numbers]
+    return [str(word) for word in words]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
 @contextmanager
 def echoing(rig: Rig) -> Iterator[None]:
     """A bare client in a process of its own, like the gateway's: it replies to each request."""
-    _, tls = rig.certified("bare-echo")
-    script = str(Path(__file__).with_name("fleet_bare.py"))
-    command = [
-        sys.executable, script, "echo", f"127.0.0.1:{rig.port}", str(tls.ca), str(tls.certificate), str(tls.key),
-        str(REPLY_BYTES),
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    process = subprocess.Popen(bare_command(rig, "echo", REPLY_BYTES), stdout=subprocess.PIPE, env=environment())
     try:
         if process.stdout is None or process.stdout.readline() != b"ready\n":
             raise SystemExit("the bare client that replies did not start")
@@ -212,35 +217,16 @@ async def _fan_out(rig: Rig, boxes: int, say: Say) -> FannedOut:
 async def _bare_fan_out(rig: Rig, count: int) -> float:
     """The same number of messages of a config's size to bare clients with connections of their own; each says that it
     has it. The middle of three."""
-    heard, all_heard = set[str](), threading.Event()
-
-    def note(topic: str, _: bytes) -> None:
-        heard.add(topic)
-        if len(heard) == count:
-            all_heard.set()
-
     wires = [_listener(rig, number) for number in range(count)]
     tasks = [asyncio.create_task(wire.run()) for wire in wires]
     try:
         await asyncio.wait_for(asyncio.gather(*(wire.ready.wait() for wire in wires)), CONNECT_S)
-        publisher = connected("bench-fan", ("127.0.0.1", rig.port), rig.certified("bare-fan")[1], f"{SAID}/#", note)
-        took_s = []
-        for _ in range(3):
-            heard.clear()
-            all_heard.clear()
-            began_s = time.monotonic()
-
-            def publish() -> None:
-                for number in range(count):
-                    publisher.publish(f"{ASK}/{number}", b"x" * MESSAGE_BYTES, qos=1)
-
-            await asyncio.to_thread(publish)
-            if not await asyncio.to_thread(all_heard.wait, CONNECT_S):
-                raise SystemExit(f"bare fan-out: {count - len(heard)} of {count} did not say that they have it")
-            took_s.append(time.monotonic() - began_s)
-        publisher.disconnect()
-        publisher.loop_stop()
-        return sorted(took_s)[1]
+        done = await asyncio.to_thread(
+            subprocess.run, bare_command(rig, "fan", MESSAGE_BYTES, count), stdout=subprocess.PIPE, env=environment()
+        )
+        if done.returncode:
+            raise SystemExit("the bare fan-out did not end well")
+        return float(sorted(json.loads(done.stdout))[1])
     finally:
         for task in tasks:
             task.cancel()

@@ -6,19 +6,17 @@ books, commits and signs, or a paho client that sends a reply.
 
 from __future__ import annotations
 
-import os
 import signal
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fleet_bare import ASK, SAID, connected
+from fleet_load import bare_command, environment
 from fleet_rig import Rig
 
 from fleet import orders
@@ -122,11 +120,7 @@ def _paid(rig: Rig, box: str, tls: TlsOptions, requests: Sequence[bytes]) -> flo
 
 
 def _bare(rig: Rig, count: int, size: int) -> float:
-    _, tls = rig.certified("bare-echo")
-    script = str(Path(__file__).with_name("fleet_bare.py"))
-    command = [sys.executable, script, "echo", f"127.0.0.1:{rig.port}", str(tls.ca), str(tls.certificate), str(tls.key)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen([*command, str(size)], stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(bare_command(rig, "echo", size), stdout=subprocess.PIPE, env=environment())
     try:
         if process.stdout is None or process.stdout.readline() != b"ready\n":
             raise SystemExit("the bare client that replies did not start")
