@@ -10,7 +10,7 @@ from typing import Any
 
 from fleet.actions import say, table
 from fleet.client import GatewayClient
-from fleet.errors import WaitedInVain
+from fleet.errors import RequestRefused, WaitedInVain
 from fleet.state import StateFolder
 
 SAYS_NOTHING = frozenset({"restart", "erase"})
@@ -38,9 +38,14 @@ def remote(args: Namespace) -> int:
     if args.remote_command == "screenshot" and view["status"] == "done" and view["result"]:
         args.out.write_bytes(base64.b64decode(view["result"]["data"]))
         return say(args, view | {"result": None, "file": str(args.out)}, f"{args.out}")
-    result = _result(view)
-    say(args, view | {"result": result}, "\n".join(_lines(args, view, result)))
-    return 0 if view["status"] == "done" and _well(result) else 1
+    try:
+        result = _result(view)
+        lines, well = _lines(args, view, result), _well(result)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = "it is not in the form of such an answer"
+        raise RequestRefused(f"what {args.box} answers to {args.remote_command}", why, "is it our box?") from error
+    say(args, view | {"result": result}, "\n".join(lines))
+    return 0 if view["status"] == "done" and well else 1
 
 
 def _whole(client: GatewayClient, path: str, view: dict[str, Any]) -> dict[str, Any]:

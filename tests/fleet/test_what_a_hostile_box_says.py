@@ -40,23 +40,40 @@ def test_what_it_answers_to_doctor_and_logs_is_shown_without_effect(wicked: Any,
     finding = {"well": False, "check": "broker", "detail": WICKED, "suggestion": WICKED}
     line = {"at": 1, "level": "info", WICKED: WICKED}
     for command, result in (("doctor", {"findings": [finding]}), ("logs", {"lines": [line]})):
-        said: list[str] = []
-        words = (*how, "remote", wicked.box.id, command)
-        asking = threading.Thread(target=lambda words=words, said=said: said.append(operator(wicked.fleet, *words)))
-        asking.start()
-        asked = wait_for(lambda command=command: commands(wicked).get(command), what=command)
-        data = base64.b64encode(json.dumps(result).encode()).decode()
-        part = {"command_id": asked, "part": 1, "parts": 1, "media": "application/json", "data": data}
-        wicked.box.send("result", part)
-        done = {"event": "remote.done", "at": 1, "command_id": asked, "reason": "done", "data": {"parts": 1}}
-        wicked.box.send("event", done)
-        asking.join(90)
-        assert "owned" in said[0]
-        assert harmless(said[0])
+        said = asked_and_answered(wicked, wait_for, command, json.dumps(result).encode(), how)
+        assert "owned" in said
+        assert harmless(said)
 
 
-def commands(scene: Any) -> dict[str, str]:
-    return {one.command: one.command_id for one in scene.box.bodies if isinstance(one, CommandBody)}
+@pytest.mark.parametrize(
+    "answer",
+    [b"[" * 3000, b"{", b'{"findings": [{}]}', b'{"findings": 7}', b'{"lines": [1]}', b"\xff"],
+    ids=["deep", "cut off", "a finding of nothing", "a number", "a line of a number", "no text"],
+)
+def test_an_answer_that_is_none_is_named_in_a_sentence(scene: Any, wait_for: Any, answer: bytes) -> None:
+    said = asked_and_answered(scene, wait_for, "doctor", answer, [])
+    assert "is not in the form of such an answer" in said
+    assert "Traceback" not in said
+
+
+def asked_and_answered(scene: Any, wait_for: Any, command: str, answer: bytes, how: list[str]) -> str:
+    """What the operator reads."""
+    before, said = len(scene.box.bodies), list[str]()
+    words = (*how, "remote", scene.box.id, command)
+    asking = threading.Thread(target=lambda: said.append(operator(scene.fleet, *words)))
+    asking.start()
+    asked = wait_for(lambda: commands(scene, before).get(command), what=command)
+    data = base64.b64encode(answer).decode()
+    part = {"command_id": asked, "part": 1, "parts": 1, "media": "application/json", "data": data}
+    scene.box.send("result", part)
+    done = {"event": "remote.done", "at": 1, "command_id": asked, "reason": "done", "data": {"parts": 1}}
+    scene.box.send("event", done)
+    asking.join(90)
+    return said[0]
+
+
+def commands(scene: Any, since: int) -> dict[str, str]:
+    return {one.command: one.command_id for one in scene.box.bodies[since:] if isinstance(one, CommandBody)}
 
 
 @pytest.mark.parametrize("words", [["boxes"], ["box", "show", "{box}"], ["watch", "--for-s", "1"]], ids=lambda w: w[0])
