@@ -162,7 +162,7 @@ def _looked(tx: sqlite3.Connection, channel: Channel, done: Task, answer: Answer
     if answer.verdict is Verdict.APPROVED:
         attempts.look_again(tx, *key, None)
         if books.captured(tx, *key) is None and books.capture_late(tx, done.charge, channel.name, now):
-            refunds.begin_late(tx, done.charge, answer.reference, now)
+            refunds.begin_late(tx, done.charge, answer.reference, now, by_hand=_given_back_by_hand(tx, key))
         return
     settled_at = row["settled_at"] or row["received_at"]
     later = [settled_at + look_s for look_s in LOOKS_S if settled_at + look_s > now]
@@ -170,6 +170,14 @@ def _looked(tx: sqlite3.Connection, channel: Channel, done: Task, answer: Answer
     if not said and now - settled_at < LOOK_FOR_S:
         later.append(now + LOOKS_S[-1])
     attempts.look_again(tx, *key, min(later, default=None))
+
+
+def _given_back_by_hand(tx: sqlite3.Connection, key: attempts.Key) -> bool:
+    """A person has said so (`fleet.resolutions`): the payer must not get it twice."""
+    found = tx.execute(
+        "SELECT 1 FROM resolutions WHERE order_id = ? AND attempt = ? AND decision = 'returned'", key
+    ).fetchone()
+    return found is not None
 
 
 def _source(channel: Channel, charge: Charge) -> str:

@@ -53,11 +53,15 @@ def ask(
     return _insert(tx, refund_id, order_id, paid["attempt"], wanted, False, asked_by, why, box, now)
 
 
-def begin_late(tx: sqlite3.Connection, charge: Charge, reference: str | None, now: int) -> None:
-    """The whole of a late success, which the caller has booked."""
+def begin_late(
+    tx: sqlite3.Connection, charge: Charge, reference: str | None, now: int, *, by_hand: bool = False
+) -> None:
+    """The whole of a late success, which the caller has booked. `by_hand`: the payer has it already."""
     refund_id = f"late-{charge.order_id}-{charge.attempt}"
     why = f"late success {reference or ''}".strip()
     _insert(tx, refund_id, charge.order_id, charge.attempt, charge.amount_minor, True, "gateway", why, None, now)
+    if by_hand:
+        settle_by_hand(tx, refund_id, now)
 
 
 def task(tx: sqlite3.Connection, channels: Mapping[str, Channel], refund_id: str) -> tuple[str, RefundOrder] | None:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import attempts, boxes, ledger_check, orders, outcomes, refunds
+from fleet import attempts, boxes, ledger_check, orders, outcomes, refunds, resolutions
 from fleet.channels.adapter import Answer, Reason, Times, Verdict
 from fleet.database import open_database
 from fleet.outcomes import LOOK_FOR_S, LOOKS_S, Ask
+from fleet.resolutions import Decision
 from fleet.settlement import Settlement
 from mqtt.schemas import PayRequestBody
 
@@ -35,7 +36,7 @@ class Facts:
 
 
 class Reversed:
-    """An attempt whose provider never named a trade before it said that it is reversed."""
+    """An attempt that is to be reversed, and whose provider never named a trade."""
 
     def __init__(self, path: Path) -> None:
         self.tx = open_database(path)
@@ -53,6 +54,8 @@ class Reversed:
         settlement = Settlement(self.channels)
         settlement.request(self.tx, box, wanted, NOW)
         settlement.reverse(self.tx, box, *self.key, NOW)
+
+    def acknowledged(self) -> None:
         self.ask(NOW, Answer(Verdict.APPROVED, Reason.OK), Ask.REVERSE)
 
     def ask(self, now: int, answer: Answer, expected: Ask = Ask.LOOK) -> None:
@@ -78,6 +81,7 @@ class Reversed:
 @pytest.fixture
 def attempt(tmp_path: Path) -> Iterator[Reversed]:
     made = Reversed(tmp_path / "ledger.db")
+    made.acknowledged()
     yield made
     assert ledger_check.verify(made.tx, NOW)["ok"]
     made.tx.close()
@@ -105,6 +109,19 @@ def test_a_gateway_that_was_away_for_long_does_not_take_one_failed_call_for_an_a
     assert attempt.due is not None
     attempt.ask(attempt.due, CLOSED)
     assert attempt.due is None
+
+
+def test_what_a_person_gave_back_by_hand_is_not_given_back_a_second_time(tmp_path: Path) -> None:
+    """The provider could not be reached, the payer got cash, and the day's list shows that the money was taken."""
+    attempt = Reversed(tmp_path / "ledger.db")
+    attempt.ask(NOW + 60, DOWN, Ask.REVERSE)
+    resolutions.resolve(attempt.tx, attempt.key, Decision.RETURNED, "ada", "cash", NOW + 600)
+    attempts.look_again(attempt.tx, *attempt.key, NOW + 900)
+    attempt.ask(NOW + 900, TOOK)
+    assert refunds.under_way(attempt.tx) == []
+    assert [refund["status"] for refund in refunds.of_order(attempt.tx, attempt.key[0])] == ["settled"]
+    assert ledger_check.verify(attempt.tx, NOW)["ok"]
+    attempt.tx.close()
 
 
 def test_nobody_is_asked_for_ever(attempt: Reversed) -> None:
