@@ -365,7 +365,7 @@ def _rules(config: Config) -> Rules:
         channels=tuple(section.channel(name) for name, section in config.channels.items()) or SIMULATED,
         merchant=Merchant(**config.merchant.model_dump()) if config.merchant else None,
         look_s=times.look_s, pin_s=times.pin_s, show_s=times.show_s, offline_after_s=times.offline_after_s,
-        offer_s=times.offer_s, quote_s=times.quote_s, notice=_notice(config),
+        offer_s=times.offer_s, quote_s=times.quote_s, notice=_notice(config), smile=times.smile,
     )  # fmt: skip
 
 

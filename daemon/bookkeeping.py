@@ -54,6 +54,9 @@ class Bookkeeping:
             case fx.SignUpAsked(order_id, attempt, notice):
                 journal.append(tx, "sign_up_asked", {"order_id": order_id, "attempt": attempt}, wall)
                 self.report(tx, contract.member_wanted(order_id, attempt, notice, wall))
+            case fx.SmileSeen(order_id, attempt):
+                journal.append(tx, "smile_label", {"order_id": order_id, "attempt": attempt}, wall)
+                self.report(tx, contract.smile_label(order_id, attempt, wall))
             case fx.TriesCleared(payer, factor):
                 pin_tries.clear(tx, tries_of(payer, factor))
             case fx.TrySpared(payer, factor):

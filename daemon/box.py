@@ -50,6 +50,7 @@ from daemon.face_watch import (
     ForEnrolment,
     ForGate,
     ForPayment,
+    ForSmile,
     Seen,
     Wanted,
 )
@@ -92,6 +93,7 @@ log = logging.getLogger("daemon.box")
 
 REDRAW_S = 0.25
 STALLED_S = 20.0
+from pipeline.smile import Smiled
 STATE_LIST = 200  # as many as the contract lets a state name; the rest is named after these
 
 
@@ -308,11 +310,13 @@ class Box:
 
     def _seen(self, seen: Seen) -> Stop | None:
         match seen.wanted:
-            case ForPayment() as wanted if not isinstance(seen.observation, Capture):
+            case ForPayment() as wanted if not isinstance(seen.observation, Capture | Smiled):
                 return self._between_payments(self._payment.seen(wanted, seen.observation))
-            case ForEnrolment() as wanted:
+            case ForSmile(order_id, epoch) if isinstance(seen.observation, Smiled):
+                return self._step(ev.Smiled(order_id, epoch))
+            case ForEnrolment() as wanted if not isinstance(seen.observation, Smiled):
                 return self._enrolled(self._enrolment.seen(wanted, seen.observation, seen.progress))
-            case ForGate() as wanted if not isinstance(seen.observation, Capture):
+            case ForGate() as wanted if not isinstance(seen.observation, Capture | Smiled):
                 self._gate.seen(wanted, seen.observation, time.monotonic())
                 return None
             case _:
@@ -335,7 +339,9 @@ class Box:
         match self._inbound.read(message, self._payment.state.settling):
             case ev.OrderArrived() | ev.Answer() | ev.ApprovedLate() as event:
                 return self._step(event, message)
-            case ev.Quoted() as event:
+            case ev.Quoted() | ev.OfferCame() as event:
+            case ForSmile():
+                return None  # its screen ends by itself
                 return self._step(event)
             case IdentityCheck(order=order):
                 return self._step(ev.OrderArrived(order))

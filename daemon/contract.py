@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from daemon.enrolment import machine as enrolment
 from daemon.errors import DaemonError
 from daemon.payment.effects import AskQuote, CheckEnded, Refund
-from daemon.payment.events import Answer, AnswerStatus, Quoted
+from daemon.payment.events import Answer, AnswerStatus, OfferCame, Quoted
 from daemon.payment.money import Amount
 from daemon.payment.order import Discount, Offer, Order, PayRequest, Quote, Thanks
 from daemon.payment.settling import SettlingTimes
@@ -23,6 +23,8 @@ from mqtt.schemas import (
     EraseArgs,
     EventBody,
     KillArgs,
+    OfferBody,
+    OfferMadeBody,
     OrderBody,
     PayAnswerBody,
     PayQueryBody,
@@ -113,11 +115,13 @@ def answer_of(body: PayAnswerBody, asked: Amount | None) -> Answer | None:
 
 def thanks_of(body: PayAnswerBody) -> Thanks:
     """What an approval brings beside the money."""
-    offer, points = body.offer, body.points
-    return Thanks(
-        points.earned if points else 0, points.total if points else None,
-        Offer(offer.code, offer.title, offer.expires_at, offer.kind == "red_packet") if offer else None,
-    )  # fmt: skip
+    points = body.points
+    offer = _offer(body.offer) if body.offer else None
+    return Thanks(points.earned if points else 0, points.total if points else None, offer)
+
+
+def _offer(body: OfferBody) -> Offer:
+    return Offer(body.code, body.title, body.expires_at, body.kind == "red_packet")
 
 
 def quote_request(asked: AskQuote) -> QuoteRequestBody:
@@ -229,6 +233,15 @@ def member_wanted(order_id: str, attempt: int, notice: str, wall: int) -> EventB
     """Whoever paid this wants to become a member; the fleet answers with an enrolment that names the order."""
     data: dict[str, int | bool | str] = {"attempt": attempt, "notice_version": notice}
     return EventBody(event="member.wanted", at=wall, order_id=order_id, data=data)
+
+
+def smile_label(order_id: str, attempt: int, wall: int) -> EventBody:
+    """A label that the payer asked for, and nothing of a face."""
+    return EventBody(event="label.smile", at=wall, order_id=order_id, data={"attempt": attempt})
+
+
+def offer_came(body: OfferMadeBody) -> OfferCame:
+    return OfferCame(body.order_id, body.attempt, _offer(body.offer))
 
 
 def identity_checked(ended: CheckEnded, wall: int) -> EventBody:

@@ -25,7 +25,7 @@ def view_of(state: payment.State, enrolling: enrolment.State | None, idle: views
         case payment.Paying() as paying:
             return _paying_view(state, paying, now)
         case payment.Showing() as showing:
-            return _outcome_view(showing)
+            return _outcome_view(showing, state.rules, now)
         case stage:
             return _collecting_view(stage, state.rules, now)
 
@@ -132,10 +132,12 @@ _REASONS = {
 }
 
 
-def _outcome_view(showing: payment.Showing) -> views.View:
+def _outcome_view(showing: payment.Showing, rules: payment.Rules, now: float) -> views.View:
     match showing.status:
         case Status.VERIFIED:
             return views.Verified()
+        case Status.APPROVED if showing.smiling:
+            return views.Smile(max(0.0, showing.until_s - now), rules.smile_s)
         case Status.APPROVED:
             return _approved_view(showing)
         case Status.ACCEPTED_OFFLINE:
@@ -162,6 +164,7 @@ def _approved_view(showing: payment.Showing) -> views.View:
         reference_tail=(showing.reference or "")[-6:] or None, points=thanks.points, points_total=thanks.points_total,
         topup=showing.order.flow == TOPUP.name, offer=gift,
         join="waiting" if showing.joining else "offered" if showing.joins else None,
+        smile="seen" if showing.smiled else "offered" if showing.may_smile else None,
     )  # fmt: skip
 
 

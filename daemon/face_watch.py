@@ -26,6 +26,7 @@ from pipeline.engine import FaceEngine
 from pipeline.errors import PipelineError
 from pipeline.match import Matcher
 from pipeline.session import FaceSession
+from pipeline.smile import Smiled, SmileSession
 from pipeline.thresholds import Thresholds
 
 log = logging.getLogger("daemon.face_watch")
@@ -55,7 +56,16 @@ class ForGate:
     number: int
 
 
-Wanted = ForPayment | ForEnrolment | ForGate
+@dataclass(frozen=True, slots=True)
+class ForSmile:
+    """Somebody who has paid wants to smile for a coupon: nobody is recognised, nothing is kept."""
+
+    order_id: str
+    epoch: int
+
+
+Wanted = ForPayment | ForEnrolment | ForGate | ForSmile
+Session = FaceSession | EnrolmentSession | SmileSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,7 @@ class Seen:
     """What the pipeline said of one frame, for whom. `progress` (0..1) is of an enrolment."""
 
     wanted: Wanted
-    observation: Guidance | Challenge | Decision | Capture
+    observation: Guidance | Challenge | Decision | Capture | Smiled
     progress: float = 0.0
 
 
@@ -177,7 +187,7 @@ class FaceWatch:
                 self._look_for(wanted)
 
     def _look_for(self, wanted: Wanted) -> None:
-        session: FaceSession | EnrolmentSession
+        session: Session
         try:
             session = self._session(wanted)
         except PipelineError as error:
@@ -233,22 +243,24 @@ class FaceWatch:
         answer(None, "order_open") if wanted is not None else answer(image, "")
 
     def _observe(
-        self, session: FaceSession | EnrolmentSession, frame: Frame
-    ) -> Guidance | Challenge | Decision | Capture | None:
+        self, session: Session, frame: Frame
+    ) -> Guidance | Challenge | Decision | Capture | Smiled | None:
         try:
             return session.observe(frame.image, frame.sequence, time.monotonic())
         except PipelineError as error:
             note(log, "frame_refused", logging.WARNING, why=str(error))
             return None
 
-    def _session(self, wanted: Wanted) -> FaceSession | EnrolmentSession:
+    def _session(self, wanted: Wanted) -> Session:
         faces = self._faces
+        if isinstance(wanted, ForSmile):
+            return SmileSession(faces.engine)
         if not isinstance(wanted, ForEnrolment):
             matcher = faces.matcher(wanted.payer if isinstance(wanted, ForPayment) else None)
             return FaceSession(faces.engine, matcher, faces.thresholds, max_gap_s=faces.max_gap_s, draw=faces.draw)
         return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
 
-    def _settle(self, wanted: Wanted, observation: Decision | Capture) -> None:
+    def _settle(self, wanted: Wanted, observation: Decision | Capture | Smiled) -> None:
         if isinstance(observation, Decision):
             note(
                 log, "face_decided", reason=observation.reason.value, frames=observation.frames,
@@ -313,5 +325,5 @@ def _words(said: Guidance | Challenge) -> tuple[str, int]:
     return (said.hint.value, 0) if isinstance(said, Guidance) else (said.act.value, said.done + 1)
 
 
-def _progress(session: FaceSession | EnrolmentSession) -> float:
+def _progress(session: Session) -> float:
     return session.progress if isinstance(session, EnrolmentSession) else 0.0

@@ -30,6 +30,7 @@ from mqtt.schemas import (
     EventBody,
     FaceAnswerBody,
     OrderBody,
+    OfferMadeBody,
     PayAnswerBody,
     PlayAckBody,
     QuoteBody,
@@ -49,8 +50,8 @@ class TimeHeard:
 
 
 Meaning = (
-    ev.OrderArrived | ev.Answer | ev.ApprovedLate | ev.Quoted | IdentityCheck | enrolment.Request | EraseRequest
-    | TimeHeard | CancelOrder | CatalogueOffer
+    ev.OrderArrived | ev.Answer | ev.ApprovedLate | ev.Quoted | ev.OfferCame | IdentityCheck | enrolment.Request
+    | EraseRequest | TimeHeard | CancelOrder | CatalogueOffer | CheckpointAckBody
     | ConfigBody | KillAds | PlayAckBody | ContentNoticeBody | ContentChunkBody | FaceAnswerBody
     | RemoteRequest
 )  # fmt: skip
@@ -88,6 +89,9 @@ class Inbound:
                 message.done()  # said twice or lost, it does no harm: nothing of it is worth a write
                 return content
             case QuoteBody() as body:
+            case OfferMadeBody() as made:
+                message.done()  # whoever it is for stands there now, or never
+                return contract.offer_came(made)
                 return self._quote(body, message)
             case TimeBody(nonce=nonce, now=now, store=store):
                 heard = self._clock.answered(nonce, now)

@@ -18,7 +18,7 @@ from daemon.clock import TrustedClock
 from daemon.decisions import identified, outcome, rival
 from daemon.enrolment.machine import Request
 from daemon.errands import Errands
-from daemon.face_watch import FaceWatch, ForGate, ForPayment
+from daemon.face_watch import FaceWatch, ForGate, ForPayment, ForSmile
 from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
 from daemon.open_loop.desk import Recognised
@@ -212,6 +212,8 @@ class PaymentRunner:
                 self._link.say("pay.voucher", contract.voucher(request, accepted_at or self._clock.now()))
             case fx.Watch(order_id, epoch, payer):
                 self._faces.watch(ForPayment(order_id, epoch, payer))
+            case fx.WatchSmile(order_id, epoch):
+                self._faces.watch(ForSmile(order_id, epoch))
             case fx.StopWatching():
                 self._faces.rest()
                 self._painter.forget_preview()

@@ -19,7 +19,7 @@ log = logging.getLogger("daemon.storefront")
 
 COUNTING = (
     views.Look, views.EnterPin, views.EnterPhone, views.EnterCard, views.Choose, views.Review, views.ShowCode,
-    views.ScanCode,
+    views.ScanCode, views.Smile,
 )  # fmt: skip
 
 

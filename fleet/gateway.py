@@ -33,7 +33,7 @@ from fleet.database import INBOX, OUTBOX
 from fleet.health import hearing
 from fleet.matcher import at_gateway
 from fleet.matcher.desk import MatcherDesk
-from fleet.members import quotes, signing_up
+from fleet.members import quotes, signing_up, smiles
 from fleet.payments import Errands, Payments
 from fleet.remote import answers
 from fleet.rollout.books import Rollouts
@@ -213,6 +213,9 @@ class Gateway:
             self.payments.note_approved(tx, box, event.order_id, event.data.get("attempt"))
 
     def _note_settled(self, tx: sqlite3.Connection, box: str, state: StateBody, made_at: int) -> None:
+        elif event.event == "label.smile":
+            if (made := smiles.answer(tx, box, event, self.now())) is not None:
+                self._put(tx, box, "offer", made, self.now() + smiles.LIFE_S, Priority.CONTROL)
         """A confirmation may get lost (a broker that forgets, a box away for a day): the list of what a box has not
         settled is then the proof, unless that list is full."""
         if len(state.unsettled) >= MAX_UNSETTLED:

@@ -15,6 +15,7 @@ from fleet.migrations_money import (
     MEMBERS_AND_VOUCHERS,
     POINTS_AND_PACKETS,
     SIGN_UPS,
+    SMILES,
 )
 
 
@@ -118,4 +119,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(14, "an attempt may end before its order is known; since when an order is cancelled", EARLY_ENDS),
     Migration(15, "who signed up after a payment", SIGN_UPS),
     Migration(16, "top-ups at a box", TOPUP_TABLES),
+    Migration(17, "a coupon for a smile", SMILES),
 )  # fmt: skip

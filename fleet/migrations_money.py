@@ -137,3 +137,5 @@ EARLY_ENDS = (
     "CREATE INDEX early_tombstones_by_age ON early_tombstones (at)",
     "ALTER TABLE orders ADD COLUMN cancelled_at INTEGER",  # by an operator; a box cancels what it has not accepted
 )
+
+SMILES = ("ALTER TABLE coupon_kinds ADD COLUMN on_smile INTEGER NOT NULL DEFAULT 0",)

@@ -24,6 +24,7 @@ PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "order": (Direction.DOWN, "order"),
     "pay.answer": (Direction.DOWN, "pay"),
     "quote": (Direction.DOWN, "pay"),
+    "offer": (Direction.DOWN, "pay"),
     "command": (Direction.DOWN, "command"),
     "time": (Direction.DOWN, "time"),
     "config": (Direction.DOWN, "config"),

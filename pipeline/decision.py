@@ -22,6 +22,7 @@ class Hint(StrEnum):
     BLURRED = "blurred"
     UNCOVER_FACE = "uncover_face"
     OPEN_EYES = "open_eyes"
+    SMILE = "smile"
 
 
 class Reason(StrEnum):

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from types import MappingProxyType
 
-from daemon.payment import emvco, joining, routing
+from daemon.payment import emvco, joining, routing, smiling
 from daemon.payment import settling as settle
 from daemon.payment.closing import close, is_offline, leaving, persist, with_attempt, without_attempt
 from daemon.payment.effects import (
@@ -167,7 +167,7 @@ def persisted(state: State, token: int, now: float) -> Result:
         voucher = replace(state.settling[after.voucher], due_s=now)
         state = replace(state, settling=with_attempt(state.settling, voucher))
     if after.show is not None and isinstance(state.stage, Paying) and state.stage.key == after.show_for:
-        invites = after.show.thanks.offer is not None or after.show.joins
+        invites = after.show.thanks.offer is not None or after.show.joins or after.show.may_smile
         shown_s = state.rules.offer_s if invites else state.rules.show_s
         show = replace(after.show, until_s=now + shown_s, brief_until_s=now + min(shown_s, state.rules.show_s))
         state = replace(state, stage=show)
@@ -267,6 +267,7 @@ def took(state: State, done: settle.Step) -> Result:
             paid=attempt.request.amount,
             attempt=number,
             joins=joining.may_join(state, attempt.request, attempt.status),
+            may_smile=smiling.may_smile(state, attempt.status) and done.thanks.offer is None,
         )
     if over and (show is None or show.then is None) and not (refunded and attempt.status is Status.APPROVED):
         changes += (OrderClosed(order_id, attempt.status, done.reason),)

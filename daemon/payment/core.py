@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import assert_never
 
-from daemon.payment import capture, collecting, joining, reviewing
+from daemon.payment import capture, collecting, joining, reviewing, smiling
 from daemon.payment import settling as settle
 from daemon.payment.closing import close, closed, gathered, is_current, persist
 from daemon.payment.effects import Change, Effect, OrderStored
@@ -32,6 +32,7 @@ from daemon.payment.events import (
     KeyPressed,
     LinkDown,
     LinkUp,
+    OfferCame,
     OrderArrived,
     OrdersFound,
     OrderWithdrawn,
@@ -42,6 +43,7 @@ from daemon.payment.events import (
     Quoted,
     RefundAsked,
     SignUpReady,
+    Smiled,
     Tick,
 )
 from daemon.payment.flows import FLOWS, IDENTITY
@@ -111,6 +113,10 @@ def _step(state: State, event: Event, now: float) -> Result:
             return reviewing.quoted(state, event, now)
         case SignUpReady():
             return joining.ready(state, event)
+        case Smiled():
+            return smiling.smiled(state, event, now)
+        case OfferCame():
+            return smiling.offered(state, event, now)
         case Persisted():
             return capture.persisted(state, event.token, now)
         case PersistFailed():
@@ -224,6 +230,8 @@ def _key(state: State, key: str, now: float) -> Result:
             return close(state, then, Status.CANCELLED, "by_payer", now)
         case Showing() as stage if key == joining.JOIN_KEY:
             return joining.asked(state, stage, now)
+        case Showing() as stage if key == smiling.SMILE_KEY:
+            return smiling.asked(state, stage, now)
         case Showing() as stage if key in ("ok", "cancel"):
             return _leave_showing(state, stage, now)
         case Paying() as stage if key == "cancel":
@@ -258,7 +266,7 @@ def _tick(state: State, now: float) -> Result:
 
 def _shown_until(state: State, stage: Showing) -> float:
     """What is offered gives way to whoever waits."""
-    invites = stage.thanks.offer is not None or stage.joins
+    invites = stage.thanks.offer is not None or stage.joins or stage.may_smile
     return stage.brief_until_s if state.waiting and invites else stage.until_s
 
 
@@ -281,9 +289,10 @@ def _walked_away(stage: Looking | AskPayer | AskFactor | ChooseBank | ChooseWay 
 
 
 def _leave_showing(state: State, stage: Showing, now: float) -> Result:
-    state = replace(state, stage=Idle())
+    state, left = replace(state, stage=Idle()), smiling.left(stage)
     if stage.then is None:
-        return _next(state, now)
+        state, effects = _next(state, now)
+        return state, left + effects
     if stage.then.order.expires_s <= now:
         return close(state, stage.then, Status.EXPIRED, "expired", now)
     return collecting.enter(state, stage.then, now)

@@ -68,6 +68,14 @@ class SignUpAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class SmileSeen:
+    """A label, and nothing of a face: whoever paid this attempt has smiled."""
+
+    order_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class TriesCleared:
     """The right factor was given: the payer's count of wrong ones starts again."""
 
@@ -91,7 +99,10 @@ class Noted:
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
 
-Change = OrderStored | OrderClosed | CheckEnded | AttemptMoved | SignUpAsked | TriesCleared | TrySpared | Noted
+Change = (
+    OrderStored | OrderClosed | CheckEnded | AttemptMoved | SignUpAsked | SmileSeen | TriesCleared | TrySpared
+    | Noted
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,14 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSmile:
+    """Look for a smile, of whoever stands there; answered by `Smiled`."""
+
+    order_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopWatching:
     """No face is needed any more."""
 
@@ -207,5 +226,5 @@ class Halt:
 
 Effect = (
     Persist | Submit | Query | Reverse | Refund | SendVoucher | Watch | StopWatching | FindPayer | CheckFactor
-    | ListBanks | AskQuote | Halt
+    | ListBanks | AskQuote | WatchSmile | Halt
 )  # fmt: skip

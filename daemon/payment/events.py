@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daemon.payment.money import Amount
-from daemon.payment.order import NO_THANKS, Bank, Circumstances, Identified, Order, PayRequest, Quote, Thanks, Turn
+from daemon.payment.order import (
+    NO_THANKS,
+    Bank,
+    Circumstances,
+    Identified,
+    Offer,
+    Order,
+    PayRequest,
+    Quote,
+    Thanks,
+    Turn,
+)
 
 
 class FaceOutcome(StrEnum):
@@ -149,6 +160,23 @@ class SignUpReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Smiled:
+    """Whoever asked for it has smiled."""
+
+    order_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferCame:
+    """The fleet's coupon for a payment that was approved before."""
+
+    order_id: str
+    attempt: int
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     """The changes of `Persist(token, ...)` are on disk."""
 
@@ -225,7 +253,8 @@ class Tick:
 
 
 Event = (
-    Passed | OrderArrived | OrderWithdrawn | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable | PayerFound
-    | FactorChecked | BanksListed | Quoted | SignUpReady | Persisted | PersistFailed | Answer | ApprovedLate
-    | RefundAsked | LinkUp | LinkDown | OrdersFound | CounterTaken | CounterFree | Tick
+    Passed | OrderArrived | OrderWithdrawn | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable
+    | PayerFound | FactorChecked | BanksListed | Quoted | SignUpReady | Smiled | OfferCame | Persisted
+    | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp | LinkDown | OrdersFound | CounterTaken
+    | CounterFree | Tick
 )  # fmt: skip

@@ -26,7 +26,7 @@ def may_join(state: State, request: PayRequest, status: Status) -> bool:
 
 def asked(state: State, stage: Showing, now: float) -> Result:
     """The screen stays for as long as the fleet may take to answer."""
-    if not stage.joins or stage.joining or state.rules.notice is None:
+    if not stage.joins or stage.joining or stage.smiling or state.rules.notice is None:
         return state, ()
     until_s = now + state.rules.join_s
     stage = replace(stage, joining=True, until_s=until_s, brief_until_s=until_s)

@@ -35,6 +35,7 @@ class Rules:
     without `merchant` shows no code. The link counts as down once it was so for `offline_after_s`. A quote is waited
     for until `quote_s` after it was asked for (0: none is); an offer is shown for `offer_s`, unless somebody waits.
     With a `notice` (its version) whoever pays unrecognised may join; the fleet's answer is waited for for `join_s`.
+    With `smile` the payer may smile for a coupon, within `smile_s`.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -50,6 +51,8 @@ class Rules:
     quote_s: float = 0.0
     notice: str | None = None
     join_s: float = 5.0
+    smile: bool = False
+    smile_s: float = 8.0
     offline_after_s: float = 10.0
     max_looks: int = 3
     max_attempts: int = 3
@@ -160,6 +163,9 @@ class Showing:
     attempt: int = 1
     joins: bool = False
     joining: bool = False
+    may_smile: bool = False
+    smiling: bool = False
+    smiled: bool = False
     brief_until_s: float = 0.0
 
 

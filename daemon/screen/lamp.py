@@ -14,6 +14,7 @@ from daemon.screen.views import (
     GateReady,
     GateShut,
     Look,
+    Smile,
     Trouble,
     Verified,
     View,
@@ -25,7 +26,7 @@ Lamp = Literal["white", "green", "red", "amber", "off"]
 def lamp(view: View) -> Lamp:
     """White lights the face, green means paid or done, red means not paid, amber means wait or out of order."""
     match view:
-        case Look() | EnrolLook() | GateReady():
+        case Look() | EnrolLook() | Smile() | GateReady():
             return "white"
         case Approved() | EnrolDone() | Verified() | GateOpen():
             return "green"

@@ -42,6 +42,7 @@ from daemon.screen.views import (
     Review,
     ScanCode,
     ShowCode,
+    Smile,
     TakenBack,
     Trouble,
     Verified,
@@ -113,6 +114,8 @@ def _elements(page: Page, view: View) -> tuple[Element, ...]:
             return thanking.with_gift(page, view, gift)
         case Approved():
             return paying.approved(page, view)
+        case Smile():
+            return thanking.smile(page, view)
         case Declined():
             return paying.declined(page, view)
         case Cancelled():

@@ -29,6 +29,7 @@ class Hint(StrEnum):
     BLURRED = "blurred"
     UNCOVER_FACE = "uncover_face"
     OPEN_EYES = "open_eyes"
+    SMILE = "smile"
     TURN_LEFT = "turn_left"
     TURN_RIGHT = "turn_right"
     BLINK = "blink"
@@ -377,6 +378,15 @@ class Approved:
     topup: bool = False  # the sum was added to the balance
     offer: Gift | None = None
     join: Literal["offered", "waiting"] | None = None  # membership, with one key
+    smile: Literal["offered", "seen"] | None = None  # a coupon for a smile, with one key
+
+
+@dataclass(frozen=True, slots=True)
+class Smile:
+    """Who has paid smiles at the camera, for a coupon; needs the live preview."""
+
+    seconds_left: float = 0.0
+    seconds_total: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,6 +526,7 @@ View = (
     | Processing
     | Checking
     | Approved
+    | Smile
     | Declined
     | Cancelled
     | Reversed

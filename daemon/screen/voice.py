@@ -31,6 +31,7 @@ from daemon.screen.views import (
     Review,
     ScanCode,
     ShowCode,
+    Smile,
     Trouble,
     Verified,
     View,
@@ -57,6 +58,8 @@ def line(view: View, locale: str) -> str | None:
             return words("card.wrong") if wrong else words("voice.card")
         case Choose(what=what):
             return words(f"voice.choose_{what}")
+        case Smile():
+            return words("voice.smile")
         case Review(amount_minor=minor, currency=currency):
             return words("voice.review", amount=spoken(minor, currency, words.locale))
         case ShowCode():

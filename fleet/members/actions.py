@@ -42,7 +42,7 @@ def coupon_kind(args: Namespace) -> int:
         min_spend_minor=parse_amount(args.min_spend, args.currency, allow_zero=True),
         max_off_minor=parse_amount(args.max_off, args.currency) if args.max_off else None,
         combines=not args.alone, lives_s=args.days * DAY_S, on_success=args.on_success,
-        red_packet=args.red_packet,
+        red_packet=args.red_packet, on_smile=args.on_smile,
     )  # fmt: skip
     _known(args.currency)
     if not 1 <= len(kind.title) <= 64:

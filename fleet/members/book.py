@@ -26,7 +26,8 @@ POINTS_LINE = "points"
 
 @dataclass(frozen=True, slots=True)
 class CouponKind:
-    """What a coupon takes off, and for how long from its issue. `on_success`: one is offered after each payment. A red
+    """What a coupon takes off, and for how long from its issue. `on_success`: one is offered after each payment,
+    `on_smile`: for a smile. A red
     packet is money: `off_minor` goes onto the account of whoever claims it."""
 
     kind: str
@@ -40,6 +41,7 @@ class CouponKind:
     lives_s: int
     on_success: bool
     red_packet: bool = False
+    on_smile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,11 @@ def add_kind(tx: sqlite3.Connection, made: CouponKind, now: int) -> None:
     values = (
         made.kind, made.title, made.currency, made.off_minor, made.permyriad, made.min_spend_minor,
         made.max_off_minor, int(made.combines), made.lives_s, int(made.on_success), int(made.red_packet),
+        int(made.on_smile),
     )  # fmt: skip
     names = (
         "kind, title, currency, off_minor, permyriad, min_spend_minor, max_off_minor, combines, lives_s, on_success,"
-        " red_packet"
+        " red_packet, on_smile"
     )
     known = tx.execute(f"SELECT {names} FROM coupon_kinds WHERE kind = ?", (made.kind,)).fetchone()
     if known is None:
@@ -103,7 +106,7 @@ def add_kind(tx: sqlite3.Connection, made: CouponKind, now: int) -> None:
 
 def stop_offering(tx: sqlite3.Connection, kind: str) -> None:
     """Raises NotFound."""
-    if not tx.execute("UPDATE coupon_kinds SET on_success = 0 WHERE kind = ?", (kind,)).rowcount:
+    if not tx.execute("UPDATE coupon_kinds SET on_success = 0, on_smile = 0 WHERE kind = ?", (kind,)).rowcount:
         raise NotFound(f"coupon kind {kind[:64]}", "never made")
 
 
@@ -268,10 +271,12 @@ def _payer(tx: sqlite3.Connection, order_id: str, attempt: int) -> tuple[str, st
     return row["payer"], row["currency"]
 
 
-def offer(tx: sqlite3.Connection, order_id: str, attempt: int, now: int) -> None:
-    """A coupon for the success screen of this payment, where there is a kind for that; once for each attempt."""
+def offer(tx: sqlite3.Connection, order_id: str, attempt: int, now: int, on: str = "success") -> None:
+    """A coupon for the success screen of this payment, where there is a kind for that; one for each attempt. `on`:
+    `success`, or `smile`."""
     row = tx.execute(
-        "SELECT kind, lives_s FROM coupon_kinds WHERE on_success = 1 ORDER BY made_at DESC, kind LIMIT 1"
+        f"SELECT kind, lives_s FROM coupon_kinds WHERE on_{'smile' if on == 'smile' else 'success'} = 1"
+        " ORDER BY made_at DESC, kind LIMIT 1"
     ).fetchone()
     if row is not None and offered(tx, order_id, attempt) is None:
         _issue(tx, row["kind"], None, now + row["lives_s"], now, (order_id, attempt))

@@ -44,6 +44,7 @@ def add(command: Command, of: Act) -> None:
     kind.add_argument("--alone", action="store_true", help="not together with other coupons")
     kind.add_argument("--days", type=int, default=30, help="how long one lasts (default: %(default)s)")
     kind.add_argument("--on-success", action="store_true", help="offer one on the success screen of each payment")
+    kind.add_argument("--on-smile", action="store_true", help="offer one to who has paid and smiles for it")
     kind.add_argument(
         "--red-packet", action="store_true", help="money: --off goes onto the account of whoever claims it"
     )

@@ -12,12 +12,20 @@ from mqtt.schemas import OfferBody, PointsBody
 def of(tx: sqlite3.Connection, order_id: str, attempt: int) -> dict[str, Any]:
     """`offer` and `points` of the answer; empty where there is neither."""
     said: dict[str, Any] = {}
-    offer, points = book.offered(tx, order_id, attempt), book.thanks(tx, order_id, attempt)
+    offer, points = offer_of(tx, order_id, attempt), book.thanks(tx, order_id, attempt)
     if offer is not None:
-        said["offer"] = OfferBody(
-            code=offer.code, title=offer.title, expires_at=offer.expires_at,
-            kind="red_packet" if offer.red_packet else "coupon",
-        )  # fmt: skip
+        said["offer"] = offer
     if points is not None:
         said["points"] = PointsBody(earned=points[0], total=points[1])
     return said
+
+
+def offer_of(tx: sqlite3.Connection, order_id: str, attempt: int) -> OfferBody | None:
+    """The coupon that came with an attempt."""
+    offer = book.offered(tx, order_id, attempt)
+    if offer is None:
+        return None
+    return OfferBody(
+        code=offer.code, title=offer.title, expires_at=offer.expires_at,
+        kind="red_packet" if offer.red_packet else "coupon",
+    )  # fmt: skip

@@ -44,6 +44,7 @@ from mqtt.schemas.faces import FaceAnswerBody, FaceEnrolBody, FaceFactorBody, Fa
 from mqtt.schemas.payments import (
     AnswerReason,
     OfferBody,
+    OfferMadeBody,
     OrderBody,
     OrderFlow,
     OrderMadeBody,
@@ -110,6 +111,7 @@ __all__ = [
     "PayRequestBody",
     "PayReverseBody",
     "PayVoucherBody",
+    "OfferMadeBody",
     "PlayAckBody",
     "PlayBody",
     "PlayEntry",
@@ -152,6 +154,7 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "config.report": ConfigReportBody,
     "health": HealthBody,
     "result": ResultBody,
+    "offer": OfferMadeBody,
     "evidence": EvidenceBody,
     "checkpoint": CheckpointBody,
     "play": PlayBody,

@@ -159,6 +159,14 @@ class OfferBody(Body):
     kind: Literal["coupon", "red_packet"] = "coupon"
 
 
+class OfferMadeBody(Body):
+    """What the fleet offers for a payment after its approval; good for as long as its payer stands there."""
+
+    order_id: Id
+    attempt: Attempt
+    offer: OfferBody
+
+
 class PointsBody(Body):
     """A member's points: what this payment brought, and how many there are now."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
+
 import pytest
 
 from fleet.demo.town import wait_until
@@ -17,6 +20,7 @@ query_first_s = 0.3
 query_longest_s = 1
 reverse_every_s = 1
 ways = ["face_first", "qr_scanned"]
+smile = true
 
 [enrolment]
 sign_up_notice = "2026-11"
@@ -192,19 +196,6 @@ def test_who_does_nothing_stays_a_stranger(town):
     assert len(town.journal("sign_up_asked")) == asked
 
 
-def test_a_box_that_is_killed_in_the_middle_of_it_asks_nobody_else(town):
-    before = len(town.journal("enrol_done"))
-    paid_by_phone(town)
-    town.town.services["gateway"].kill()
-    town.hands.press("1")
-    assert wait_until(lambda: len(town.journal("sign_up_asked")) == 2, 20, 0.2)
-    town.town.services["box"].kill()
-    town.town.start_gateway()
-    town.town.start_box()
-    assert wait_until(lambda: "too_late" in enrolments(town), 60, 0.5)
-    assert len(town.journal("enrol_done")) == before
-
-
 def test_a_top_up_at_the_box_is_confirmed_by_its_member_and_added_once(town):
     town.hands.wait_screen("Idle")
     before = float(money(town))
@@ -221,3 +212,49 @@ def test_a_top_up_at_the_box_is_confirmed_by_its_member_and_added_once(town):
     assert float(money(town)) == before
     town.hands.choose("nobody")
     town.books_agree()
+
+
+def kept(shop):
+    """Every file of the box but its database and its logs, by content."""
+    folder = shop.town.folder / "box"
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("box.db"))
+    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_smile_brings_a_coupon_and_leaves_a_label_and_nothing_of_the_face(town):
+    town.town.fleet("coupon", "stop", "again")
+    town.town.fleet("coupon", "kind", "smile", "--title", "For your smile: 1.00", "--off", "1.00", "--on-smile")
+    order_id = paid_by_phone(town)
+    town.hands.choose("eileen_collins")
+    before = kept(town)
+    town.hands.press("2")
+    town.hands.wait_screen("Smile")
+    town.hands.wait_screen("Approved")
+    town.hands.wait_picture(lambda seen: seen.getpixel((760, 60))[0] > 200, 60)
+    [label] = [e["facts"] for e in town.journal("smile_label")]
+    assert label == {"order_id": order_id, "attempt": 1}
+    assert kept(town) == before, "a file was written"
+    rows = sqlite3.connect(f"file:{town.town.box_db}?mode=ro", uri=True)
+    tables = [name for (name,) in rows.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    largest = max(
+        len(value) for table in tables for row in rows.execute(f"SELECT * FROM {table}")
+        for value in row if isinstance(value, bytes) and table != "outbox"
+    ) if tables else 0  # fmt: skip
+    assert largest < 1024, "a picture or an embedding would be larger"
+    rows.close()
+    town.hands.press("ok")
+    town.hands.choose("nobody")
+    town.hands.wait_screen("Idle")
+
+
+def test_a_box_that_is_killed_in_the_middle_of_it_asks_nobody_else(town):
+    before = len(town.journal("enrol_done"))
+    paid_by_phone(town)
+    town.town.services["gateway"].kill()
+    town.hands.press("1")
+    assert wait_until(lambda: len(town.journal("sign_up_asked")) == 2, 20, 0.2)
+    town.town.services["box"].kill()
+    town.town.start_gateway()
+    town.town.start_box()
+    assert wait_until(lambda: "too_late" in enrolments(town), 60, 0.5)
+    assert len(town.journal("enrol_done")) == before

@@ -8,8 +8,10 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from fleet_doubles.waiting import eventually
 
 from mqtt.envelope import now_unix
+from mqtt.schemas import OfferMadeBody
 
 
 @pytest.fixture
@@ -219,6 +221,27 @@ def test_a_red_packet_is_money_for_whoever_claims_it_first_and_once(member: Any)
         assert coupons(scene) == []
     finally:
         scene.fleet.cli("coupon", "stop", kind)
+
+
+def test_a_smile_is_a_label_of_a_paid_attempt_and_brings_one_coupon(member: Any) -> None:
+    scene = member
+    kind = f"smile-{scene.merchant}"
+    scene.fleet.cli("coupon", "kind", kind, "--title", "For your smile", "--off", "1.00", "--on-smile")
+    try:
+        paid, unpaid = scene.new_order("18.50"), scene.new_order("18.50")
+        assert scene.pay(paid).offer is None
+        for order in (unpaid, paid, paid):
+            label = {"event": "label.smile", "at": now_unix(), "order_id": order["order_id"], "data": {"attempt": 1}}
+            scene.box.send("event", label)
+        offers = eventually(lambda: made(scene)[1:] and made(scene), 15, "two offers")
+        assert {(o.order_id, o.offer.title) for o in offers} == {(paid["order_id"], "For your smile")}
+        assert len({o.offer.code for o in offers}) == 1
+    finally:
+        scene.fleet.cli("coupon", "stop", kind)
+
+
+def made(scene: Any) -> list[Any]:
+    return [b for b in list(scene.box.bodies) if isinstance(b, OfferMadeBody)]
 
 
 def test_a_coupon_is_offered_with_the_approval_by_an_opaque_code_and_claimed_once(member: Any) -> None:

@@ -59,6 +59,12 @@ BODIES: dict[str, dict[str, Any]] = {
         ],
         "points_off_minor": 42,
     },
+    "checkpoint.ack": {"seq": 412, "head": "5b" * 32},
+    "offer": {
+        "order_id": ORDER, "attempt": 1,
+        "offer": {"code": "c8a07e13d5b92f46c1e0d7b35", "title": "For your smile: 1.00 off", "expires_at": NOW + 604_800,
+                  "kind": "coupon"},
+    },
     "pay.answer": {
         "order_id": ORDER, "attempt": 1, "status": "approved", "reason": "ok", "amount_minor": 1850, "currency": "CNY",
         "reference": "R0000000002",

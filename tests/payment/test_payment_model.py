@@ -40,7 +40,7 @@ GRACE, TWIN = Identified("grace", 0.8, 0.5, 0.9), Identified("hope", 0.79, -0.01
 CAPS = OfflineCaps("CNY", 5000, 10**9, 10**9, 1000)
 RULES = Rules(
     policy=Policy(offline=CAPS), ways=("face_first", "qr_shown", "qr_scanned"),
-    merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"), quote_s=1.0, notice="1",
+    merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"), quote_s=1.0, notice="1", smile=True,
 )  # fmt: skip
 REACHED: Tally[Status] = Tally()
 AGREED: Tally[str] = Tally()
@@ -137,6 +137,12 @@ class Life(RuleBasedStateMachine):
             self.world.power_is_cut()
         elif cut_in == "nothing":
             self.disk()
+
+    @rule()
+    def a_payer_without_money_comes(self) -> None:
+        self.world.send(LinkUp())
+        self.a_payer_comes_and_confirms("nothing")
+        self.everything_on_the_wire_gets_through(False)
 
     @rule(off=st.sampled_from([0, 200, 1849]), keys=st.integers(0, 3))
     def a_price_is_agreed_to(self, off: int, keys: int) -> None:

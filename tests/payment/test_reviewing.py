@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import GRACE, TWIN, Counter, changes
 
-from daemon.payment.effects import AskQuote, AttemptMoved, Noted
+from daemon.payment.effects import AskQuote, AttemptMoved, Noted, Persist
 from daemon.payment.events import (
     Answer,
     AnswerStatus,
@@ -20,13 +19,21 @@ from daemon.payment.events import (
     Quoted,
 )
 from daemon.payment.money import Amount
-from daemon.payment.order import Discount, Offer, Quote, Thanks
+from daemon.payment.order import Discount, Identified, Offer, Quote, Thanks
 from daemon.payment.state import AskFactor, Idle, Paying, Reviewing, Rules, Showing, State
+
+GRACE = Identified("grace", 0.8, 0.6, 0.99)
+TWIN = Identified("hope", 0.79, -0.01, 0.99)
 
 
 @pytest.fixture
-def counter():
-    return Counter(State(rules=Rules(quote_s=1.0, show_s=4.0, offer_s=15.0)))
+def counter(counter):
+    counter.state = State(rules=Rules(quote_s=1.0, show_s=4.0, offer_s=15.0))
+    return counter
+
+
+def changes(effects):
+    return [change for effect in effects if isinstance(effect, Persist) for change in effect.changes]
 
 
 def quote(minor=1665, expires_s=300.0, off=None, **more):
@@ -160,19 +167,21 @@ def test_who_walks_away_from_the_price_pays_nothing(counter):
     assert isinstance(counter.state.stage, Idle)
 
 
-def test_nobody_is_asked_while_the_link_is_down_and_an_agreed_price_is_not_accepted_offline(counter):
+def test_nobody_is_asked_while_the_link_is_down(counter):
     counter.send(LinkDown())
     counter.now = 1.0
     assert not any(isinstance(effect, AskQuote) for effect in up_to_pin(counter))
-    other = Counter(State(rules=counter.state.rules))
-    up_to_pin(other)
-    other.send(Quoted("o1", "grace", quote()))
-    right_pin(other)
-    other.send(LinkDown())
-    other.now = 20.0
-    other.send(KeyPressed("ok"))
-    assert confirmed(other) is None
-    assert other.state.stage.reason == "offline"
+
+
+def test_an_agreed_price_is_not_accepted_offline(counter):
+    up_to_pin(counter)
+    counter.send(Quoted("o1", "grace", quote()))
+    right_pin(counter)
+    counter.send(LinkDown())
+    counter.now = 20.0
+    counter.send(KeyPressed("ok"))
+    assert confirmed(counter) is None
+    assert counter.state.stage.reason == "offline"
 
 
 def test_an_offer_stands_longer_than_a_receipt_until_somebody_waits(counter):

@@ -16,7 +16,7 @@ from daemon.payment import core
 from daemon.payment import events as ev
 from daemon.payment.emvco import Merchant
 from daemon.payment.money import Amount
-from daemon.payment.order import Bank, Discount, Identified, Order, PayRequest, Quote, Turn
+from daemon.payment.order import Bank, Discount, Identified, Offer, Order, PayRequest, Quote, Turn
 from daemon.payment.policy import OfflineCaps, Policy
 from daemon.payment.settling import Settling, SettlingTimes, answered, due
 from daemon.payment.state import COLLECTING, AskFactor, Paying, Reviewing, Rules, Showing, Stage, State
@@ -28,7 +28,7 @@ RULES = Rules(
     policy=Policy(offline=OfflineCaps("CNY", 5000, 10**9, 10**9, 1000)), ways=("face_first", "qr_shown"),
     merchant=Merchant("com.example", "M1", "Kingfisher", "Shanghai"), max_attempts=2, max_looks=1,
 )  # fmt: skip
-MEMBERS = replace(RULES, quote_s=1.0, notice="1")
+MEMBERS = replace(RULES, quote_s=1.0, notice="1", smile=True)
 CNY = Amount(1850, "CNY")
 Move = Callable[[World], None]
 
@@ -249,10 +249,12 @@ EVENTS: tuple[ev.Event, ...] = (
     *ANSWERS_TO_A_STAGE,
     *(ev.KeyPressed(key) for key in ("ok", "cancel", "back", "dot", "menu", "nonsense", *"0129")),
     ev.OrderWithdrawn("o1", "till"), ev.OrderWithdrawn("o2", "till"), ev.SignUpReady("o1"), ev.SignUpReady("o2"),
+    ev.Smiled("o1", 1), ev.Smiled("o1", 2), ev.OfferCame("o1", 1, Offer("c1", "x", 1)),
     ev.CodeScanned("134567890123456789"), ev.Persisted(1), ev.Persisted(999), ev.PersistFailed(1, "full"),
     ev.PersistFailed(999, "full"), ev.LinkUp(), ev.LinkDown(), ev.Tick(), ev.CounterTaken(), ev.CounterFree(),
     ev.OrdersFound((Turn(Order("o3", CNY, None, 1e9)),)), ev.OrderArrived(Order("o4", CNY, None, -1)),
-    ev.OrderArrived(Order("o5", None, None, 1e9)), ev.Answer("o1", 1, ev.AnswerStatus.APPROVED, "too_late", CNY, "r"),
+    ev.OrderArrived(Order("o5", None, None, 1e9)),
+    ev.Passed(Order("o6", CNY, None, 1e9), GRACE), ev.Answer("o1", 1, ev.AnswerStatus.APPROVED, "too_late", CNY, "r"),
     ev.Answer("o1", 1, ev.AnswerStatus.APPROVED, "ok", Amount(1, "CNY"), "r"),
 )  # fmt: skip
 

@@ -168,8 +168,9 @@ def _waiting(page: Page, view: Processing | Checking, colour: Colour, icon: str,
 def approved(page: Page, view: Approved) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     room = page.box.inset(page.u(32), page.u(24))
-    if view.join:
-        room = room.cut_bottom(page.u(56))[1]
+    tall = page.u(112 if page.portrait and view.join and view.smile else 58)
+    if view.join or view.smile:
+        room = room.cut_bottom(tall)[1]
     rows = stack(room, (page.tall(164, 230), page.tall(30, 64), 60, 96, 44), page)
     outer = rows[0].square()
     margin = round(outer.w * 0.2)
@@ -183,7 +184,7 @@ def approved(page: Page, view: Approved) -> tuple[Element, ...]:
         detail = words("approved.reference", tail=view.reference_tail)
     else:
         detail = words("approved.thanks")
-    foot = Box(0, page.size[1] - page.u(70), page.size[0], page.u(58))
+    foot = Box(0, page.size[1] - tall - page.u(12), page.size[0], tall)
     return flat(
         Backdrop(theme.good, theme.good_deep),
         joining(page, foot, view),
@@ -196,10 +197,17 @@ def approved(page: Page, view: Approved) -> tuple[Element, ...]:
 
 
 def joining(page: Page, box: Box, view: Approved) -> list[Element]:
-    """Membership, with one key; nothing where nobody is asked."""
-    if view.join is None:
-        return []
-    return pill(page, box, page.words(f"join.{view.join}"), page.theme.good_deep, page.theme.on_colour, 26)
+    """Membership, and a coupon for a smile, each with one key; nothing where nobody is asked."""
+    said = [page.words(f"join.{view.join}")] if view.join else []
+    if view.smile and view.join != "waiting" and view.offer is None:
+        said.append(page.words("smile.thanks" if view.smile == "seen" else "smile.offered"))
+    elements: list[Element] = []
+    for place, sentence in enumerate(said):
+        across, down = (1, len(said)) if page.portrait else (len(said), 1)
+        width, height = box.w // across, box.h // down
+        room = Box(box.x + place % across * width, box.y + place // across * height, width, height)
+        elements += pill(page, room, sentence, page.theme.good_deep, page.theme.on_colour, 25)
+    return elements
 
 
 def _ending(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from daemon.screen.elements import Backdrop, Box, Element, Plate
 from daemon.screen.pages.choosing import modules
-from daemon.screen.pages.paying import joining
-from daemon.screen.parts import Page, card, flat, hero, stack
+from daemon.screen.pages.paying import beside, joining, mirror
+from daemon.screen.parts import Page, card, flat, hero, paper, stack
 from daemon.screen.theme import rgb
-from daemon.screen.views import Approved, Gift
+from daemon.screen.views import Approved, Gift, Smile
 
 PACKET = rgb(0xC8362E)  # the red of a red packet
 
@@ -36,6 +36,19 @@ def with_gift(page: Page, view: Approved, gift: Gift) -> tuple[Element, ...]:
         page.text(points or tail, rows[4], 26, theme.on_colour, "medium", foreign=not points),
         page.text(tail, rows[5], 22, theme.on_colour_muted, foreign=True) if points else (),
         _gift(page, side.inset(page.u(22), page.u(20)), gift),
+    )
+
+
+def smile(page: Page, view: Smile) -> tuple[Element, ...]:
+    theme, words = page.theme, page.words
+    keys, glass, side = beside(page)
+    rows = stack(side, (96, page.tall(20, 14), 60), page)
+    return flat(
+        paper(page),
+        keys,
+        page.text(words("smile.headline"), rows[0], 40, theme.ink, "bold", align=page.along, lines=2),
+        page.text(words("smile.detail"), rows[2], 28, theme.muted, align=page.along, lines=2),
+        mirror(page, glass, theme.warm, view.seconds_left / max(view.seconds_total, 0.001)),
     )
 
 
