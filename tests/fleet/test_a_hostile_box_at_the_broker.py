@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from fleet.authority import Authority
 from fleet.state import StateFolder
 from mqtt.errors import LinkLost, PublishRefused
-from mqtt.link import LinkOptions, TlsOptions
+from mqtt.link import Link, LinkOptions, TlsOptions, Will
 
 THIEF = "kf-" + "t" * 16
 
@@ -112,6 +112,25 @@ def test_it_hears_nothing_that_is_not_its_own_not_even_what_is_retained_or_the_b
     heard = thief("thief", retained=everything)
     assert town.pay(town.new_order()).status == "approved"
     assert heard == []
+
+
+def test_its_last_will_speaks_for_nobody_else(town: Any, tmp_path: Path, wait_for: Any) -> None:
+    said = list[Any]()
+    options = LinkOptions(
+        "127.0.0.1", town.broker.port, THIEF, (f"kf/v1/{THIEF}/down/+",), tls=certificate(town.fleet, tmp_path, THIEF),
+        backoff_base_s=60, backoff_cap_s=60,
+    )  # fmt: skip
+    link = Link(
+        options, on_message=said.append, on_connected=said.append, on_lost=said.append,
+        will=lambda: Will(f"kf/v1/{town.box.id}/up/state", b"x.y.z"),
+    )  # fmt: skip
+    link.start()
+    wait_for(lambda: said, what="let in or turned away")
+    link.drop()
+    assert town.pay(town.new_order()).status == "approved"
+    assert town.pay(town.new_order()).status == "approved"
+    link.stop()
+    assert town.fleet.refusals("malformed") == 0
 
 
 def test_the_broker_takes_no_message_that_no_envelope_can_be(town: Any, build: Any, tmp_path: Path) -> None:
