@@ -213,6 +213,9 @@ class Payments:
     ) -> dict[str, Any]:
         """Part or all of a paid order goes back; asked again with the same id, how that stands. Raises RefundRefused,
         NotFound."""
+        if refund_id.startswith(refunds.OWN_NAMES):
+            what = f"refund {refund_id[:64]}"
+            raise RefundRefused(what, "the gateway names its own refunds so", "take another id", "id_taken")
         row = refunds.ask(
             tx, refund_id=refund_id, order_id=order_id, amount_minor=amount_minor, asked_by=f"operator:{who}",
             why=why, now=self._now(),

@@ -17,6 +17,9 @@ from fleet.members import topups
 from fleet.money import format_amount
 
 
+OWN_NAMES = ("box-", "late-", "reversal-")  # what a box asks for, what came late, what stands for a reversal
+
+
 def ask(
     tx: sqlite3.Connection,
     *,

@@ -51,6 +51,19 @@ def test_the_same_refund_id_for_something_else_is_refused(scene: Any) -> None:
     assert scene.payer_has() == 10000 - 1050
 
 
+@pytest.mark.parametrize("kind", ["box", "late", "reversal"])
+def test_a_refund_is_not_named_like_one_of_the_gateways_own(scene: Any, kind: str) -> None:
+    """Else a part that an operator gave back would stand for the whole that the box asks for afterwards."""
+    order = scene.new_order("18.50")
+    scene.sell(order)
+    name = f"{kind}-{order['order_id']}-1"
+    code, said, _ = refund(scene, order, "--amount", "5.00", "--id", name, check=False)
+    assert (code, "take another id" in said["error"]["message"]) == (1, True)
+    ask_of_box(scene, order)
+    assert scene.box.answer(order["order_id"], 2).status == "refunded"
+    assert scene.payer_has() == 10000
+
+
 @pytest.mark.parametrize("amount", ["0", "-1.00", "1.005", "one", "99999999999999"])
 def test_an_amount_that_is_none_is_refused(scene: Any, amount: str) -> None:
     order = scene.new_order()
