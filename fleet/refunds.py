@@ -16,7 +16,6 @@ from fleet.errors import NotFound, RefundRefused
 from fleet.members import topups
 from fleet.money import format_amount
 
-
 OWN_NAMES = ("box-", "late-", "reversal-")  # what a box asks for, what came late, what stands for a reversal
 
 
