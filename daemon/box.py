@@ -83,7 +83,15 @@ from daemon.template_update import TemplateUpdate
 from daemon.timekeeper import Timekeeper
 from hal.lamp import Lamp
 from hal.voice import Voice
-from mqtt.schemas import ConfigBody, ContentChunkBody, ContentNoticeBody, FaceAnswerBody, PlayAckBody, StateBody
+from mqtt.schemas import (
+    CheckpointAckBody,
+    ConfigBody,
+    ContentChunkBody,
+    ContentNoticeBody,
+    FaceAnswerBody,
+    PlayAckBody,
+    StateBody,
+)
 from pipeline.capture import Capture
 
 if TYPE_CHECKING:
@@ -352,6 +360,8 @@ class Box:
                 name, reason, stop = cancelling.cancel(wanted, self._payment, self._reader)
                 self._enrolment.report(wanted.command_id, "", name, reason)
                 return self._between_payments(stop)
+            case CheckpointAckBody() as said:
+                self._chores.acknowledged(said)
             case CatalogueOffer() as offer:
                 self._floor.catalogue_offered(offer)
             case EraseRequest() as request:

@@ -11,12 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlite_utils
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from daemon import journal
 from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
-from daemon.errors import JournalBroken
+from daemon.errors import JournalBroken, JournalPruned
 from daemon.fleet_link import FleetLink
+from mqtt.envelope import TrustedKey, Verifier
+from mqtt.errors import EnvelopeRefused
+from mqtt.identity import box_id_from_key
 from mqtt.outbox import Priority
 from mqtt.schemas import CheckpointBody
 
@@ -79,7 +83,15 @@ def compare(connection: sqlite3.Connection, seq: int, head: str) -> None:
 
     Raises:
         JournalBroken: where entry `seq` is gone, or is another than was signed.
+        JournalPruned: where it was forgotten, and can't be compared any more.
     """
+    begin = journal.anchor(connection)
+    if begin is not None and seq <= begin.seq:
+        if seq == begin.seq and head != begin.head:
+            raise JournalBroken(seq, "was another before it was pruned than the one that a signed checkpoint names")
+        if seq < begin.seq:
+            raise JournalPruned(seq, begin.seq)
+        return
     row = connection.execute("SELECT hash FROM journal WHERE seq = ?", (seq,)).fetchone()
     if row is None:
         last = connection.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()[0]
@@ -94,6 +106,21 @@ def compare_own(connection: sqlite3.Connection) -> int:
     for row in rows:
         compare(connection, row["seq"], row["head"])
     return len(rows)
+
+
+def believe_anchor(begin: journal.Anchor, key: Ed25519PublicKey, fleet: str) -> None:
+    """That the box itself signed where its journal begins. Raises JournalBroken."""
+    box = box_id_from_key(key)
+    try:
+        claims = Verifier({box: TrustedKey(box, key)}.get, fleet).verify_carried(
+            begin.token.encode("ascii"), TYP, timed=False
+        )
+    except (EnvelopeRefused, UnicodeEncodeError) as refused:
+        raise JournalBroken(
+            begin.seq, f"is where the journal begins, and its signature does not hold ({refused})"
+        ) from None
+    if (claims.body.get("seq"), claims.body.get("head")) != (begin.seq, begin.head):
+        raise JournalBroken(begin.seq, "is where the journal begins, and is not what the box signed")
 
 
 class Checkpointer:

@@ -39,6 +39,11 @@ def end(tx: sqlite3.Connection, command_id: str, event: str, reason: str, now: i
     )
 
 
+def prune(tx: sqlite3.Connection, before: int) -> int:
+    """Forgets commands that ended before `before` (unix seconds): none of them is sent again. The number forgotten."""
+    return tx.execute("DELETE FROM commands WHERE event IS NOT NULL AND at < ?", (before,)).rowcount
+
+
 def abandon_open(tx: sqlite3.Connection) -> int:
     """After a start: what was under way was lost with the screen; the fleet sends it again. The number forgotten."""
     return tx.execute("DELETE FROM commands WHERE event IS NULL").rowcount

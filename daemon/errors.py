@@ -37,6 +37,15 @@ class JournalBroken(DaemonError):
         super().__init__(f"journal entry {seq}: {why}. {self.hint}")
 
 
+class JournalPruned(DaemonError):
+    """Entry `seq` was forgotten in good order: the journal begins after `through`."""
+
+    def __init__(self, seq: int, through: int) -> None:
+        self.seq, self.through = seq, through
+        self.hint = "Take a later checkpoint: kingfisher-fleet audit."
+        super().__init__(f"journal entry {seq} was pruned, with all up to {through}. {self.hint}")
+
+
 class AlreadyRunning(DaemonError):
     """Another daemon holds this state folder."""
 

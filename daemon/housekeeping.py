@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 
-from daemon import payments
+from daemon import commands, payments
 from daemon.box_db import BoxDb
 from daemon.checkpoints import Checkpointer
 from daemon.clock import TrustedClock
 from daemon.fleet_link import FleetLink
 from daemon.health.disk_space import DiskSpace
 from daemon.inbound import Inbound
+from daemon.journal_pruning import JournalPruner
 from daemon.members import Members
 from daemon.retention import Keeping, Retention
 from daemon.template_update import TemplateUpdate
+from mqtt.schemas import CheckpointAckBody
 
 PRUNE_EVERY_S = 6 * 3600.0  # each time is one more commit on the card
 PRUNE_AGAIN_S = 60.0  # while the fleet has not said the time
@@ -29,6 +31,7 @@ class Housekeeping:
         self._db, self._clock, self._link, self._inbound = db, clock, link, inbound
         self._space = DiskSpace(db.path.parent)
         self._checkpoints = Checkpointer(db, link, clock)
+        self._journal = JournalPruner(db, link, clock, keeping.journal_days)
         self._retention = Retention(db, members, link, clock, keeping)
         self._updates = updates
         self._prune_due_s = 0.0
@@ -37,6 +40,7 @@ class Housekeeping:
         """What the disk's free space says if it was looked at just now: "" for enough, else why it is too little."""
         full = self._space.work(now)
         self._checkpoints.work(now, reader, self._link.flush)
+        self._journal.work(now, reader)
         self._retention.work(now, reader, self._link.flush)
         if self._updates is not None:
             self._updates.work(now, reader)
@@ -44,6 +48,10 @@ class Housekeeping:
             self._prune_due_s = now + (PRUNE_EVERY_S if self._clock.told_by_fleet else PRUNE_AGAIN_S)
             self._prune()
         return full
+
+    def acknowledged(self, said: CheckpointAckBody) -> None:
+        """The fleet holds a checkpoint."""
+        self._journal.acknowledged(said)
 
     def finish(self) -> None:
         """Waits for what runs on a thread."""
@@ -57,6 +65,7 @@ class Housekeeping:
             self._link.inbox.prune(tx, wall)
             self._link.outbox.prune(tx, wall)
             payments.prune(tx, wall)
+            commands.prune(tx, wall - payments.KEPT_S)
 
         if self._clock.told_by_fleet:  # by any other clock a stranger could have messages forgotten, and sent again
             self._db.submit(prune)

@@ -23,6 +23,7 @@ from daemon.payment.status import Status
 from daemon.remote.requests import RemoteRequest, request_of
 from daemon.scribe import Scribe
 from mqtt.schemas import (
+    CheckpointAckBody,
     CommandBody,
     ConfigBody,
     ContentChunkBody,
@@ -85,7 +86,13 @@ class Inbound:
                 return self._command(body, message)
             case ConfigBody() as config:
                 return config
-            case PlayAckBody() | ContentNoticeBody() | ContentChunkBody() | FaceAnswerBody() as content:
+            case (
+                PlayAckBody()
+                | ContentNoticeBody()
+                | ContentChunkBody()
+                | FaceAnswerBody()
+                | CheckpointAckBody() as content
+            ):
                 message.done()  # said twice or lost, it does no harm: nothing of it is worth a write
                 return content
             case QuoteBody() as body:

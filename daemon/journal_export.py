@@ -49,8 +49,11 @@ class Checked:
 
 
 def lines(connection: sqlite3.Connection, signer: Signer, fleet: str, now: int, first: int = 1) -> Iterator[str]:
-    """The export's lines, without line ends. Raises JournalBroken when the chain does not hold."""
+    """The export's lines, without line ends; from where the journal begins, if that is after `first`. Raises
+    JournalBroken when the chain does not hold."""
     count, _ = journal.verify(connection)
+    begin = journal.anchor(connection)
+    first = first if begin is None else max(first, begin.seq + 1)
     digest = hashlib.sha256()
 
     def told(value: Mapping[str, Any]) -> str:

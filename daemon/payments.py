@@ -181,7 +181,7 @@ def prune(tx: sqlite3.Connection, now: int) -> int:
         (Status.OPEN, now - KEPT_S, *UNSETTLED, now - KEPT_S, PRUNED_AT_ONCE),
     ).fetchall()
     for row in found:
-        for table in ("receipt_numbers", "own_orders", "attempts", "orders"):
+        for table in ("evidence", "receipt_numbers", "own_orders", "attempts", "orders"):
             tx.execute(f"DELETE FROM {table} WHERE order_id = ?", (row["order_id"],))
     return len(found)
 

@@ -37,11 +37,12 @@ class Keeping:
     template_days: int | None = None
     backups: Path | None = None
     backup_days: int = 30
+    journal_days: int | None = None
 
 
 def keeping_of(config: Config) -> Keeping:
     enrolment, backups = config.enrolment, config.box.state / box_store.BACKUPS
-    return Keeping(enrolment.sweep_hours * 3600, enrolment.template_days, backups, config.store.backup_days)
+    return Keeping(enrolment.sweep_hours * 3600, enrolment.template_days, backups, config.store.backup_days, config.journal.keep_days or None)
 
 
 class Retention:

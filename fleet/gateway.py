@@ -44,6 +44,7 @@ from mqtt.outbox import Priority
 from mqtt.schemas import (
     MAX_UNSETTLED,
     Body,
+    CheckpointAckBody,
     CheckpointBody,
     CommandBody,
     ConfigBody,
@@ -189,6 +190,9 @@ class Gateway:
             if trusted is None:  # revoked since its signature was checked
                 return
             fault = audit.note_evidence(tx, box, body, token, trusted, self.signer.issuer, self.now())
+        if fault is None and isinstance(body, CheckpointBody):
+            ack = CheckpointAckBody(seq=body.seq, head=body.head)
+            self._put(tx, box, "checkpoint.ack", ack, self.now() + TIME_LIFE_S, Priority.TELEMETRY)
         if fault is not None:
             log.error("event=audit_fault box=%s fault=%s", box, fault)
 

@@ -43,6 +43,7 @@ PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "time.request": (Direction.UP, "event"),
     "evidence": (Direction.UP, "audit"),
     "checkpoint": (Direction.UP, "audit"),
+    "checkpoint.ack": (Direction.DOWN, "content"),
     "play": (Direction.UP, "play"),
     "play.ack": (Direction.DOWN, "content"),
     "content": (Direction.DOWN, "content"),

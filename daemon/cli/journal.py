@@ -50,7 +50,12 @@ def add(subparsers: Any) -> None:
                     "--checkpoint", metavar="SEQ:HASH", type=_checkpoint, help="one that the fleet holds"
                 )
                 action.add_argument("--file", type=Path, help="an export instead of a box.db")
-                action.add_argument("--box-key", type=Path, metavar="PEM", help="with --file: the box's public key")
+                action.add_argument(
+                    "--box-key",
+                    type=Path,
+                    metavar="PEM",
+                    help="the box's (default: from box.key beside the database)",
+                )
             case "attempts":
                 action.add_argument("--day", required=True, metavar="YYYY-MM-DD")
                 action.add_argument(
@@ -95,6 +100,9 @@ def verify(options: argparse.Namespace) -> int:
 
     reader = open_reader(options.db)
     count, head = journal.verify(reader)
+    begin = journal.anchor(reader)
+    if begin is not None:
+        _believe_anchor(options, begin)
     try:
         signed = checkpoints.compare_own(reader)
     except sqlite3.OperationalError:  # a file of a release that made none
@@ -102,10 +110,28 @@ def verify(options: argparse.Namespace) -> int:
     if options.checkpoint is not None:
         checkpoints.compare(reader, *options.checkpoint)
     if options.json:
-        print_json({"ok": True, "entries": count, "head": head, "checkpoints": signed})
-    else:
-        print(f"{count} entries, unbroken; {signed} signed checkpoints hold; head {head}")
+        print_json({
+            "ok": True, "entries": count, "head": head, "checkpoints": signed,
+            "from": 1 if begin is None else begin.seq + 1,
+        })  # fmt: skip
+        return 0
+    since = "" if begin is None else f" since entry {begin.seq + 1} (those before it were pruned, as the box signed)"
+    print(f"{count} entries, unbroken{since}; {signed} signed checkpoints hold; head {head}")
     return 0
+
+
+def _believe_anchor(options: argparse.Namespace, begin: journal.Anchor) -> None:
+    """By the box's public key, or by the private one that lies beside the database. Raises JournalBroken, MqttError."""
+    from daemon import checkpoints
+    from mqtt.envelope import read_unverified
+    from mqtt.identity import load_private_key, load_public_key
+
+    if options.box_key is not None:
+        key = load_public_key(options.box_key)
+    else:
+        key = load_private_key(options.db.parent / "box.key").public_key()
+    to = read_unverified(begin.token.encode("ascii", "replace")).get("aud")  # whichever fleet it was told
+    checkpoints.believe_anchor(begin, key, str(to))
 
 
 def _verify_file(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from daemon.config.channels import ChannelName, ChannelSection
 from daemon.config.content import AdsSection, ContentSection
 from daemon.config.gate import GateSection
+from daemon.config.journal import JournalSection
 from daemon.config.section import Section
 from daemon.config.shop_floor import CounterSection, ReceiptsSection, TillSection
 from daemon.payment.flows import FLOWS
@@ -255,6 +256,7 @@ class Config(Section):
     store: StoreSection = StoreSection()
     enrolment: EnrolmentSection = EnrolmentSection()
     policy: PolicyDocument = PolicyDocument()
+    journal: JournalSection = JournalSection()
     payment: PaymentSection = PaymentSection()
     merchant: MerchantSection | None = None
     channels: dict[ChannelName, ChannelSection] = Field(default_factory=dict, description="none: `simulated` alone")

@@ -59,7 +59,15 @@ from mqtt.schemas.payments import (
     QuoteLine,
     QuoteRequestBody,
 )
-from mqtt.schemas.proofs import CheckpointBody, DecisionBody, EvidenceBody, Jws, Scaled, ScaledDifference
+from mqtt.schemas.proofs import (
+    CheckpointAckBody,
+    CheckpointBody,
+    DecisionBody,
+    EvidenceBody,
+    Jws,
+    Scaled,
+    ScaledDifference,
+)
 from mqtt.schemas.reports import MAX_UNSETTLED, AttemptRef, EventBody, HealthBody, StateBody, TimeBody, TimeRequestBody
 
 __all__ = [
@@ -75,6 +83,7 @@ __all__ = [
     "Body",
     "CancelArgs",
     "CatalogueArgs",
+    "CheckpointAckBody",
     "CheckpointBody",
     "Code",
     "CommandBody",
@@ -157,6 +166,7 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "offer": OfferMadeBody,
     "evidence": EvidenceBody,
     "checkpoint": CheckpointBody,
+    "checkpoint.ack": CheckpointAckBody,
     "play": PlayBody,
     "play.ack": PlayAckBody,
     "content": ContentNoticeBody,

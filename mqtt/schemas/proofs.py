@@ -49,6 +49,13 @@ class EvidenceBody(Body):
     at: UnixTime
 
 
+class CheckpointAckBody(Body):
+    """The fleet holds this very checkpoint: what it covers may be forgotten once it is old."""
+
+    seq: Annotated[int, Field(strict=True, ge=1)]
+    head: Sha256
+
+
 class CheckpointBody(Body):
     """The journal's head: `seq` entries, the last one's hash. What a box has once signed, it can't cut off unseen."""
 
