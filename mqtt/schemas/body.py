@@ -37,6 +37,10 @@ Handle = Annotated[str, matching("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")]  # a payer'
 Code = Annotated[str, matching("[a-z0-9][a-z0-9_.-]{0,63}")]  # a machine's word: reason, event, factor, channel
 Shown = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(shown)]
 UnixTime = Annotated[int, Field(strict=True, ge=0, le=2**40)]
+MAX_COUNT = 2**53  # what every reader of JSON and every database can hold
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
+Whole = Annotated[int, Field(strict=True, ge=-MAX_COUNT, le=MAX_COUNT)]
+Number = Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)]  # of a series that begins with 1
 
 Sha256 = Annotated[str, matching("[0-9a-f]{64}")]
 

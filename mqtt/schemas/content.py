@@ -7,13 +7,13 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from mqtt.schemas.body import Body, Code, Id, Sha256, UnixTime, matching
+from mqtt.schemas.body import MAX_COUNT, Body, Code, Count, Id, Number, Sha256, UnixTime, matching
 
 
 class PlayEntry(Body):
     """One complete showing of an advertisement; `seq` grows by one with each, on each box."""
 
-    seq: Annotated[int, Field(strict=True, ge=1)]
+    seq: Number
     campaign: Id
     sha256: Sha256
     slot: Code
@@ -25,20 +25,20 @@ class PlayBody(Body):
     """Proofs of play, repeated until they are acknowledged. `first` is the lowest number the box still has: what is
     missing before it was dropped for want of room."""
 
-    first: Annotated[int, Field(strict=True, ge=1)]
+    first: Number
     plays: Annotated[Sequence[PlayEntry], Field(min_length=1, max_length=100)]
 
 
 class PlayAckBody(Body):
     """The fleet has every showing up to `through`, or knows that it is lost."""
 
-    through: Annotated[int, Field(strict=True, ge=0)]
+    through: Count
 
 
 class ContentNoticeBody(Body):
     """There is new content: come and fetch it now."""
 
-    version: Annotated[int, Field(strict=True, ge=1)]
+    version: Number
 
 
 ContentPath = Annotated[
@@ -61,5 +61,5 @@ class ContentChunkBody(Body):
     """The bytes, in base64. `total` is the file's length, -1 where there is none of this name."""
 
     request_id: Id
-    total: Annotated[int, Field(strict=True, ge=-1)]
+    total: Annotated[int, Field(strict=True, ge=-1, le=MAX_COUNT)]
     data: Annotated[str, StringConstraints(max_length=44 * 1024)]

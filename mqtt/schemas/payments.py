@@ -14,6 +14,7 @@ from mqtt.schemas.body import (
     Attempt,
     Body,
     Code,
+    Count,
     Currency,
     Handle,
     Id,
@@ -144,7 +145,7 @@ class QuoteBody(Body):
     amount_minor: AmountMinor
     currency: Currency
     lines: Annotated[Sequence[QuoteLine], Field(max_length=32)]
-    points: Annotated[int, Field(strict=True, ge=0)]
+    points: Count
     points_off_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT_MINOR)] = 0
     spend_points: bool | None = None
     expires_at: UnixTime
@@ -170,8 +171,8 @@ class OfferMadeBody(Body):
 class PointsBody(Body):
     """A member's points: what this payment brought, and how many there are now."""
 
-    earned: Annotated[int, Field(strict=True, ge=0)]
-    total: Annotated[int, Field(strict=True, ge=0)]
+    earned: Count
+    total: Count
 
 
 class AnswerReason(StrEnum):

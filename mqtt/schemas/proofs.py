@@ -7,7 +7,20 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from mqtt.schemas.body import AmountMinor, Attempt, Body, Code, Currency, Handle, Id, Sha256, UnixTime, matching
+from mqtt.schemas.body import (
+    AmountMinor,
+    Attempt,
+    Body,
+    Code,
+    Count,
+    Currency,
+    Handle,
+    Id,
+    Number,
+    Sha256,
+    UnixTime,
+    matching,
+)
 
 Scaled = Annotated[int, Field(strict=True, ge=-10_000, le=10_000)]  # a cosine or a probability, x 10,000
 ScaledDifference = Annotated[int, Field(strict=True, ge=-20_000, le=20_000)]  # of two cosines; alone in a gallery: 2
@@ -19,7 +32,7 @@ class DecisionBody(Body):
 
     order_id: Id
     attempt: Attempt
-    epoch: Annotated[int, Field(strict=True, ge=0)]
+    epoch: Count
     order_hash: Sha256
     amount_minor: AmountMinor
     currency: Currency
@@ -52,13 +65,13 @@ class EvidenceBody(Body):
 class CheckpointAckBody(Body):
     """The fleet holds this very checkpoint: what it covers may be forgotten once it is old."""
 
-    seq: Annotated[int, Field(strict=True, ge=1)]
+    seq: Number
     head: Sha256
 
 
 class CheckpointBody(Body):
     """The journal's head: `seq` entries, the last one's hash. What a box has once signed, it can't cut off unseen."""
 
-    seq: Annotated[int, Field(strict=True, ge=1)]
+    seq: Number
     head: Sha256
     at: UnixTime

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from mqtt.schemas.body import Attempt, Body, Code, Handle, Id, UnixTime
+from mqtt.schemas.body import Attempt, Body, Code, Count, Handle, Id, UnixTime, Whole
 
 MAX_UNSETTLED = 200
 
@@ -25,7 +25,7 @@ class StateBody(Body):
     online: bool
     session: Id | None = None
     instance: Id | None = None
-    versions: dict[Code, int | Annotated[str, StringConstraints(max_length=64)]] = Field(default_factory=dict)
+    versions: dict[Code, Whole | Annotated[str, StringConstraints(max_length=64)]] = Field(default_factory=dict)
     unsettled: Annotated[Sequence[AttemptRef], Field(max_length=MAX_UNSETTLED)] = ()
     open_orders: Annotated[Sequence[Id], Field(max_length=200)] = ()
     open_commands: Annotated[Sequence[Id], Field(max_length=200)] = ()
@@ -42,7 +42,7 @@ class EventBody(Body):
     command_id: Id | None = None
     handle: Handle | None = None
     reason: Code | None = None
-    data: dict[Code, int | bool | Annotated[str, StringConstraints(max_length=256)]] = Field(default_factory=dict)
+    data: dict[Code, Whole | bool | Annotated[str, StringConstraints(max_length=256)]] = Field(default_factory=dict)
 
 
 class HealthBody(Body):
@@ -50,7 +50,7 @@ class HealthBody(Body):
 
     at: UnixTime
     beat_s: Annotated[int, Field(strict=True, ge=1, le=3600)]
-    up_s: Annotated[int, Field(strict=True, ge=0)]
+    up_s: Count
     stage: Code
     conditions: Annotated[Sequence[Code], Field(max_length=32)] = ()
     figures: Annotated[dict[Code, Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]], Field(max_length=32)] = (

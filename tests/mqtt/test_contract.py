@@ -184,3 +184,21 @@ def test_an_id_follows_from_the_key_alone() -> None:
     assert box_id_from_key(public)[3:] == fleet_id_from_key(public)[6:]
     assert box_id_from_key(public) != box_id_from_key(ed25519.Ed25519PrivateKey.generate().public_key())
     assert public_pem(public).startswith(b"-----BEGIN PUBLIC KEY-----")
+
+
+def unbounded(schema: Any, place: tuple[str, ...]) -> list[str]:
+    """Where a JSON schema sets no limit to a number, a text or a list."""
+    if isinstance(schema, list):
+        return [one for inner in schema for one in unbounded(inner, place)]
+    if not isinstance(schema, dict):
+        return []
+    limits = {"integer": {"maximum"}, "string": {"maxLength", "pattern", "enum", "const"}, "array": {"maxItems"}}
+    wanted = limits.get(schema["type"], set()) if isinstance(schema.get("type"), str) else set()
+    here = [".".join(place)] if wanted and not wanted & schema.keys() else []
+    return here + [one for name, inner in schema.items() for one in unbounded(inner, (*place, name))]
+
+
+@pytest.mark.parametrize("typ", schemas.BODY_OF_TYP)
+def test_every_number_text_and_list_of_a_message_has_a_limit(typ: str) -> None:
+    """A box that was taken over may say any number: one that no database can hold must not get that far."""
+    assert unbounded(schemas.BODY_OF_TYP[typ].model_json_schema(), (typ,)) == []
