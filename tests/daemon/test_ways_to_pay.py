@@ -165,6 +165,8 @@ def test_twins_are_told_apart_by_the_pin_and_the_other_one_is_not_locked_by_it(a
         payer.keys(*"1793", "ok")
         assert payer.rig.until(lambda n=n: len(payer.factors()) == n + 1)
         payer.at("Paying")
+        sent = f"SELECT status FROM attempts WHERE order_id = 'o{n}'"
+        assert payer.rig.until(lambda sent=sent: payer.rig.rows(sent) == [("submitted",)])
         attempt = {"order_id": f"o{n}", "attempt": 1, "status": "approved", "reason": "ok", "amount_minor": 1850,
                    "currency": "CNY", "reference": f"r{n}"}  # fmt: skip
         payer.rig.say("pay.answer", attempt)
@@ -186,6 +188,24 @@ def test_a_look_alike_does_not_pay_offline_on_the_others_caps(at_counter):
     payer.shows("grace", reason=Reason.AMBIGUOUS, rival="hopper")
     payer.at("AskFactor")
     payer.keys(*"1793", "ok")
+    payer.at("Showing")
+    assert (payer.stage.status, payer.stage.reason) == (Status.CANCELLED, "offline")
+
+
+def test_before_the_fleet_has_told_the_time_an_unanswered_voucher_counts_however_old_it_seems(at_counter):
+    payer = at_counter(Policy(offline=OfflineCaps("CNY", 5000, 2000, 50_000, 9)), offline_after_s=0.0)
+    enrol(payer.rig, "grace")
+    order = Order("before", Amount(1850, "CNY"), None, time.monotonic() + 60)
+    request = PayRequest("before", 1, order.amount, "grace", ("face", "pin"), "simulated", "face_first")
+    payer.rig.write(
+        OrderStored(order), AttemptMoved("before", 1, Status.CONFIRMED, request=request, offline=True),
+        AttemptMoved("before", 1, Status.ACCEPTED_OFFLINE),
+    )  # fmt: skip
+    payer.rig.db.run(lambda tx: tx.execute("UPDATE attempts SET changed_at = changed_at - 100000"))
+    payer.rig.say("order", payer.rig.order("o1"))
+    payer.shows("grace")
+    payer.at("AskFactor")
+    payer.keys(*"2580", "ok")
     payer.at("Showing")
     assert (payer.stage.status, payer.stage.reason) == (Status.CANCELLED, "offline")
 
