@@ -29,11 +29,23 @@ class ContentDesk:
 
     def __init__(self, repository: Repository, put: Put, now: Callable[[], int]) -> None:
         self.repository, self._put, self._now = repository, put, now
+        self._known: tuple[tuple[int, int], int | None] | None = None
 
     def version(self) -> int | None:
-        """Of the targets; None where nothing was ever published."""
+        """Of the targets; None where nothing was ever published. Read once for each edition: a thousand boxes that come
+        back at once all have their version compared."""
         try:
-            return self.repository.published().versions["targets"] if self.repository.exists else None
+            stamp = self.repository.stamp_file.stat()
+        except OSError:
+            return None
+        edition = (stamp.st_ino, stamp.st_mtime_ns)
+        if self._known is None or self._known[0] != edition:
+            self._known = (edition, self._read_version())
+        return self._known[1]
+
+    def _read_version(self) -> int | None:
+        try:
+            return self.repository.published().versions["targets"]
         except ContentRefused as refused:
             log.warning("event=content_unreadable why=%s", refused)
             return None

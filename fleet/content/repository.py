@@ -89,8 +89,13 @@ class Repository:
         return self.metadata / "1.root.json"
 
     @property
+    def stamp_file(self) -> Path:
+        """Written anew, whole, with every change and every renewal."""
+        return self.metadata / "timestamp.json"
+
+    @property
     def exists(self) -> bool:
-        return (self.metadata / "timestamp.json").exists()
+        return self.stamp_file.exists()
 
     def create(self) -> bool:
         """Makes keys and the first, empty version. False where there is one already."""

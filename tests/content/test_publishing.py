@@ -12,6 +12,7 @@ from fleet.cli import main
 from fleet.content import plays
 from fleet.content.book import read
 from fleet.content.chunks import chunk
+from fleet.content.desk import ContentDesk
 from fleet.content.repository import ContentRefused, Repository
 from fleet.database import open_database
 from mqtt.campaigns import TARGET, parse
@@ -190,3 +191,20 @@ def test_what_a_box_had_to_drop_is_known_to_be_lost(books):
     plays.note(books, "kf-a", told(1, 1, 2))
     assert plays.note(books, "kf-a", told(10, 10, 11)) == 11
     assert plays.lost(books) == {"kf-a": 7}
+
+
+# ---- the version that boxes are compared with ----------------------------------------------------------------------
+
+
+def test_the_gateway_knows_each_edition_and_reads_it_once(tmp_path, monkeypatch):
+    repository = Repository(tmp_path / "content")
+    desk = ContentDesk(repository, lambda *_: None, lambda: 0)
+    assert desk.version() is None
+    repository.create()
+    assert desk.version() == 1
+    repository.publish({"ads/a.png": b"one"})
+    assert desk.version() == 2
+    reads = []
+    monkeypatch.setattr(repository, "published", lambda: reads.append(1))
+    assert [desk.version() for _ in range(3)] == [2, 2, 2]
+    assert reads == []
