@@ -18,12 +18,16 @@ _COUNTED = tuple(sorted(UNSETTLED | {Status.APPROVED, Status.WRITTEN_OFF, Status
 _MARKS = ",".join("?" * len(_COUNTED))
 
 
-def around(reader: sqlite3.Connection, payer: str, amount: Amount | None, hour: int, wall: int) -> Circumstances:
-    """`hour` is the box's own (0..23), `wall` unix seconds. Sums are in the amount's currency."""
+def around(
+    reader: sqlite3.Connection, payer: str, amount: Amount | None, hour: int, wall: int, *, time_is_certain: bool = True
+) -> Circumstances:
+    """`hour` is the box's own (0..23), `wall` unix seconds. Sums are in the amount's currency. While the time is not
+    certain, what was accepted offline and not answered counts however old it seems."""
     currency = amount.currency if amount is not None else ""
     of_payer = "payer = ? AND"
-    payer_count, payer_sum = _day(reader, of_payer, (payer,), currency, wall)
-    box_count, box_sum = _day(reader, "", (), currency, wall)
+    since = (wall - DAY_S, Status.ACCEPTED_OFFLINE if not time_is_certain else "")
+    payer_count, payer_sum = _day(reader, of_payer, (payer,), currency, since)
+    box_count, box_sum = _day(reader, "", (), currency, since)
     visits = reader.execute(
         "SELECT count(*) FROM attempts WHERE payer = ? AND status = ? AND changed_at > ?",
         (payer, Status.APPROVED, wall - VISITS_S),
@@ -47,12 +51,12 @@ def strictest(found: Sequence[Circumstances]) -> Circumstances:
 
 
 def _day(
-    reader: sqlite3.Connection, of_whom: str, whom: tuple[str, ...], currency: str, wall: int
+    reader: sqlite3.Connection, of_whom: str, whom: tuple[str, ...], currency: str, since: tuple[int, str]
 ) -> tuple[int, int]:  # fmt: skip
-    """(how many, how much in this currency) of the last 24 hours."""
+    """(how many, how much in this currency) since that second, and in that state at any time."""
     row = reader.execute(
         "SELECT count(*), coalesce(sum(CASE WHEN currency = ? THEN amount_minor END), 0) FROM attempts"
-        f" WHERE {of_whom} changed_at > ? AND status IN ({_MARKS})",
-        (currency, *whom, wall - DAY_S, *_COUNTED),
+        f" WHERE {of_whom} (changed_at > ? OR status = ?) AND status IN ({_MARKS})",
+        (currency, *whom, *since, *_COUNTED),
     ).fetchone()
     return int(row[0]), int(row[1])

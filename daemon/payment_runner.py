@@ -116,7 +116,12 @@ class PaymentRunner:
         wall, amount = self._clock.now(), turn.order.amount
         hour = time.localtime(wall).tm_hour
         return payment_history.strictest(
-            [payment_history.around(self._reader, payer, amount, hour, wall) for payer in payers]
+            [
+                payment_history.around(
+                    self._reader, payer, amount, hour, wall, time_is_certain=self._clock.told_by_fleet
+                )
+                for payer in payers
+            ]
         )
 
     def hands_over_to(self, request: Request) -> bool:

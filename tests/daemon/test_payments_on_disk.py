@@ -94,6 +94,18 @@ def test_what_was_never_paid_for_or_may_not_come_back_uses_up_a_day_as_well(db, 
     assert (found.payer_count_day, found.payer_sum_day, found.box_sum_day) == (1, 1850, 1850)
 
 
+def test_a_clock_that_a_stranger_may_have_set_gives_nobody_the_offline_caps_afresh(db):
+    """The plug was pulled, the network cut, and the clock put on by a day before the start."""
+    pay(db, "o1", NOW - 25 * 3600, Status.ACCEPTED_OFFLINE)
+    pay(db, "o2", NOW - 25 * 3600, Status.APPROVED)
+    reader = db.reader()
+    told = payment_history.around(reader, "grace", CNY, 12, NOW)
+    alone = payment_history.around(reader, "grace", CNY, 12, NOW, time_is_certain=False)
+    reader.close()
+    assert (told.payer_count_day, told.payer_sum_day, told.box_sum_day) == (0, 0, 0)
+    assert (alone.payer_count_day, alone.payer_sum_day, alone.box_sum_day) == (1, 1850, 1850)
+
+
 def test_a_payer_who_was_forced_once_is_remembered(db):
     pay(db, "o1", NOW - 1000, Status.APPROVED, duress=True)
     reader = db.reader()
