@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from daemon import own_orders, receipt_numbers
+from daemon.counter.rounding import half_up
 from daemon.payment.status import RELEASES_GOODS, Status
 from daemon.receipts.errors import ReceiptRefused
 
@@ -28,6 +29,7 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """A sale that was paid. `taxes`: (rate in basis points, tax in minor units), lowest rate first. `at`: unix seconds.
+    Of what the goods cost coupons and points have taken `off_minor`, and of each tax in proportion, rounded half up.
     `offline`: the box accepted it, the gateway has not booked it yet."""
 
     shop: str
@@ -43,6 +45,7 @@ class Receipt:
     lines: tuple[Line, ...] = ()
     taxes: tuple[tuple[int, int], ...] = ()
     offline: bool = False
+    off_minor: int = 0
 
     @property
     def qr_text(self) -> str:
@@ -71,7 +74,7 @@ def of(connection: sqlite3.Connection, order_id: str, shop: str, box_id: str) ->
         raise ReceiptRefused(order_id, "this box never had it")
     marks = ",".join("?" * len(RELEASES_GOODS))
     paid = connection.execute(
-        f"SELECT status, reference, changed_at FROM attempts WHERE order_id = ? AND status IN ({marks})",
+        f"SELECT status, reference, changed_at, amount_minor FROM attempts WHERE order_id = ? AND status IN ({marks})",
         (order_id, *RELEASES_GOODS),
     ).fetchone()
     if paid is None:
@@ -87,10 +90,18 @@ def of(connection: sqlite3.Connection, order_id: str, shop: str, box_id: str) ->
     for item in goods:
         taxes[item["tax_bp"]] += item["tax_minor"]
     return Receipt(
-        shop=shop, box=box_id, order_id=order_id, at=paid["changed_at"], amount_minor=order["amount_minor"],
+        shop=shop, box=box_id, order_id=order_id, at=paid["changed_at"], amount_minor=paid["amount_minor"],
+        off_minor=order["amount_minor"] - paid["amount_minor"],
         currency=order["currency"], title=order["title"], reference=paid["reference"],
         till_reference=origin.reference if origin else None, number=receipt_numbers.of(connection, order_id),
         lines=lines,
-        taxes=tuple(sorted((rate, tax) for rate, tax in taxes.items() if rate)),
+        taxes=tuple(
+            sorted((rate, _part(tax, paid, order)) for rate, tax in taxes.items() if rate)
+        ),
         offline=Status(paid["status"]) is Status.ACCEPTED_OFFLINE,
     )  # fmt: skip
+
+
+def _part(tax_minor: int, paid: sqlite3.Row, order: sqlite3.Row) -> int:
+    """Of a tax, as much as was paid of the order."""
+    return half_up(tax_minor * paid["amount_minor"], order["amount_minor"])

@@ -18,7 +18,7 @@ WIDTHS = (32, 42, 48)
 def lines_of(receipt: Receipt, columns: int, locale: str) -> list[str]:
     """Every line takes at most `columns` columns."""
     words = wording(locale)
-    total = plain(receipt.amount_minor, receipt.currency)
+    total = plain(receipt.amount_minor + receipt.off_minor, receipt.currency)
     rule = "-" * columns
     return [
         *(centred(line, columns) for line in wrapped(printable(receipt.shop), columns)),
@@ -30,11 +30,21 @@ def lines_of(receipt: Receipt, columns: int, locale: str) -> list[str]:
         rule,
         *_goods(receipt, columns),
         *between(f"{words('receipt.total')} {receipt.currency}", total, columns),
+        *(_off(words, receipt, columns) if receipt.off_minor else ()),
         *(line for rate, tax in receipt.taxes for line in _tax(words, rate, tax, receipt.currency, columns)),
         rule,
         *between(words("receipt.paid"), receipt.reference or words("receipt.offline"), columns),
         centred(words("approved.thanks"), columns),
     ]  # fmt: skip
+
+
+def _off(words: Wording, receipt: Receipt, columns: int) -> list[str]:
+    """What coupons and points took off, and what was left to pay."""
+    off, left = plain(-receipt.off_minor, receipt.currency), plain(receipt.amount_minor, receipt.currency)
+    return [
+        *between(words("receipt.off"), off, columns),
+        *between(f"{words('receipt.left')} {receipt.currency}", left, columns),
+    ]
 
 
 def _goods(receipt: Receipt, columns: int) -> list[str]:

@@ -76,6 +76,17 @@ def of(db: BoxDb, order_id: str = ORDER) -> Receipt:
     return receipts.of(db.reader(), order_id, "翠鸟咖啡 Kingfisher Coffee", BOX)
 
 
+def test_what_coupons_and_points_took_off_stands_between_the_goods_and_what_was_paid(box_db):
+    sold(box_db)
+    box_db.run(lambda tx: tx.execute("UPDATE attempts SET amount_minor = 2000"))
+    receipt = of(box_db)
+    assert (receipt.amount_minor, receipt.off_minor) == (2000, 213)
+    assert receipt.taxes == ((600, 63), (900, 43), (1300, 42))
+    text = "\n".join(lines_of(receipt, 32, "en"))
+    assert text.index("22.13") < text.index("-2.13") < text.index("20.00")
+    assert "&a=2000" in receipt.qr_text
+
+
 def test_a_receipt_sums_up_to_what_was_paid(box_db):
     sold(box_db)
     receipt = of(box_db)
