@@ -55,7 +55,6 @@ from daemon.gate.door import NO_GATE
 from daemon.gate.opening import open_gate
 from daemon.health.building import Renewal, watches
 from daemon.health.heartbeat import Pulse
-from daemon.health.metrics import BoxMetrics, MetricsServer
 from daemon.health.monitor import Monitor
 from daemon.health.standing_faults import forget_faults, standing_faults
 from daemon.live_settings import LiveSettings
@@ -257,6 +256,8 @@ def run(loaded: Loaded, path: Path) -> int:
                 lambda: applier.versions["config"],
             )  # fmt: skip
             if config.health.metrics_port is not None:
+                from daemon.health.metrics import BoxMetrics, MetricsServer  # few boxes are asked for them
+
                 metrics = MetricsServer(
                     config.health.metrics_port, BoxMetrics(board, link, pulse.figures, version("kingfisher"))
                 )

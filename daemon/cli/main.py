@@ -10,12 +10,6 @@ from importlib import import_module
 # One core is enough for a gallery's dot products, and four threads that spin for them starve the face models.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from daemon.errors import DaemonError
-from hal.errors import HalError
-from mqtt.errors import MqttError
-from pipeline.errors import PipelineError
-from secure_store.errors import StoreError
-
 # Which module has which command: only the one that is called is loaded, as a start must not wait for the others.
 COMMANDS = {
     "run": "run the box until it is told to stop",
@@ -75,13 +69,26 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(called)
     try:
         status: int = options.call(options)
-    except (DaemonError, HalError, MqttError, PipelineError, StoreError) as error:
-        print(f"kingfisher: {error}", file=sys.stderr)
-        return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        if not isinstance(error, _named()):
+            raise
+        print(f"kingfisher: {error}", file=sys.stderr)
+        return 1
     return status
+
+
+def _named() -> tuple[type[Exception], ...]:
+    """Loaded when one of them may have come: `console` waits for its line without any of these packages."""
+    from daemon.errors import DaemonError
+    from hal.errors import HalError
+    from mqtt.errors import MqttError
+    from pipeline.errors import PipelineError
+    from secure_store.errors import StoreError
+
+    return (DaemonError, HalError, MqttError, PipelineError, StoreError)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     image-build/emulator/boot_times.py --pairs 1   when there is little time
 
 The same card boots twice in turn: once as it is (until the idle screen is drawn and the broker reached), once with all
-of our units masked on the kernel's command line (until systemd has reached multi-user.target). Both from power on, boot
-loader included. Run it with the development environment's Python.
+of our units masked on the kernel's command line and the data partition mounted as Debian does it (until systemd has
+reached multi-user.target). Both from power on, boot loader included. Run it with the development environment's Python.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def measure(image: Path, folder: Path, pictures: Path, count: int) -> list[tuple
 
 def mask(disk: Path, image: Path, folder: Path) -> None:
     """The same card, none of whose units of ours will start: only the kernel's command line differs."""
-    words = " ".join(f"systemd.mask={unit}" for unit in OURS)
+    words = " ".join(["kingfisher.data=late", *(f"systemd.mask={unit}" for unit in OURS)])
     script = (image / "boot.cmd").read_text().replace("${board_args}", f"{words} ${{board_args}}")
     (folder / "boot.cmd").write_text(script)
     subprocess.run(

@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(unit, units)
     for name in (
         "opt/kingfisher/bin/python", "opt/kingfisher/libexec/first-boot", "opt/kingfisher/libexec/check-key",
-        "usr/bin/env", "usr/bin/rauc", "usr/bin/rm", "usr/bin/systemctl",
+        "usr/bin/env", "usr/bin/touch", "usr/bin/rauc", "usr/bin/rm", "usr/bin/systemctl",
     ):  # fmt: skip
         program = root / name
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +103,26 @@ def test_the_daemon_sees_only_the_devices_of_a_box() -> None:
     allowed = set(re.findall(r"^DeviceAllow=(\S+)", text, re.M))
     assert settings("kingfisher.service")["DevicePolicy"] == "closed"
     assert allowed <= {
-        "char-input", "char-video4linux", "char-media", "char-fb", "char-ttyUSB", "char-ttyACM", "char-ttyS",
-        "char-ttyAMA", "char-usb", "/dev/tpmrm0",
+        "char-input", "char-media", "char-fb", "char-ttyS", "char-ttyAMA", "char-81", "char-166", "char-180",
+        "char-188", "char-189", "/dev/tpmrm0",
     }  # fmt: skip
+
+
+def test_a_camera_or_a_scanner_that_is_plugged_in_later_may_be_reached() -> None:
+    """systemd looks a device's name up in /proc/devices when the unit starts, where its module may not be yet."""
+    text = (SYSTEMD / "system/kingfisher.service").read_text()
+    allowed = set(re.findall(r"^DeviceAllow=char-(\S+)", text, re.M))
+    assert not allowed & {"video4linux", "ttyUSB", "ttyACM", "usb", "usb_device", "usblp"}
+    assert "modprobe@mc.service" in " ".join(re.findall("^After=(.*)", text, re.M)).split()
+
+
+def test_nothing_on_the_way_to_the_daemon_waits_for_the_rest_of_the_system() -> None:
+    for unit in ("kingfisher-first-boot.service", "kingfisher-key.service", "kingfisher.service"):
+        text = (SYSTEMD / "system" / unit).read_text()
+        assert "DefaultDependencies=no" in text
+        assert "PrivateTmp=" not in text, "it would wait for systemd-tmpfiles"
+        after = " ".join(re.findall("^After=(.*)", text, re.M)).split()
+        assert not {"local-fs.target", "sysinit.target", "systemd-tmpfiles-setup.service"} & set(after)
 
 
 def test_no_unit_and_no_setting_opens_a_shell() -> None:
