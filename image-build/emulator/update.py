@@ -1,10 +1,13 @@
 """An update in the emulated box: installed into the other slot, booted, marked good; one that does not come up is left.
 
-The bundle comes on a stick (a second disk). What does not come up is a signed bundle whose root is empty.
+The bundles come on a stick (a second disk). One is signed by a stranger, and refused; one is signed as it should be and
+its root holds nothing that could start.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +20,7 @@ from run import BOOT_S, PICTURE, READY, Run
 
 INSTALL_S = 900.0
 TRIES = 3
+PADDING_BYTES = 64 * 1024  # RAUC takes no bundle that is smaller than one page
 
 
 def update(run: Run, town: FleetTown) -> None:
@@ -34,8 +38,14 @@ def update(run: Run, town: FleetTown) -> None:
         run.machine.wait("event=trial_passed", BOOT_S, since)
         _is_in(run, "A")
 
+    def refuses() -> None:
+        said = run.rig.ask("install-forged", INSTALL_S)
+        if not re.search("refused: .*signature", said):
+            raise EmulatorFault(f"a stranger's signature should be refused: {said}")
+        _is_in(run, "A")
+
     def installs() -> None:
-        run.rig.ask("install-update", INSTALL_S)
+        _install(run, "update")
         since = run.machine.cursor()
         _begin_anew(run)
         run.machine.wait(READY, BOOT_S, since)
@@ -43,7 +53,7 @@ def update(run: Run, town: FleetTown) -> None:
         _is_in(run, "B")
 
     def falls_back() -> None:
-        run.rig.ask("install-broken", INSTALL_S)
+        _install(run, "broken")
         heard, since = len(run.machine.serial_log()), run.machine.cursor()
         _begin_anew(run)
         run.machine.wait(READY, BOOT_S, since)
@@ -53,13 +63,14 @@ def update(run: Run, town: FleetTown) -> None:
         _is_in(run, "B")
 
     run.tell("the box runs from slot A, and is known to work", begins)
+    run.tell("a bundle with a stranger's signature is refused, and nothing is changed", refuses)
     run.tell("a signed update is installed into B; the box comes up from there and marks it good", installs)
     run.tell("an update that does not come up is left after its tries; the box is back in B", falls_back)
     run.power_off()
 
 
 def with_bundles(image: Path, stick: Path) -> None:
-    """A stick with update.raucb and broken.raucb. Raises EmulatorFault."""
+    """A stick with update.raucb, broken.raucb and forged.raucb. Raises EmulatorFault."""
     if not (image / "update.raucb").exists():
         raise EmulatorFault(f"no update.raucb in {image}: image-build/build --board qemu --bundle")
     with tempfile.TemporaryDirectory(dir=stick.parent) as folder:
@@ -68,14 +79,26 @@ def with_bundles(image: Path, stick: Path) -> None:
         for path in (files, content, nothing):
             path.mkdir()
         shutil.copy(image / "update.raucb", files)
+        (nothing / "padding").write_bytes(os.urandom(PADDING_BYTES))
         _run("mksquashfs", nothing, content / "root.squashfs", "-quiet", "-no-progress")
         manifest = f"[update]\ncompatible=kingfisher-{image.name}\nversion=broken\n[bundle]\nformat=verity\n"
         (content / "manifest.raucm").write_text(f"{manifest}[image.rootfs]\nfilename=root.squashfs\n")
-        ca = image / "update-ca"
-        _run("rauc", "bundle", f"--cert={ca / 'ca.pem'}", f"--key={ca / 'ca.key'}", content, files / "broken.raucb")
+        stranger = Path(folder)
+        _run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+             "-keyout", stranger / "ca.key", "-out", stranger / "ca.pem", "-subj", "/CN=a stranger")  # fmt: skip
+        for name, ca in (("broken", image / "update-ca"), ("forged", stranger)):
+            signer = f"--cert={ca / 'ca.pem'}", f"--key={ca / 'ca.key'}"
+            _run("rauc", "bundle", *signer, content, files / f"{name}.raucb")
         with stick.open("wb") as file:
             file.truncate((image / "update.raucb").stat().st_size + 32 * 1024 * 1024)
         _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", files, stick)
+
+
+def _install(run: Run, name: str) -> None:
+    """Raises EmulatorFault."""
+    said = run.rig.ask(f"install-{name}", INSTALL_S)
+    if said != "installed":
+        raise EmulatorFault(f"{name}.raucb was not installed: {said}")
 
 
 def _begin_anew(run: Run) -> None:
