@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from daemon.ads.confinement import NotConfined, confine, die_with_parent
 
@@ -29,6 +29,7 @@ MEMORY_BYTES = 1024 * 1024 * 1024  # address space, most of it the libraries'
 CPU_S = 24 * 3600  # a backstop: that a single frame takes too long is the parent's to see
 MAX_PIXELS = 40_000_000
 MAX_VIDEO_SIDE = 1920
+PLUGINS = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin)  # a JPEG of a telephone may be an MPO
 FORMATS = ("JPEG", "PNG", "WEBP")
 CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
@@ -92,7 +93,6 @@ def _codecs() -> Any:
 
 def _load_everything(canvas: Canvas) -> None:
     """What is loaded at its first use is loaded before the walls go up."""
-    Image.init()
     for kind in FORMATS:
         sample = io.BytesIO()
         Image.new("RGB", (8, 8)).save(sample, kind)
