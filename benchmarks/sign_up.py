@@ -35,11 +35,11 @@ BAR_S = 3.0  # from the key to the face kept in memory, without the PIN
 def once(scene: Scene, human: Human) -> dict[str, float]:
     """Seconds from the key on the paid screen to each step's end."""
     hands, town = scene.hands, scene.town
+    before = {account["account"] for account in town.fleet_json("accounts")}
     hands.choose("nobody")
     scene.by_code("12.00", town.fleet_json("wallet", "--payer", PAYER)["auth_code"])
     hands.wait_screen("Approved")
     hands.choose(STRANGER)
-    before = {account["account"] for account in town.fleet_json("accounts")}
     began_s = time.monotonic()
     found: dict[str, float] = {}
     hands.press("1")

@@ -24,6 +24,7 @@ offline_after_s = 2
 offer_s = 6
 {payment}
 [channels.simulated]
+smile = true
 flows = ["face_first", "face_phone", "phone_first", "id_card", "face_pin_bank"]
 
 [channels.wallet]

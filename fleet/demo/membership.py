@@ -4,17 +4,24 @@ somebody becomes one who has just paid.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fleet.demo.scene import Scene
 from fleet.demo.town import BOX_NAME
 
 PAYER, STRANGER = "grace_hopper", "eileen_collins"
-KIND, OFFERED = "demo-tenth", "demo-again"
+KIND, OFFERED, SMILED = "demo-tenth", "demo-again", "demo-smile"
 
 
 def _member(scene: Scene, handle: str) -> dict[str, Any]:
     return dict(scene.town.fleet_json("member", "show", handle))
+
+
+def _kept(scene: Scene) -> tuple[int, int]:
+    """How many people the box's store has, and how often it was written."""
+    told = json.loads(scene.town.kingfisher("store", "status", "--json", "--config", str(scene.town.config)))
+    return told["people"], told["counter"]
 
 
 def member_price(scene: Scene) -> str:
@@ -117,3 +124,28 @@ def top_up(scene: Scene) -> str:
         town.fleet("refund", order["order_id"], "--why", "changed my mind", "--wait")
     scene.require(scene.balance(PAYER) == before, "the balance is not as it was")
     return "stored value was confirmed by its member, added once, and given back"
+
+
+def smile(scene: Scene) -> str:
+    hands, step, fleet = scene.hands, scene.step, scene.town.fleet
+    fleet("coupon", "kind", SMILED, "--title", "For your smile: 1.00 off", "--off", "1.00", "--on-smile")
+    before = _kept(scene)
+    try:
+        with step("somebody pays with a code off an app", people=True):
+            hands.choose("nobody")
+            code = scene.town.fleet_json("wallet", "--payer", PAYER)["auth_code"]
+            order_id = scene.by_code("9.00", code)
+            hands.wait_screen("Approved")
+        with step("2 on the paid screen: the camera looks for a smile, and nothing else", people=True):
+            hands.choose(STRANGER)
+            hands.press("2")
+            hands.wait_screen("Smile")
+            hands.wait_screen("Approved")
+        with step("the label brings a coupon onto the paid screen"):
+            hands.wait_picture(lambda glass: glass.getpixel((760, 60))[0] > 200, 30)
+    finally:
+        fleet("coupon", "stop", SMILED)
+    scene.final(order_id)
+    scene.require(len(scene.noted("smile_label", order_id)) == 1, "the label is not in the journal")
+    scene.require(_kept(scene) == before, "something was written into the store")
+    return "a smile brought a coupon; a label left the box, and no face was kept"

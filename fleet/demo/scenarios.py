@@ -12,7 +12,7 @@ from daemon.payment import emvco
 from daemon.payment.money import Amount
 from fleet.demo import afterwards, gate, goods, judging, knowing, open_loop
 from fleet.demo.members import EILEEN, GRACE, TWIN
-from fleet.demo.membership import member_price, sign_up, top_up
+from fleet.demo.membership import member_price, sign_up, smile, top_up
 from fleet.demo.scenario import Scenario
 from fleet.demo.scene import Scene, finished
 from fleet.demo.town import BOX_NAME, wait_until
@@ -343,6 +343,11 @@ ALL = (
         "sign-up", "whoever has just paid by phone becomes a member with one key, consent and a look",
         "kingfisher-fleet remote counter-1 erase eileen_collins; pay with a code off the app (qr-scanned), choose"
         " eileen, press 1, OK, a PIN twice", sign_up,
+    Scenario(
+        "smile", "a coupon for a smile: a label leaves the box, and no picture is kept",
+        "kingfisher-fleet coupon kind smile --title 'For your smile' --off 1 --on-smile; pay with a code off the app"
+        " (qr-scanned), choose eileen, press 2", smile,
+    ),
     ),
     Scenario(
         "top-up", "stored value: the fleet begins it, its member confirms it, a clerk takes the money",

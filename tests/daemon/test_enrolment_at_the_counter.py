@@ -101,6 +101,14 @@ def test_a_box_that_wants_staff_asks_for_them_whatever_the_fleet_says(staffed, t
     assert box.shows(machine.Authorising)
 
 
+def test_a_sign_up_meets_nobody_but_whoever_asked_for_it(staffed) -> None:
+    box = staffed()
+    box.asks(order_id="o-paid-a-while-ago")
+    assert box.until(lambda: outcome(box) == ("enrol.cancelled", "too_late"))
+    assert not box.box._enrolment.busy
+    assert len(box.members) == 0
+
+
 def test_a_box_without_a_staff_pin_says_so_instead_of_asking_for_one(staffed, tmp_path) -> None:
     box = staffed(Authority(clerk=tmp_path / "nowhere"))
     box.asks(authority="clerk")
