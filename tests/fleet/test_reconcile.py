@@ -127,15 +127,15 @@ def test_a_provider_that_took_what_was_reversed_here_is_found_out_and_gives_it_b
     order = scene.new_order()
     body = scene.box.request(order, channel=provider.kind, auth_code="134567890123456789")
     scene.box.send("pay.request", body)
-    assert scene.box.answer(order["order_id"], timeout_s=30).status == "reversed"
-    wait_for(lambda: provider.bank.kept_minor() == 1850, 30, "the late debit")
+    assert scene.box.answer(order["order_id"], timeout_s=120).status == "reversed"
+    wait_for(lambda: provider.bank.kept_minor() == 1850, 120, "the late debit")
     code, report, _ = scene.fleet.cli("reconcile", "--channel", provider.kind, "--day", TODAY, check=False)
     (found,) = report["differences"]
     assert code == 1
     assert (found["kind"], found["here_minor"], found["there_minor"]) == ("capture", 0, 1850)
     assert (found["order_id"], found["looked_at"]) == (order["order_id"], True)
-    wait_for(lambda: provider.bank.kept_minor() == 0, 30, "the refund")
-    wait_for(lambda: scene.fleet.entries(order["order_id"]) == ["late_capture", "refund"], 30, "the books")
+    wait_for(lambda: provider.bank.kept_minor() == 0, 120, "the refund")
+    wait_for(lambda: scene.fleet.entries(order["order_id"]) == ["late_capture", "refund"], 120, "the books")
     assert scene.fleet.cli("reconcile", "--channel", provider.kind, "--day", TODAY)[1]["ok"]
 
 
