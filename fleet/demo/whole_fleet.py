@@ -113,7 +113,7 @@ def demonstrate(count: int, folder: Path, console: Console, step: Step, *, once:
     if not LEAST <= count <= MOST:
         raise FleetError(f"--fleet {count}", f"from {LEAST} to {MOST} boxes")
     began_s = time.monotonic()
-    with Town(folder, folder / "models", folder / "pictures", broker_port=18830, gateway_port=8780) as town:
+    with Town(folder, folder / "models", folder / "pictures") as town:
         with step("a fleet is founded: keys, tokens, a ledger"):
             town.fleet("init")
         with step(f"broker on 127.0.0.1:{town.broker_port}"):
@@ -167,9 +167,7 @@ def boxes(town: Town, count: int, console: Console, step: Step) -> Iterator[Stor
 
 
 def sell(story: Story) -> None:
-    with story.step(
-        f"{ORDERS_PER_S:g} orders a second arrive for {ORDERS_S:g} s; each is paid at its box", people=True
-    ):
+    with story.step(f"{ORDERS_PER_S:g} orders a second arrive for {ORDERS_S:g} s; each is paid at its box"):
         load = _orders(story, ORDERS_S)
     story.console.print(
         f"          {load.asked} orders, {len(load.latency_s)} approved, {len(load.lost)} lost; from order to approved"
