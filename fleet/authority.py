@@ -44,8 +44,13 @@ class Authority:
     def open(cls, state: StateFolder) -> Authority:
         """Raises StateMissing: there is none, or it can't be read."""
         what = f"the fleet's certificate authority in {state.folder}"
+        key_file = state.folder / "ca_key.pem"
         try:
-            key = load_pem_private_key((state.folder / "ca_key.pem").read_bytes(), password=None)
+            if key_file.stat().st_mode & 0o077:  # whoever has it makes himself any box, and the broker too
+                raise StateMissing(
+                    what, f"others may read {key_file}", f"chmod 600 {key_file}, or make a new authority"
+                )
+            key = load_pem_private_key(key_file.read_bytes(), password=None)
             certificate = x509.load_pem_x509_certificate((state.folder / "ca.pem").read_bytes())
         except OSError as error:
             raise StateMissing(what, error.strerror or str(error), "run `kingfisher-fleet ca init`") from error

@@ -11,6 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fleet import boxes, tickets
+from fleet.authority import Authority
+from fleet.errors import StateMissing
 from fleet.tickets import TicketRefused, TicketWanted
 from mqtt import provisioning
 from mqtt.armour import ArmourRefused, armour, is_complete, unarmour
@@ -181,3 +183,14 @@ def test_armour_survives_a_terminal_and_names_what_is_wrong(office: Office) -> N
         unarmour("ANSWER", block)
     with pytest.raises(ArmourRefused, match="lost or changed"):
         unarmour("TICKET", block.replace("\n", "\n~", 3))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_an_authority_whose_key_others_can_read_signs_nothing(office: Office, mode: int) -> None:
+    key = office.state.folder / "ca_key.pem"
+    assert key.stat().st_mode & 0o077 == 0
+    key.chmod(mode)
+    with pytest.raises(StateMissing, match="others may read"):
+        Authority.open_or_create(office.state)
+    key.chmod(0o600)
+    Authority.open_or_create(office.state)
