@@ -154,4 +154,6 @@ def _state_fields(state: OrderState) -> dict[str, str]:
         fields["reason"] = state.reason
     if state.receipt:
         fields["receipt"] = state.receipt
+    if state.paid_minor is not None:
+        fields["paid"] = str(state.paid_minor)
     return fields

@@ -28,7 +28,8 @@ def of(connection: sqlite3.Connection, reference: str) -> OrderState | None:
     if order is None:
         return None
     attempt = connection.execute(
-        "SELECT status, reference FROM attempts WHERE order_id = ? ORDER BY attempt DESC LIMIT 1", (order["order_id"],)
+        "SELECT status, reference, amount_minor FROM attempts WHERE order_id = ? ORDER BY attempt DESC LIMIT 1",
+        (order["order_id"],),
     ).fetchone()
     paid = Status(attempt["status"]) if attempt is not None else None
     status = paid if paid in _ATTEMPTS_WORD else Status(order["status"])
@@ -40,14 +41,11 @@ def of(connection: sqlite3.Connection, reference: str) -> OrderState | None:
     if standing is not Standing.APPROVED:
         return OrderState(reference, standing, order["amount_minor"], order["currency"], reason)
     offline = reason if status is Status.ACCEPTED_OFFLINE else ""
+    listed, paid_minor = order["amount_minor"], attempt["amount_minor"] if attempt is not None else None
     return OrderState(
-        reference,
-        standing,
-        order["amount_minor"],
-        order["currency"],
-        offline,
-        attempt["reference"] if attempt else None,
-    )
+        reference, standing, listed, order["currency"], offline, attempt["reference"] if attempt else None,
+        None if paid_minor == listed else paid_minor,
+    )  # fmt: skip
 
 
 def unfinished(connection: sqlite3.Connection) -> list[str]:

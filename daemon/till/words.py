@@ -25,7 +25,8 @@ FINAL = frozenset({Standing.APPROVED, Standing.DECLINED, Standing.CANCELLED})
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """An order by the till's own reference. `receipt` is the payment's reference at the gateway, once approved."""
+    """An order by the till's own reference. Once approved, `receipt` is the payment's reference at the gateway, and
+    `paid_minor` what was paid, where a member's coupons or points made it less than the amount."""
 
     reference: str
     standing: Standing
@@ -33,6 +34,7 @@ class OrderState:
     currency: str
     reason: str = ""
     receipt: str | None = None
+    paid_minor: int | None = None
 
 
 # ---- the till says --------------------------------------------------------------------------------------------------
