@@ -178,7 +178,9 @@ def _enrolment_view(state: enrolment.State) -> views.View:
         case enrolment.Consenting(request):
             adult, terms = request.order_id is not None, request.terms
             fare = (terms.passage_minor, terms.day_minor, terms.currency) if terms else None
-            return views.Consent(request.purposes, request.notice_version, request.under_14, adult, fare)
+            return views.Consent(
+                request.purposes, request.notice_version, request.under_14, adult, fare, request.kept_elsewhere
+            )
         case enrolment.Capturing(hint=hint, progress=progress):
             return views.EnrolLook(hint, progress)
         case enrolment.NewPin(first=first, typed=typed, mismatch=mismatch):

@@ -62,6 +62,8 @@ class EnrolmentRunner:
             self.report(request.command_id, request.handle, "enrol.done", "done")
         elif request.order_id is not None and not waited_for:
             self.report(request.command_id, request.handle, "enrol.cancelled", "too_late")
+        elif not self._members.keeps_people and not request.kept_elsewhere:
+            self.take(replace(request, kept_elsewhere=True), waited_for)
         elif GATE in request.purposes and self._terms is None:
             self.report(request.command_id, request.handle, "enrol.failed", "no_gate")
         elif GATE in request.purposes and request.terms is None:

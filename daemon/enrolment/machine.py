@@ -39,6 +39,7 @@ class Request:
     authority: Literal["fleet", "clerk"] = "fleet"
     order_id: str | None = None
     terms: Terms | None = None  # of a gate, where the purposes name it
+    kept_elsewhere: bool = False  # by the gateway's matcher: this box keeps nobody
 
 
 @dataclass(frozen=True, slots=True)

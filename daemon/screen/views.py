@@ -470,6 +470,7 @@ class Consent:
     child: bool = False  # a guardian reads it
     adult: bool = False  # nobody vouches for whoever reads it: it is for 14 and older
     fare: tuple[int, int, str] | None = None  # of a gate: for a passage, for a day, both in minor units; the currency
+    elsewhere: bool = False  # what is agreed to is kept by the operator, and not on this box
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ def every_view() -> dict[str, View]:
         "gate, come closer": v.GateReady(MOST, CNY, "come_closer"),
         "gate, open": v.GateOpen(200, CNY),
         "gate, open for nothing": v.GateOpen(0, CNY),
+        "consent, kept elsewhere": v.Consent(("pay",), "2026-11", elsewhere=True),
+        "consent, of a child, kept elsewhere": v.Consent(("pay", "enter"), "2026-11", child=True, elsewhere=True),
         "consent, gate": v.Consent(("gate",), "2026-11", fare=(MOST, MOST, CNY)),
         **{f"gate, shut: {reason}": v.GateShut(reason) for reason in v.ShutReason},
         "gate, shut: unheard of": v.GateShut("something_new"),

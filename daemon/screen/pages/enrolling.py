@@ -53,7 +53,7 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
     return flat(
         paper(page),
         page.text(words("consent.headline"), rows[0], 44, theme.ink, "bold"),
-        page.text(words("consent.intro_child" if view.child else "consent.intro"), rows[1], 29, theme.ink, lines=4),
+        page.text(words(_intro(view)), rows[1], 29, theme.ink, lines=4),
         _chips(page, rows[2], [words(f"purpose.{purpose}") for purpose in view.purposes]),
         page.text(_terms(page, view), rows[3], 26, theme.muted, lines=2),
         page.text(words("consent.version", version=view.notice_version), rows[4], 21, theme.muted, foreign=True)
@@ -61,6 +61,11 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
         else (),
         keys,
     )
+
+
+def _intro(view: Consent) -> str:
+    """Where it is kept, and whose it is."""
+    return f"consent.intro{'_child' if view.child else ''}{'_elsewhere' if view.elsewhere else ''}"
 
 
 def _terms(page: Page, view: Consent) -> str:

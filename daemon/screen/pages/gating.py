@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daemon.screen.elements import Backdrop, Element
+from daemon.screen.elements import Backdrop, Element, Icon, Plate
 from daemon.screen.money import amount
 from daemon.screen.parts import Page, flat, hero, paper, stack
 from daemon.screen.views import GateOpen, GateReady, GateShut
@@ -11,10 +11,13 @@ from daemon.screen.views import GateOpen, GateReady, GateShut
 def ready(page: Page, view: GateReady) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     rows = stack(page.box.inset(page.u(32)), (page.tall(170, 240), 76, 56, 48), page, gap=page.tall(14, 30))
+    sign = rows[0].square()
+    face = sign.inset(round(sign.w * 0.2))
     hint = view.hint if view.hint not in (None, "no_face") else None
     return flat(
         Backdrop(theme.brand, theme.brand_deep),
-        hero(page, rows[0], "face", theme.on_colour, theme.veil),
+        Plate(sign, theme.veil, sign.w // 2),
+        Icon("face", face, theme.on_colour, face.w * 0.055),
         page.text(words("gate.ready"), rows[1], 52, theme.on_colour, "bold"),
         page.text(words(f"hint.{hint}") if hint else words("gate.look"), rows[2], 32, theme.on_colour, "medium"),
         page.text(
