@@ -115,6 +115,7 @@ class Campaigns(Body):
 
 # ---- sub-tenants: they sign campaigns of their own, for the slots that are open to them ----------------------------
 
+OWNERS = "owners/"  # below it, what sub-tenants have signed
 _OWNER = re.compile(r"[a-z0-9]{1,32}")
 
 
@@ -135,7 +136,7 @@ def owner_of_role(role: str) -> str | None:
 
 def folder_of(owner: str) -> str:
     """All targets of an owner lie below it."""
-    return f"owners/{owner}/"
+    return f"{OWNERS}{owner}/"
 
 
 def document_of(owner: str) -> str:

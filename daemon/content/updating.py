@@ -14,7 +14,7 @@ from daemon.content import owned
 from daemon.content.errors import ContentRefused, Why
 from daemon.content.naming import named
 from daemon.content.store import ContentStore
-from mqtt.campaigns import MAX_BYTES, TARGET, Campaigns, CampaignsRefused, parse
+from mqtt.campaigns import MAX_BYTES, OWNERS, TARGET, Campaigns, CampaignsRefused, parse
 
 DOCUMENT = "campaigns.json"  # the last good one, beside the files
 
@@ -96,7 +96,8 @@ def _files(
     updater: Updater, campaigns: Campaigns, folder: Path, store: ContentStore, progress: Progress
 ) -> tuple[int, list[ContentRefused]]:
     wanted = campaigns.targets()
-    keep = {item.sha256 for item in wanted.values()}
+    everything = {item.sha256 for item in wanted.values()}
+    own = {item.sha256 for item in wanted.values() if not item.target.startswith(OWNERS)}
     missing = [item for item in wanted.values() if not store.has(item.sha256, item.length)]
     refused: list[ContentRefused] = []
     fetched = 0
@@ -107,7 +108,8 @@ def _files(
                 info = updater.get_targetinfo(item.target)
                 if info is None or info.hashes.get("sha256") != item.sha256 or info.length != item.length:
                     raise ContentRefused(Why.MISMATCH, item.target, "the campaigns name another file than is signed")
-                store.make_room(item.length, keep)
+                # What a sub-tenant signed gives way to what the boxes' owner shows, and never the other way round.
+                store.make_room(item.length, own if item.sha256 in own else everything)
                 whole = folder / "whole"
                 updater.download_target(info, str(whole))
                 store.take(whole, item.sha256)

@@ -16,10 +16,11 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from daemon.ads.choosing import Moment, Standing, pick
 from daemon.content.errors import Why
+from daemon.content.store import ContentStore
 from daemon.content.updating import last_good
 from fleet.cli import main
 from fleet.content import owners
-from fleet.content.repository import ContentRefused
+from fleet.content.repository import ContentRefused, sha256
 from mqtt.campaigns import CampaignsRefused, Slot, document_of
 
 NOW = Moment(int(time.time()), 12 * 60, 2)
@@ -93,6 +94,22 @@ def test_what_a_sub_tenant_signs_is_fetched_and_shown_in_its_slot(mall, page, ba
 
 def _pick(campaigns: Any, credit: dict[str, int]) -> str:
     return pick(campaigns, Slot.IDLE, NOW, frozenset(), frozenset(), Standing(credit), lambda _: True)[0].campaign
+
+
+def test_a_sub_tenant_that_fills_the_box_keeps_nothing_of_its_owner_away(mall, bakery):
+    mall.store = ContentStore(mall.box / "files", 100_000)
+    large, news = b"r" * 95_000, b"n" * 60_000
+    item = {"target": "owners/bakery/x.png", "sha256": sha256(large), "length": len(large)}
+    forced(mall, bakery, told(items=[item]), {"owners/bakery/x.png": large})
+    assert mall.fetch().refused == ()
+    mall.publish({"ads/a.png": b"picture", "ads/b.png": news}, version=2)
+    owners.let(mall.repository, Slot.IDLE, "bakery", True)
+    brought = mall.fetch()
+    assert mall.store.has(sha256(news), len(news))
+    assert brought.refused == ()
+    again = mall.fetch()
+    assert mall.store.has(sha256(news), len(news)), "and it stays"
+    assert [(one.what, one.why) for one in again.refused] == [("content", Why.OVER_QUOTA)]
 
 
 def test_closing_the_slot_takes_it_off(mall, page, bakery):
