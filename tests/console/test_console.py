@@ -216,6 +216,7 @@ def test_with_the_daemon_down_the_box_can_still_be_examined_and_rebooted(
     cable.log_in(provisioned.pin)
     doctor = cable.do("doctor", 60)
     assert "not running" in doctor
+    assert "not asked: the daemon is down" in doctor, "a camera that nobody looked at is not said to work"
     assert f"this is {provisioned.box}" in doctor
     assert "broker.example:8883" in cable.do("net", 30)
     assert "broker.host = 'broker.example'" in cable.do("config")
