@@ -30,6 +30,8 @@ from preprovision import preprovision
 HERE = Path(__file__).resolve().parent
 BAR = 1.5
 PATIENCE_S = 600.0
+# The second where the first was lost: a busy journal drops lines on its way to the console.
+UP = "Reached target multi-user|Startup finished in"
 OURS = (
     "kingfisher.service", "kingfisher-key.service", "kingfisher-first-boot.service", "kingfisher-good.service",
     "kingfisher-reboot.path", "kingfisher-rig.service", "serial-getty@ttyAMA0.service",
@@ -90,7 +92,7 @@ def _start(folder: Path, disk: Path, image: Path) -> float:
         began_s = time.monotonic()
         machine.start()
         if disk.stem == "without":
-            machine.wait("Reached target multi-user", PATIENCE_S)
+            machine.wait(UP, PATIENCE_S)
             took_s = time.monotonic() - began_s
             time.sleep(5)
         else:
