@@ -64,8 +64,8 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path / "box.toml")
 
 
-def test_a_shop_that_keeps_no_faces_is_refused_until_there_is_a_way_to_pay_there(tmp_path):
-    with pytest.raises(ConfigRefused, match=r"box\.profile: .*'closed-loop'.*'open-loop'"):
+def test_a_box_that_keeps_no_faces_is_refused_until_it_knows_whom_to_ask(tmp_path):
+    with pytest.raises(ConfigRefused, match=r"matcher\.key: .*`kingfisher-fleet face key`"):
         load(write(tmp_path, GOOD + '[box]\nprofile = "open-loop"\n'))
 
 
