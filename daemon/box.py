@@ -93,6 +93,7 @@ from mqtt.schemas import (
     StateBody,
 )
 from pipeline.capture import Capture
+from pipeline.smile import Smiled
 
 if TYPE_CHECKING:
     from daemon.ads.advertising import Advertising  # brings the update client along
@@ -101,7 +102,6 @@ log = logging.getLogger("daemon.box")
 
 REDRAW_S = 0.25
 STALLED_S = 20.0
-from pipeline.smile import Smiled
 STATE_LIST = 200  # as many as the contract lets a state name; the rest is named after these
 
 
@@ -340,6 +340,8 @@ class Box:
             case ForGate():
                 self._gate.blind(wanted, time.monotonic())
                 return None
+            case ForSmile():
+                return None  # its screen ends by itself
             case None:
                 return None
 
@@ -348,8 +350,6 @@ class Box:
             case ev.OrderArrived() | ev.Answer() | ev.ApprovedLate() as event:
                 return self._step(event, message)
             case ev.Quoted() | ev.OfferCame() as event:
-            case ForSmile():
-                return None  # its screen ends by itself
                 return self._step(event)
             case IdentityCheck(order=order):
                 return self._step(ev.OrderArrived(order))

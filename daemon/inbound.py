@@ -30,8 +30,8 @@ from mqtt.schemas import (
     ContentNoticeBody,
     EventBody,
     FaceAnswerBody,
-    OrderBody,
     OfferMadeBody,
+    OrderBody,
     PayAnswerBody,
     PlayAckBody,
     QuoteBody,
@@ -95,10 +95,10 @@ class Inbound:
             ):
                 message.done()  # said twice or lost, it does no harm: nothing of it is worth a write
                 return content
-            case QuoteBody() as body:
             case OfferMadeBody() as made:
                 message.done()  # whoever it is for stands there now, or never
                 return contract.offer_came(made)
+            case QuoteBody() as body:
                 return self._quote(body, message)
             case TimeBody(nonce=nonce, now=now, store=store):
                 heard = self._clock.answered(nonce, now)

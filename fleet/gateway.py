@@ -213,13 +213,13 @@ class Gateway:
         elif event.event == "member.wanted":
             if (enrolment := signing_up.wanted(tx, box, event, self.now())) is not None:
                 self.send_command(tx, box, *enrolment)
+        elif event.event == "label.smile":
+            if (made := smiles.answer(tx, box, event, self.now())) is not None:
+                self._put(tx, box, "offer", made, self.now() + smiles.LIFE_S, Priority.CONTROL)
         elif event.event == "order.approved":
             self.payments.note_approved(tx, box, event.order_id, event.data.get("attempt"))
 
     def _note_settled(self, tx: sqlite3.Connection, box: str, state: StateBody, made_at: int) -> None:
-        elif event.event == "label.smile":
-            if (made := smiles.answer(tx, box, event, self.now())) is not None:
-                self._put(tx, box, "offer", made, self.now() + smiles.LIFE_S, Priority.CONTROL)
         """A confirmation may get lost (a broker that forgets, a box away for a day): the list of what a box has not
         settled is then the proof, unless that list is full."""
         if len(state.unsettled) >= MAX_UNSETTLED:

@@ -195,8 +195,8 @@ class PaymentSection(Section):
     quote_s: float = Field(
         default=1.0, ge=0, le=10, description="a member's coupons are waited for so long; 0: they are not asked for"
     )
-    answer_s: Seconds = 10.0
     smile: bool = Field(default=False, description="who has paid may smile for a coupon; no picture is kept")
+    answer_s: Seconds = 10.0
     query_first_s: Seconds = 1.0
     query_longest_s: Seconds = 15.0
     query_for_s: Seconds = 60.0
