@@ -97,7 +97,8 @@ def _served(figure: str, served: Served, barred: bool = False) -> Line:
     load = served.load
     median_ms, p99_ms = load.percentile(0.5) * 1000, load.percentile(0.99) * 1000
     value = (
-        f"{len(load.latency_s)} of {load.asked} approved, {len(load.lost)} lost, {served.doubled} doubled;"
+        f"{len(load.latency_s)} of {load.asked} approved, {len(load.otherwise)} ended otherwise, {len(load.lost)} lost,"
+        f" {served.doubled} doubled;"
         f" median {median_ms:.1f}, p99 {p99_ms:.1f} ms = {served.ratio:.1f} x bare"
     )
     return Line(
