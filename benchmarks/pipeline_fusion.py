@@ -6,6 +6,9 @@ Fitted on one half of the people of LFW, as portraits and as drawn attacks on th
 real recordings under `--pad` (images/, labels.csv), none of which takes part in any fit. What is asked is one number:
 how low the models' probability may be, in a frame where no other cue sees anything, before an attack is the likelier
 explanation. `pipeline/liveness.py` takes `attack` for that; a border above it would say that this is too low.
+
+And the other question: were `live` so high that only a tenth of the finely printed cut-outs' frames reached it, how
+many live ones would?
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from pipeline.thresholds import CALIBRATED, load_thresholds
 
 REPO = Path(__file__).resolve().parents[1]
 RIDGE = 1e-2
+CUT_OUT, STRICT = "fine cut-out", 0.10
 SURE = 1e-4  # probabilities nearer to 0 or 1 say no more than this
 Numbers = NDArray[np.float64]
 
@@ -47,7 +51,7 @@ def main() -> int:
     parser.add_argument("--models-folder", type=Path, default=state / "models")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = []
+    found, strict = [], {}
     with progress_bar() as tell:
         for name in SETS:
             engine = FaceEngine.load(options.models_folder, load_set(name))
@@ -57,8 +61,9 @@ def main() -> int:
             real = pad.look_at(engine, Memory(None), options.pad / "images", labels, tell)
             limits = load_thresholds(CALIBRATED[name], engine.manifest).liveness
             found += [{"models": name, "attack": limits.attack, **fitted(half, drawn, real)} for half in "ab"]
+            strict[name] = against_cut_outs(drawn, real)
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({"fitted": found, "strict": strict}, indent=2))
         return 0
     for row in found:
         print(
@@ -66,7 +71,24 @@ def main() -> int:
         )
         for source, share in row["taken_for_live"].items():  # type: ignore[attr-defined]
             print(f"    {source:28}{share:>7.1%} of its frames taken for live")
+    for name, row in strict.items():
+        live = ", ".join(f"{share:.0%} of {source}" for source, share in row["live"].items())  # type: ignore[attr-defined]
+        print(f"{name}: {STRICT:.0%} of the {CUT_OUT}s reach {row['threshold']:.3f}, and so do {live}")
     return 0
+
+
+def against_cut_outs(drawn: pad.Cues, real: pad.Cues) -> dict[str, object]:
+    """The models' probability that so few cut-outs reach, and the share of live frames that does."""
+    groups: dict[str, list[float]] = {}
+    for cues in (drawn, real):
+        for frame, cue in zip(cues.frames, cues.liveness, strict=True):
+            if cue is not None and (not frame.attack or frame.source == CUT_OUT):
+                groups.setdefault(frame.source, []).append(cue.model)
+    threshold = float(np.quantile(groups.pop(CUT_OUT), 1 - STRICT))
+    return {
+        "threshold": threshold,
+        "live": {source: float((np.array(models) >= threshold).mean()) for source, models in groups.items()},
+    }
 
 
 def fitted(half: str, drawn: pad.Cues, real: pad.Cues) -> dict[str, object]:
