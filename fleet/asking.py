@@ -23,6 +23,7 @@ def order(args: Namespace) -> int:
         "expires_in_s": args.expires_s,
         "flow": args.flow,
         "phone": args.phone,
+        "key": args.key,
     }
     view = client.post("/v1/orders", wanted)
     if not args.wait:

@@ -194,6 +194,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
         "--flow", metavar="WAY", help="how the payer is to be known: docs/paying.md (default: the box's own)"
     )
     order.add_argument("--phone", metavar="DIGITS", help="a member's number from a log-in, to be edited on the box")
+    order.add_argument("--key", help="your own name for the sale: asked again with it, no second order is made")
     order.add_argument("--expires-s", type=_count, default=120, metavar="S", help="default: %(default)s")
     _add_wait(order, "until the box itself says approved, or it is declined, expired, cancelled or reversed")
     order.set_defaults(act=_of("asking", "order"))

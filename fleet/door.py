@@ -65,7 +65,8 @@ class _Request(BaseModel):
 
 
 class OrderRequest(_Request):
-    """`amount` is a decimal string, exact: "18.50". `phone`: a member's, from a log-in."""
+    """`amount` is a decimal string, exact: "18.50". `phone`: a member's, from a log-in. `key`: the caller's own name
+    for the sale; a request that is sent again with it makes no second order."""
 
     box: str | None = Field(default=None, max_length=64)
     amount: str = Field(max_length=32)
@@ -74,6 +75,7 @@ class OrderRequest(_Request):
     expires_in_s: Annotated[int, Field(ge=5, le=3600)] = 120
     flow: OrderFlow | None = None
     phone: str | None = Field(default=None, pattern=r"\A[0-9]{7,15}\z")
+    key: str | None = Field(default=None, pattern=r"\A[A-Za-z0-9._:-]{1,128}\z")
 
     @field_validator("flow")
     @classmethod
@@ -223,6 +225,7 @@ class Door:
                 life_s=wanted.expires_in_s,
                 flow=wanted.flow,
                 phone=wanted.phone,
+                key=wanted.key,
             )
         )
         return web.json_response(view, status=201)

@@ -290,13 +290,17 @@ class Gateway:
         life_s: int,
         flow: str | None = None,
         phone: str | None = None,
+        key: str | None = None,
     ) -> dict[str, Any]:
-        """A new order, on its way. Raises BoxUnknown, pydantic.ValidationError."""
+        """A new order, on its way; or the one that was made for this `key` before. Raises BoxUnknown, RequestRefused
+        for a key that stands for another order, pydantic.ValidationError."""
         now = self.now()
         chosen = boxes.choose(tx, box)
+        if key is not None and orders.made_before(tx, key, chosen["id"], amount_minor, currency):
+            return order_view.view(tx, orders.id_of_key(key), now)
         order = orders.create(
             tx, box=chosen["id"], merchant=chosen["merchant"], amount_minor=amount_minor, currency=currency,
-            title=title, expires_at=now + life_s, now=now, flow=flow, phone=phone,
+            title=title, expires_at=now + life_s, now=now, flow=flow, phone=phone, key=key,
         )  # fmt: skip
         if phone is not None:
             self.phones[order.order_id] = phone

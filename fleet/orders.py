@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import sqlite3
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from fleet.errors import RefundRefused
+from fleet.errors import RefundRefused, RequestRefused
 from mqtt.schemas import OrderBody
 
 
 def new_id(prefix: str, now: int) -> str:
     """Sortable by time, unguessable."""
     return f"{prefix}{now:010d}-{secrets.token_hex(6)}"
+
+
+def id_of_key(key: str) -> str:
+    """The order that whoever asks calls `key`: always the same one, so that asking again makes no second."""
+    return f"k{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+
+
+def made_before(tx: sqlite3.Connection, key: str, box: str, amount_minor: int, currency: str) -> bool:
+    """Raises RequestRefused where the key stands for an order of another box or sum."""
+    row = tx.execute(
+        "SELECT box, amount_minor, currency FROM orders WHERE order_id = ?", (id_of_key(key),)
+    ).fetchone()  # fmt: skip
+    if row is not None and tuple(row) != (box, amount_minor, currency):
+        raise RequestRefused("asking for an order", "its key stands for another box or sum", "take a new key for each")
+    return row is not None
 
 
 def create(
@@ -28,12 +44,13 @@ def create(
     now: int,
     flow: str | None = None,
     phone: str | None = None,
+    key: str | None = None,
 ) -> OrderBody:
     """`flow` is how the payer is to be known; `phone` a member's, which is sent and not kept. Raises
     pydantic.ValidationError for a title that can't be shown, or a phone that is none."""
     order = OrderBody(
-        order_id=new_id("o", now), amount_minor=amount_minor, currency=currency, title=title, expires_at=expires_at,
-        flow=flow, phone=phone,
+        order_id=id_of_key(key) if key else new_id("o", now), amount_minor=amount_minor, currency=currency,
+        title=title, expires_at=expires_at, flow=flow, phone=phone,
     )  # fmt: skip
     tx.execute(
         "INSERT INTO orders (order_id, box, merchant, amount_minor, currency, title, created_at, expires_at, flow)"

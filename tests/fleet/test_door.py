@@ -78,6 +78,20 @@ def test_a_malformed_request_is_refused_and_changes_nothing(scene: Any, body: by
     assert len(scene.fleet.http("GET", "/v1/orders?limit=1000")[1]) == before
 
 
+def test_an_order_asked_for_again_with_its_key_is_the_same_one_and_another_sum_under_it_is_refused(scene: Any) -> None:
+    def ask(amount: str) -> Any:
+        wanted = {"box": scene.box.id, "amount": amount, "key": "receipt:4711"}
+        return scene.fleet.http("POST", "/v1/orders", wanted)
+
+    (status, first), (_, again) = ask("1.00"), ask("1.00")
+    assert status == 201
+    assert again["order_id"] == first["order_id"]
+    status, said = ask("2.00")
+    assert (status, said["error"]["code"]) == (422, "request_refused")
+    ids = [order["order_id"] for order in scene.fleet.http("GET", "/v1/orders?limit=1000")[1]]
+    assert ids.count(first["order_id"]) == 1
+
+
 def test_a_body_larger_than_any_request_is_cut_off(scene: Any) -> None:
     assert scene.fleet.http("POST", "/v1/orders", b'{"amount": "' + b"1" * 100_000 + b'"}')[0] == 413
     assert scene.fleet.http("POST", "/v1/orders", b"x", headers={"Content-Type": "text/plain"})[0] == 415
