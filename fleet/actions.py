@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet import accounts as account_book
-from fleet import box_orders, boxes, ledger_check, order_view
+from fleet import boxes, ledger_check, order_view
 from fleet.database import open_database
 from fleet.errors import RequestRefused, StateMissing
 from fleet.money import parse_amount
@@ -49,6 +49,8 @@ def box_revoke(args: Namespace) -> int:
 
 
 def box_allow_orders(args: Namespace) -> int:
+    from fleet import box_orders  # the bodies of messages take their time
+
     up_to_minor = parse_amount(args.up_to, args.currency, allow_zero=True)
     with writing(args.state) as tx:
         box = box_orders.choose_and_allow(tx, args.box, args.currency, up_to_minor)
