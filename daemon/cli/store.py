@@ -17,6 +17,8 @@ from daemon.config.model import Config
 from daemon.console import store_pages as pages
 from daemon.console.errors import NoDaemon, Refused
 from daemon.console.wire import ControlClient
+from secure_store.open_loop import OpenLoopStore
+from secure_store.store import SecureStore
 
 ANSWER_S = 600.0
 EXAMPLES = """examples:
@@ -106,7 +108,7 @@ def verify(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace) -> int:
     handle = options.handle
     found = _either(
-        options, "show", handle, lambda rest, tell: _with(rest, lambda store: plain(store.own_data(handle)))
+        options, "show", handle, lambda rest, tell: _with_people(rest, lambda store: plain(store.own_data(handle)))
     )
     return _print(options, found, pages.own_data(found))
 
@@ -118,7 +120,7 @@ def rotate(options: argparse.Namespace) -> int:
     if options.transform:
 
         def renew(rest: StoreAtRest, tell: Callable[[int, int, str], None]) -> Any:
-            epoch = _with(rest, lambda store: store.renew_transform(tell))
+            epoch = _with_people(rest, lambda store: store.renew_transform(tell))
             rest.note("store_renewed", epoch=epoch)
             return {"epoch": epoch}
 
@@ -144,7 +146,7 @@ def erase(options: argparse.Namespace) -> int:
         _sure(options, f"This erases {options.handle} for good.")
 
     def gone(rest: StoreAtRest, tell: Callable[[int, int, str], None]) -> Any:
-        with rest.opened() as store:
+        with rest.people() as store:
             if options.expired:
                 handles = leaving.erase_expired(store, rest.db, rest.now())
             else:
@@ -162,7 +164,7 @@ def withdraw(options: argparse.Namespace) -> int:
     _sure(options, f"This ends the consent of {handle} to {', '.join(purposes) or 'everything'}.")
 
     def end(rest: StoreAtRest, tell: Callable[[int, int, str], None]) -> Any:
-        with rest.opened() as store:
+        with rest.people() as store:
             leaving.withdraw(store, rest.db, handle, purposes, rest.now())
         rest.note("store_withdrawn", purposes=",".join(purposes) or "all")
         return {"withdrawn": handle, "purposes": list(purposes)}
@@ -174,7 +176,7 @@ def withdraw(options: argparse.Namespace) -> int:
 def export(options: argparse.Namespace) -> int:
     def write(rest: StoreAtRest, tell: Callable[[int, int, str], None]) -> Any:
         path = rest.new_file()
-        people = _with(rest, lambda store: store.export_people(path, options.box, options.handles or None, tell))
+        people = _with_people(rest, lambda store: store.export_people(path, options.box, options.handles or None, tell))
         rest.note("store_exported", people=people)
         return {"people": people, "path": str(path)}
 
@@ -187,7 +189,7 @@ def export(options: argparse.Namespace) -> int:
 
 def import_(options: argparse.Namespace) -> int:
     def read(rest: StoreAtRest, tell: Callable[[int, int, str], None]) -> Any:
-        done = _with(rest, lambda store: store.import_people(source, options.box, tell))
+        done = _with_people(rest, lambda store: store.import_people(source, options.box, tell))
         rest.note("store_imported", people=done.people)
         return plain(done)
 
@@ -265,8 +267,13 @@ def _alone(options: argparse.Namespace, work: Work, config: Config | None = None
         return work(rest, tell)
 
 
-def _with(rest: StoreAtRest, act: Callable[[Any], Any]) -> Any:
+def _with(rest: StoreAtRest, act: Callable[[OpenLoopStore], Any]) -> Any:
     with rest.opened() as store:
+        return act(store)
+
+
+def _with_people(rest: StoreAtRest, act: Callable[[SecureStore], Any]) -> Any:
+    with rest.people() as store:
         return act(store)
 
 

@@ -20,7 +20,9 @@ from daemon.console.errors import Refused
 from daemon.errors import AlreadyRunning, DatabaseRefused
 from secure_store import backup, erasure, verify
 from secure_store.access import FILE_NAME
+from secure_store.errors import ProfileRefused
 from secure_store.keys import KeyProvider, RenewableKeyProvider
+from secure_store.open_loop import OpenLoopStore
 from secure_store.options import StoreOptions
 from secure_store.store import SecureStore
 
@@ -44,7 +46,7 @@ class StoreAtRest:
         return box_store.key_provider(self.config, kind, create=create)
 
     @contextlib.contextmanager
-    def opened(self, *, accept: bool = False) -> Iterator[SecureStore]:
+    def opened(self, *, accept: bool = False) -> Iterator[OpenLoopStore]:
         """Raises Refused, StoreError."""
         if not (self.folder / FILE_NAME).exists():
             raise Refused("no_store", f"there is no store at {self.folder}", "start the box once: kingfisher run")
@@ -53,6 +55,14 @@ class StoreAtRest:
             accept_present_state=accept,
         )  # fmt: skip
         with SecureStore.open(self.folder, self.provider(), options=options, **self._whose) as store:
+            yield store
+
+    @contextlib.contextmanager
+    def people(self) -> Iterator[SecureStore]:
+        """As `opened`, for what concerns a person. Raises ProfileRefused on a box that keeps nobody, too."""
+        with self.opened() as store:
+            if not isinstance(store, SecureStore):
+                raise ProfileRefused("the store", "this box is open-loop: it keeps nobody")
             yield store
 
     def note(self, name: str, **facts: str | int) -> None:
