@@ -244,8 +244,8 @@ class Box:
                 return self._link_changed(up, why)
             case TimeDoubted():
                 self._time.doubt()
-            case Written(tokens, error):
-                return self._written(tokens, error)
+            case Written():
+                return self._written(event)
             case AgreementRead():
                 return self._between_payments(self._gate.agreement(event, time.monotonic()))
             case GateMoved():
@@ -435,9 +435,10 @@ class Box:
         )
         self._p.link.say_state(body)
 
-    def _written(self, tokens: tuple[int, ...], error: str | None) -> Stop | None:
+    def _written(self, written: Written) -> Stop | None:
+        tokens, error = written.tokens, written.error
         if error is not None:
-            self._condition(views.Condition.DISK_FULL, error)
+            self._condition(written.fault, error)
         stop = Stop(f"box.db refuses to be written: {error}") if error is not None and not tokens else None
         for token in tokens:
             done = ev.Persisted(token) if error is None else ev.PersistFailed(token, error)

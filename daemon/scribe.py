@@ -14,6 +14,7 @@ from daemon.bookkeeping import Bookkeeping
 from daemon.box_db import BoxDb
 from daemon.clock import TrustedClock
 from daemon.fleet_link import FleetLink, Message
+from daemon.health.write_faults import write_fault
 from daemon.logs import note
 from daemon.payment.effects import Change
 from mqtt.schemas import EventBody
@@ -31,6 +32,7 @@ class Written:
 
     tokens: tuple[int, ...]
     error: str | None
+    fault: str = ""  # the condition's name, where there is an error
 
 
 class Scribe:
@@ -85,7 +87,9 @@ class Scribe:
         error = future.exception()
         if error is not None:
             note(log, "write_failed", logging.CRITICAL, why=f"{type(error).__name__}: {error}")
-        self._tell(Written(tokens, None if error is None else f"{type(error).__name__}: {error}"))
+            self._tell(Written(tokens, f"{type(error).__name__}: {error}", write_fault(error)))
+        else:
+            self._tell(Written(tokens, None))
         if message is not None:
             with self._lock:
                 copies = self._under_way.pop(_name(message))

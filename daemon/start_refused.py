@@ -12,6 +12,7 @@ from daemon.config.load import ConfigRefused, load
 from daemon.config.model import Config
 from daemon.health.disk_space import FULL_BYTES
 from daemon.health.standing_faults import leave_fault
+from daemon.health.write_faults import REFUSED, write_fault
 from daemon.logs import note
 from daemon.screen.views import Condition
 from daemon.trouble_sign import TroubleSign
@@ -53,14 +54,12 @@ def condition_of(error: Exception, free_bytes: int) -> str:
             return "no_display"  # never to be seen on one
         case StoreError():
             return Condition.STORE_LOCKED
-        case _ if free_bytes < FULL_BYTES or _is_full(error):
+        case _ if free_bytes < FULL_BYTES:
             return Condition.DISK_FULL
+        case sqlite3.Error() | OSError() if write_fault(error) != REFUSED:
+            return write_fault(error)
         case _:
             return Condition.FAULT
-
-
-def _is_full(error: Exception) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "full" in str(error)
 
 
 def _free_bytes(config: Config) -> int:

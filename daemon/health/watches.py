@@ -20,6 +20,7 @@ from daemon import box_store, journal
 from daemon.clock import TrustedClock
 from daemon.console.lending import Picture
 from daemon.errors import JournalBroken
+from daemon.health.disk_space import FULL_BYTES
 from secure_store.errors import StoreError
 
 THERMAL = Path("/sys/class/thermal")
@@ -41,12 +42,15 @@ class Watch(Protocol):
 
 
 class DiskRoom:
+    """Low is not full: below FULL_BYTES the box's own `disk_full` says it (`disk_space`), and this one is over."""
+
     def __init__(self, folder: Path, low_mib: int, every_s: float) -> None:
         self._folder, self._low_mib, self.every_s = folder, low_mib, every_s
 
     def look(self) -> Found:
-        free_mib = shutil.disk_usage(self._folder).free // 2**20
-        return {"disk_low": f"{free_mib} MiB free at {self._folder}" if free_mib < self._low_mib else Well}
+        free = shutil.disk_usage(self._folder).free
+        low = FULL_BYTES <= free < self._low_mib * 2**20
+        return {"disk_low": f"{free // 2**20} MiB free at {self._folder}" if low else Well}
 
 
 class Thermals:

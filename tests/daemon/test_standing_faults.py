@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,7 +66,9 @@ def test_a_machine_without_systemd_has_no_faults_and_no_folder_for_them(monkeypa
     [
         (DatabaseRefused(Path("box.db"), "can't be opened now", "x"), 0, Condition.DISK_FULL),
         (DatabaseRefused(Path("box.db"), "is damaged", "x"), PLENTY, Condition.FAULT),
-        (sqlite3.OperationalError("database or disk is full"), PLENTY, Condition.DISK_FULL),
+        (OSError(errno.ENOSPC, "No space left on device"), PLENTY, Condition.DISK_FULL),
+        (OSError(errno.EROFS, "Read-only file system"), PLENTY, "disk_read_only"),
+        (OSError(errno.EIO, "Input/output error"), PLENTY, "disk_failing"),
         (ThresholdsRefused(Path("lfw.toml"), "missing"), 0, Condition.NO_MODELS),
         (DeviceGone("framebuffer", "No such file"), PLENTY, "no_display"),
     ],
