@@ -27,6 +27,7 @@ from update import update
 IDLE_MINUTES = 10.0
 # What a start still writes late: the journal's first synchronisation after 10 minutes, systemd-tmpfiles-clean after 15.
 START_IS_OVER_S = 17 * 60.0
+SLOW_ANSWER_S = 600.0  # `writers` looks at every process, and the host may be busy
 
 
 def short(run: Run, town: FleetTown, counter: Counter) -> None:
@@ -111,12 +112,13 @@ def idle(run: Run, minutes: float) -> None:
     """A still screen and no payments: what the block layer writes meanwhile, as KB in an hour."""
     run.be_on()
     time.sleep(START_IS_OVER_S)
-    before, began_s, by = int(run.rig.ask("written")), time.monotonic(), run.rig.ask("writers")
+    by = run.rig.ask("writers", SLOW_ANSWER_S)
+    before, began_s = int(run.rig.ask("written", SLOW_ANSWER_S)), time.monotonic()
     time.sleep(minutes * 60)
-    sectors, by_then = int(run.rig.ask("written")) - before, run.rig.ask("writers")
-    run.figures["idle_writes_kb_per_h"] = round(sectors / 2 * 3600 / (time.monotonic() - began_s), 1)
-    print(f"          {sectors / 2:.0f} KB in {minutes:g} minutes", file=sys.stderr)
-    for wrote in sorted(set(by_then.split()) - set(by.split())):
+    sectors, took_s = int(run.rig.ask("written", SLOW_ANSWER_S)) - before, time.monotonic() - began_s
+    run.figures["idle_writes_kb_per_h"] = round(sectors / 2 * 3600 / took_s, 1)
+    print(f"          {sectors / 2:.0f} KB in {took_s / 60:.0f} minutes", file=sys.stderr)
+    for wrote in sorted(set(run.rig.ask("writers", SLOW_ANSWER_S).split()) - set(by.split())):
         print(f"          wrote to files so far: {wrote}", file=sys.stderr)
 
 
