@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet.content.plays import TABLES as PLAY_TABLES
-from fleet.members.topups import TABLES as TOPUP_TABLES
 from fleet.migrations_money import (
     CHANNELS_AND_REFUNDS,
     EARLY_ENDS,
@@ -16,6 +15,7 @@ from fleet.migrations_money import (
     POINTS_AND_PACKETS,
     SIGN_UPS,
     SMILES,
+    TOP_UPS,
 )
 
 
@@ -118,6 +118,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(13, "points are spent; red packets", POINTS_AND_PACKETS),
     Migration(14, "an attempt may end before its order is known; since when an order is cancelled", EARLY_ENDS),
     Migration(15, "who signed up after a payment", SIGN_UPS),
-    Migration(16, "top-ups at a box", TOPUP_TABLES),
+    Migration(16, "top-ups at a box", TOP_UPS),
     Migration(17, "a coupon for a smile", SMILES),
 )  # fmt: skip

@@ -139,3 +139,9 @@ EARLY_ENDS = (
 )
 
 SMILES = ("ALTER TABLE coupon_kinds ADD COLUMN on_smile INTEGER NOT NULL DEFAULT 0",)
+
+TOP_UPS = (
+    """CREATE TABLE topup_orders (
+      order_id TEXT PRIMARY KEY REFERENCES orders (order_id), handle TEXT NOT NULL, slip TEXT NOT NULL UNIQUE
+    ) STRICT""",
+)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from mqtt.schemas import AnswerReason
-
 KEPT_S = 2 * 24 * 3600  # no envelope lives longer than a day
 
 
@@ -25,6 +23,10 @@ def remember(tx: sqlite3.Connection, box: str, order_id: str, attempt: int, stat
 
 def lay(tx: sqlite3.Connection, order_id: str) -> None:
     """The order is in the books now: its attempts that ended before it have their rows."""
+    from mqtt.schemas import AnswerReason  # slow to import, and most commands do not need it
+
+    from mqtt.schemas import AnswerReason  # takes its time, and who only reads orders never comes here
+
     tx.execute(
         "INSERT INTO attempts (order_id, attempt, received_at, status, reason, settled_at)"
         " SELECT order_id, attempt, at, status, ?, at FROM early_tombstones WHERE order_id = ?",

@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from fleet import books
 from fleet.channels.adapter import Answer, Charge, Reason, Trade, Verdict
 from fleet.channels.simulated import Run, Simulated
-
-NAME = "cash"
+from fleet.members.topups import CASH
 
 
 class Cash(Simulated):
-    name = NAME
+    name = CASH
     has_accounts = False
 
     def __init__(self, run: Run, now: Callable[[], int]) -> None:
@@ -43,5 +42,5 @@ def take(tx: sqlite3.Connection, charge: Charge, now: int) -> Answer:
     ).fetchone()
     if known is None and wanted is None:
         return Answer(Verdict.DECLINED, Reason.CLOSED)
-    entry = int(known["id"]) if known is not None else books.capture(tx, charge, books.clearing_account(NAME), now)
+    entry = int(known["id"]) if known is not None else books.capture(tx, charge, books.clearing_account(CASH), now)
     return Answer(Verdict.APPROVED, Reason.OK, f"R{entry:010d}")

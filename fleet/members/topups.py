@@ -9,16 +9,11 @@ from __future__ import annotations
 import sqlite3
 
 from fleet import accounts, books
-from fleet.channels.cash import NAME as CASH
 from fleet.errors import NotFound, RefundRefused, RequestRefused
 from fleet.money import format_amount
 
 FLOW = "topup"
-TABLES = (
-    """CREATE TABLE topup_orders (
-      order_id TEXT PRIMARY KEY REFERENCES orders (order_id), handle TEXT NOT NULL, slip TEXT NOT NULL UNIQUE
-    ) STRICT""",
-)
+CASH = "cash"  # the channel of a clerk's drawer
 
 
 def known(tx: sqlite3.Connection, slip: str, handle: str, amount_minor: int, currency: str) -> str | None:
