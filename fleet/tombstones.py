@@ -23,8 +23,6 @@ def remember(tx: sqlite3.Connection, box: str, order_id: str, attempt: int, stat
 
 def lay(tx: sqlite3.Connection, order_id: str) -> None:
     """The order is in the books now: its attempts that ended before it have their rows."""
-    from mqtt.schemas import AnswerReason  # slow to import, and most commands do not need it
-
     from mqtt.schemas import AnswerReason  # takes its time, and who only reads orders never comes here
 
     tx.execute(
