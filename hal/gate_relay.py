@@ -13,7 +13,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hal.errors import HalError
-from hal.serial_line import SerialLine, SerialOptions
 
 START = 0xA0
 CLOSE_S = 0.5
@@ -34,6 +33,8 @@ class RelayGate:
     """Implements `hal.gate.Gate`."""
 
     def __init__(self, options: RelayGateOptions) -> None:
+        from hal.serial_line import SerialLine, SerialOptions  # brings pyserial, which other boxes need not load
+
         self.name = f"gate relay {options.path}"
         self._line = SerialLine(SerialOptions(path=options.path, baud=options.baud))
         self._relay, self._on_is_open = options.relay, options.normally == "shut"
