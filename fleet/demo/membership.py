@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from PIL import Image
+
 from fleet.demo.scene import Scene
 from fleet.demo.town import BOX_NAME
 
@@ -16,6 +18,12 @@ KIND, OFFERED, SMILED = "demo-tenth", "demo-again", "demo-smile"
 
 def _member(scene: Scene, handle: str) -> dict[str, Any]:
     return dict(scene.town.fleet_json("member", "show", handle))
+
+
+def _has_a_card(glass: Image.Image) -> bool:
+    """Whether something lies over the green at the right of the paid screen."""
+    red = glass.convert("RGB").split()[0].getpixel((760, 60))
+    return isinstance(red, int) and red > 200
 
 
 def _kept(scene: Scene) -> tuple[int, int]:
@@ -142,7 +150,7 @@ def smile(scene: Scene) -> str:
             hands.wait_screen("Smile")
             hands.wait_screen("Approved")
         with step("the label brings a coupon onto the paid screen"):
-            hands.wait_picture(lambda glass: glass.getpixel((760, 60))[0] > 200, 30)
+            hands.wait_picture(_has_a_card, 30)
     finally:
         fleet("coupon", "stop", SMILED)
     scene.final(order_id)
