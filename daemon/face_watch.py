@@ -242,9 +242,7 @@ class FaceWatch:
             wanted = self._wanted
         answer(None, "order_open") if wanted is not None else answer(image, "")
 
-    def _observe(
-        self, session: Session, frame: Frame
-    ) -> Guidance | Challenge | Decision | Capture | Smiled | None:
+    def _observe(self, session: Session, frame: Frame) -> Guidance | Challenge | Decision | Capture | Smiled | None:
         try:
             return session.observe(frame.image, frame.sequence, time.monotonic())
         except PipelineError as error:
