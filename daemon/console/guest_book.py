@@ -43,6 +43,11 @@ class GuestBook:
         self._path = state / FILE_NAME
         self._spare = SpareCount(state, damaged=Count(pin_tries.MAX_TRIES, int(time.time()) + pin_tries.LOCK_S))
 
+    def prepare(self) -> None:
+        """Takes the room of the spare count while there is some."""
+        with suppress(OSError):  # full before it was ever made: then a ticket is the way in
+            self._spare.prepare()
+
     def count_try(self, now: int) -> Try | None:
         """Counts a PIN try as wrong, durably; None when that is not possible: then no PIN may be compared."""
         counted: list[Try] = []
@@ -173,8 +178,7 @@ class GuestBook:
         database.table("typed").create(
             {"id": int, "session": str, "who": str, "line": str, "at": int}, pk="id", if_not_exists=True
         )  # fmt: skip
-        with suppress(OSError):  # full before it was ever made: then a ticket is the way in
-            self._spare.prepare()
+        self.prepare()
         return connection
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.console.errors import Refused
+from daemon.console.guest_book import GuestBook
 from daemon.console.place import look_around
 from daemon.console.provisioning import Provisioner
 from daemon.console.session import converse
@@ -24,6 +25,7 @@ def serve(config: Path, tty: Path | None) -> int:
     if place.open:
         with suppress(Refused):  # said by `provision` when it matters
             Provisioner(config, place.state).box_id()  # so that the banner can name the box
+    GuestBook(place.state).prepare()
     try:
         terminal = Terminal.open(tty) if tty else Terminal(sys.stdin.fileno(), sys.stdout.fileno())
     except OSError as error:

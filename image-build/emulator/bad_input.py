@@ -94,8 +94,9 @@ def full(run: Run, town: FleetTown) -> None:
         run.boot()
     _after(run, "fill-data", "event=condition name=disk_full")
     run.shoot("bad-disk-full")
-    # No log-in: a PIN's try could not be counted. What is wrong stands above the prompt, for whoever holds the cable.
+    # What is wrong stands above the prompt, for whoever holds the cable; the PIN works all the same.
     _is_named(technician.wake(run.machine.console), "disk_full")
+    _is_named(_asked(run, "status"), "condition +disk_full")
     _after(run, "restart-daemon", "event=condition name=disk_full|event=start_refused condition=disk_full")
     run.shoot("bad-disk-full-at-the-start")
     _is_named(technician.wake(run.machine.console), "disk_full")

@@ -127,6 +127,15 @@ def test_on_a_full_card_the_pin_still_logs_in_and_a_ticket_too(attempt: Callable
         assert attempt(ticket()) == Welcome("wei")
 
 
+def test_a_console_that_has_started_is_ready_for_a_full_card_nobody_logged_in_before(
+    attempt: Callable[..., Welcome | Denied], place: Place
+) -> None:
+    GuestBook(place.state).prepare()
+    with a_full_card():
+        assert why(attempt("11111111")) == "wrong PIN; 2 tries left"
+        assert attempt(PIN) == Welcome("pin")
+
+
 def test_a_full_card_gives_nobody_more_tries(attempt: Callable[..., Welcome | Denied], place: Place) -> None:
     assert why(attempt("11111111")) == "wrong PIN; 2 tries left"
     with a_full_card():
