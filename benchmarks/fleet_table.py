@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -222,6 +223,7 @@ def main() -> int:
     parser.add_argument("--picture", type=Path, metavar="FILE", help="where the SVG goes")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that broker and gateway end too
     sizes = _sizes(args)
     unknown = set(args.only.split(",")) - PARTS.keys()
     if unknown:
