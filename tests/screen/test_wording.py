@@ -134,3 +134,16 @@ def test_a_file_that_is_no_font_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(FontRefused) as refused:
         Renderer((800, 480), broken)
     assert refused.value.path == broken
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en"])
+def test_a_box_that_knows_no_faces_invites_nobody_to_look(locale: str) -> None:
+    def said(*conditions: str) -> set[str]:
+        drawn = scene(views.Idle("Shop", "19:30", "kf-1", conditions), locale)
+        return {element.content for element in drawn.elements if isinstance(element, Text)}
+
+    invited = wording(locale).sentences["idle.ready"]
+    assert invited in said()
+    assert invited in said("offline")
+    for condition in ("store_locked", "key_refused", "no_camera", "no_models", "faces_refused", "disk_full"):
+        assert invited not in said(condition)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daemon.screen.elements import Arc, Backdrop, Box, Element, Icon, Plate, Ring
 from daemon.screen.parts import Page, flat, hero, paper, stack
-from daemon.screen.views import Booting, Idle, Trouble
+from daemon.screen.views import Booting, Condition, Idle, Trouble
 
 
 def _emblem(page: Page, box: Box) -> list[Element]:
@@ -36,6 +36,19 @@ def booting(page: Page, view: Booting) -> tuple[Element, ...]:
     )
 
 
+# With one of these nobody can pay by face, and the screen must not invite to it.
+FACELESS = frozenset(
+    {
+        Condition.NO_CAMERA, Condition.NO_MODELS, Condition.NO_GALLERY, Condition.FACES_REFUSED, Condition.STORE_LOCKED,
+        Condition.KEY_REFUSED, Condition.NO_DATA, Condition.DISK_FULL,
+    }
+)  # fmt: skip
+
+
+def _ready(conditions: tuple[str, ...]) -> str:
+    return "ready" if FACELESS.isdisjoint(conditions) else "faceless"
+
+
 def idle(page: Page, view: Idle) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     head, body = page.box.inset(page.u(36), page.u(18)).cut_top(page.u(52))
@@ -56,7 +69,9 @@ def idle(page: Page, view: Idle) -> tuple[Element, ...]:
         page.text(view.clock or "", right, 32, theme.on_colour, "medium", align="right", foreign=True),
         page.text(words("idle.welcome"), rows[0], 32, theme.on_colour_muted, align=align, valign="bottom"),
         page.text(view.shop, rows[1], 56, theme.on_colour, "bold", align=align, lines=2, foreign=True),
-        page.text(words("idle.ready"), rows[2], 30, theme.on_colour, "medium", align=align, valign="top"),
+        page.text(
+            words(f"idle.{_ready(view.conditions)}"), rows[2], 30, theme.on_colour, "medium", align=align, valign="top"
+        ),
         _notes(page, foot, view.conditions),
     )
 
