@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from qmp import EmulatorFault, connect
@@ -41,6 +42,8 @@ class Rig:
             return next(h for h in self._heard if h.startswith(prefix)).removeprefix(prefix).strip()
 
     def close(self) -> None:
+        with suppress(OSError):  # the reading thread holds the socket too; QEMU takes one connection at a time
+            self._link.shutdown(socket.SHUT_RDWR)
         self._link.close()
 
     def _read(self) -> None:
