@@ -84,8 +84,8 @@ class Stop:
 
 BoxEvent = (
     KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable | Message | LinkState
-    | TimeDoubted | Written | PayerAnswer | Recognised | AgreementRead | GateMoved | EnrolAnswer | EraseAnswer | ConfigNews | ConditionChanged | RefundWanted
-    | ClerkChecked | CatalogueBrought | Borrow | GiveBack | Stop
+    | TimeDoubted | Written | PayerAnswer | Recognised | AgreementRead | GateMoved | EnrolAnswer | EraseAnswer
+    | ConfigNews | ConditionChanged | RefundWanted | ClerkChecked | CatalogueBrought | Borrow | GiveBack | Stop
 )  # fmt: skip
 
 

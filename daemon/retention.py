@@ -42,7 +42,13 @@ class Keeping:
 
 def keeping_of(config: Config) -> Keeping:
     enrolment, backups = config.enrolment, config.box.state / box_store.BACKUPS
-    return Keeping(enrolment.sweep_hours * 3600, enrolment.template_days, backups, config.store.backup_days, config.journal.keep_days or None)
+    return Keeping(
+        enrolment.sweep_hours * 3600,
+        enrolment.template_days,
+        backups,
+        config.store.backup_days,
+        config.journal.keep_days or None,
+    )
 
 
 class Retention:

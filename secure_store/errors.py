@@ -95,7 +95,7 @@ class StoreUnwritable(StoreError):
 class ProfileRefused(StoreError):
     """An open-loop box holds no templates and takes none."""
 
-    default_hint = "Open-loop boxes ask the gateway's matcher; its people are looked after with `kingfisher-fleet face`."
+    default_hint = "Open-loop boxes ask the gateway's matcher; `kingfisher-fleet face` looks after its people."
 
 
 class TenantMismatch(StoreError):

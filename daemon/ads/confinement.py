@@ -22,7 +22,7 @@ _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _OFFSET_NR, _OFFSET_ARCH = 0, 4
 
 # asm/unistd.h. Not among them, on purpose: whatever opens or changes a path (newfstatat tells no more than a size, and
-# some C libraries make fstat of it); kill and its kin; fcntl and ioctl, which can have a signal sent to the daemon; fork
+# some C libraries make fstat of it); kill and its kin; fcntl and ioctl, which can signal the daemon; fork
 # and clone, as a child would outlive this process.
 _X86_64 = {
     "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11,

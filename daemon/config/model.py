@@ -172,7 +172,8 @@ class EnrolmentSection(Section):
     clerk_pin: Path | None = None
     sweep_hours: float = Field(default=24.0, gt=0, le=168, description="so often whoever's consent has ended is erased")
     sign_up_notice: str | None = Field(
-        default=None, pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$",
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$",
         description="whoever pays unrecognised may become a member; the version of the notice that is shown",
     )
     update_templates: bool = Field(default=False, description="approved payments with PIN may refresh a template")

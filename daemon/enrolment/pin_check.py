@@ -1,4 +1,4 @@
-"""A clerk's or technician's PIN held against its hash, on a thread of its own: one try is on disk before it is compared."""
+"""A clerk's or technician's PIN held against its hash, on a thread of its own; the try is on disk before."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class MatcherDesk:
         match waiting.asked:
             case ForPayment() as wanted if said.outcome in _FACES:
                 found = [_identified(one, waiting.liveness) for one in said.found]
-                who, rival = (found + [None, None])[:2] if found else (None, None)
+                who, rival = [*found, None, None][:2]
                 self._tell(Recognised(wanted, _FACES[said.outcome], who, rival))
             case FindPayer() as asked if said.outcome in ("found", "stranger"):
                 self._tell(PayerAnswer(PayerFound(asked.order_id, asked.epoch, said.payer)))

@@ -55,7 +55,8 @@ def provisioned(office: Office, new_box: Path) -> Provisioned:
 def files(config: Path) -> set[str]:
     """What of provisioning lies in the state folder."""
     state = config.parent / "state"
-    return {str(path.relative_to(state)) for path in state.rglob("*") if path.name not in ("box.key", "console.db")}
+    its_own = {"box.key", "console.db", "console.tries"}
+    return {str(path.relative_to(state)) for path in state.rglob("*") if path.name not in its_own}
 
 
 # ---- a new box ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from daemon.config.allowed import ALLOWED, EVERYTHING, changed, needs_restart, o
 from daemon.config.load import parse
 from daemon.config.model import Config
 
-NEVER = {"fleet", "broker", "store", "devices", "virtual", "enrolment", "matcher", "merchant", "till"}
+NEVER = {"fleet", "broker", "store", "devices", "virtual", "enrolment", "matcher", "merchant", "till", "journal"}
 
 
 def config(**sections):
