@@ -7,6 +7,9 @@ import re
 import time
 from typing import Any
 
+from daemon.payment import emvco
+from daemon.payment.money import Amount
+from fleet.demo.goods import SHOP
 from fleet.demo.judging import FIRST
 from fleet.demo.providers.bank import Fault
 from fleet.demo.scene import Scene
@@ -30,15 +33,17 @@ def declined(scene: Scene) -> str:
         hands.wait_screen("EnterPin")
         hands.press(*scene.pins[PAYER], "ok")
         hands.wait_screen("Declined")
-    with step("another way: OK, menu, a code off a friend's app; she has enough", people=True):
+    with step("another way: OK, menu, the code on the display; a friend's app pays it, she has enough", people=True):
         scene.town.fleet("topup", "--payer", FRIEND, "--amount", "1000.00", "--id", f"slip-{order_id}")
         hands.press("ok")
         hands.wait_screen("Look", "EnterPin")
         hands.press("menu")
         hands.wait_screen("Choose")
-        hands.press("3")
-        hands.wait_screen("ScanCode")
-        hands.scan(scene.town.fleet_json("wallet", "--payer", FRIEND)["auth_code"])
+        hands.press("2")
+        hands.wait_screen("ShowCode")
+        scene.wait(lambda: scene.order(order_id)["status"] == "paying", "nothing waits to be paid")
+        code = emvco.payload(SHOP, Amount(60000, "CNY"), order_id, 3)
+        scene.town.fleet("wallet", "--payer", FRIEND, "--code", code)
         hands.wait_screen("Approved")
     view = scene.final(order_id)
     scene.require((view["payer"], view["attempt"]) == (FRIEND, 3), f"attempt {view['attempt']} by {view['payer']}")

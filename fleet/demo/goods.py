@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from daemon.payment import emvco
 from fleet.demo.town import BOX_NAME, Town
 
 WATER, TEA, BREAD = "6901234567892", "6923450657713", "6954767423579"
 APPLES = "12345"  # the scale's number for them
+SHOP = emvco.Merchant("com.example.pay", "M-0001", "Kingfisher", "Shanghai")  # as in SHOP_FLOOR
 SHOP_FLOOR = """
 [counter]
 clerk_amounts = true
@@ -22,9 +24,9 @@ path = "{till}"
 ways = ["face_first", "qr_shown", "qr_scanned", "phone_first", "id_card", "face_pin_bank"]
 offline_after_s = 2
 offer_s = 6
+smile = true
 {payment}
 [channels.simulated]
-smile = true
 flows = ["face_first", "face_phone", "phone_first", "id_card", "face_pin_bank"]
 
 [channels.wallet]

@@ -18,7 +18,6 @@ from fleet.demo.scene import Scene, finished
 from fleet.demo.town import BOX_NAME, wait_until
 
 PAYER = "grace_hopper"
-SHOP = emvco.Merchant("com.example.pay", "M-0001", "Kingfisher", "Shanghai")  # as in `goods.shop_floor`
 
 
 def face(scene: Scene) -> str:
@@ -153,7 +152,7 @@ def qr_shown(scene: Scene) -> str:
     with step("the clerk types 6; the payer wants another way, and takes the code on the display", people=True):
         order_id = _another_way(scene, "6", "2")
         hands.wait_screen("ShowCode")
-    code = emvco.payload(SHOP, Amount(600, "CNY"), order_id, 1)
+    code = emvco.payload(goods.SHOP, Amount(600, "CNY"), order_id, 1)
     with step("the gateway waits for the payer's own app"):
         scene.require(
             wait_until(lambda: scene.order(order_id)["status"] == "paying", 15, 0.2), "nothing waits to be paid"
@@ -343,11 +342,11 @@ ALL = (
         "sign-up", "whoever has just paid by phone becomes a member with one key, consent and a look",
         "kingfisher-fleet remote counter-1 erase eileen_collins; pay with a code off the app (qr-scanned), choose"
         " eileen, press 1, OK, a PIN twice", sign_up,
+    ),
     Scenario(
         "smile", "a coupon for a smile: a label leaves the box, and no picture is kept",
         "kingfisher-fleet coupon kind smile --title 'For your smile' --off 1 --on-smile; pay with a code off the app"
         " (qr-scanned), choose eileen, press 2", smile,
-    ),
     ),
     Scenario(
         "top-up", "stored value: the fleet begins it, its member confirms it, a clerk takes the money",
