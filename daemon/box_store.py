@@ -21,7 +21,6 @@ from secure_store.errors import StoreUnwritable
 from secure_store.keys import FileKeyProvider, KeyProvider
 from secure_store.open_loop import OpenLoopStore, StoreStatus
 from secure_store.options import Refusal, StoreOptions
-from secure_store.store import SecureStore
 from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
 from secure_store.witness import FileWitness, FlooredWitness, Witness
 

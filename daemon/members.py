@@ -11,8 +11,8 @@ import numpy as np
 from daemon import box_store
 from daemon.config.model import BoxSection
 from daemon.enrolment.machine import Request, Word
-from daemon.gate.agreement import GATE
 from daemon.gallery_matcher import DIMENSION, GalleryMatcher, Kind
+from daemon.gate.agreement import GATE
 from daemon.payment.events import FactorOutcome
 from pipeline.capture import Capture
 from pipeline.match import BruteForceMatcher, Matcher

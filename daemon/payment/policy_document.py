@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from daemon.payment import policy
 from daemon.payment.flows import FLOWS
-from daemon.payment.passage import GATE
 from daemon.payment.money import DECIMALS, MAX_MINOR
+from daemon.payment.passage import GATE
 from daemon.payment.policy import STRENGTH, Factor, OneOf
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")]
