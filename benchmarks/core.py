@@ -19,8 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from daemon import journal
-from daemon.box_db import BoxDb
+from daemon.books import journal
+from daemon.books.box_db import BoxDb
 from daemon.payment import core
 from daemon.payment.effects import Persist
 from daemon.payment.events import (

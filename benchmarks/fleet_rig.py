@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fleet.actions import writing
-from fleet.authority import Authority
+from fleet.boxes.authority import Authority
 from fleet.demo.town import free_port, wait_until
 from fleet.state import StateFolder
 from fleet.swarm.box import Habits

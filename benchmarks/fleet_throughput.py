@@ -19,8 +19,8 @@ from fleet_bare import ASK, SAID, connected
 from fleet_load import bare_command, environment
 from fleet_rig import Rig
 
-from fleet import orders
 from fleet.actions import reading, writing
+from fleet.money import orders
 from fleet.swarm.crowd import found
 from mqtt import topics
 from mqtt.connection import TlsOptions

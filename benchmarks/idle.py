@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fleet.authority import Authority
+from fleet.boxes.authority import Authority
 from fleet.demo.town import Town, free_port, wait_until
 from fleet.state import StateFolder
 from mqtt.identity import load_private_key, write_file

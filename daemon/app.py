@@ -15,24 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon import (
-    box_store,
-    checkpoints,
-    clock,
-    commands,
-    journal,
-    leaving,
-    own_orders,
-    payments,
-    pin_tries,
-    receipt_numbers,
-)
 from daemon.ads import killed, plays
+from daemon.books import checkpoints, commands, journal, own_orders, payments, pin_tries, receipt_numbers
+from daemon.books.box_db import BoxDb
+from daemon.books.retention import keeping_of
 from daemon.box import Box, Parts
-from daemon.box_db import BoxDb
 from daemon.box_events import BoxEvent as Event
 from daemon.box_events import ConditionChanged, KeypadKey, Stop, newest_only
-from daemon.clock import TrustedClock
 from daemon.config.applier import ConfigApplier
 from daemon.config.load import Loaded
 from daemon.config.model import BrokerSection, Config
@@ -42,13 +31,13 @@ from daemon.console.lending import Lending
 from daemon.console.recent_logs import RecentLogs
 from daemon.console.snapshot import Board
 from daemon.console.store_desk import StoreDesk
+from daemon.counter.devices import open_floor
 from daemon.device_watch import DeviceWatch
 from daemon.enrolment.authority import authority_of
 from daemon.event_queue import EventQueue
 from daemon.evidence import shelf
 from daemon.evidence.record import Grounds
-from daemon.face_watch import Faces, FaceWatch
-from daemon.fleet_link import FleetLink
+from daemon.front.painter import Painter
 from daemon.gate import passages
 from daemon.gate.agreement import GATE
 from daemon.gate.door import NO_GATE
@@ -59,20 +48,22 @@ from daemon.health.monitor import Monitor
 from daemon.health.standing_faults import forget_faults, standing_faults
 from daemon.live_settings import LiveSettings
 from daemon.logs import ForwardingHandler, note
-from daemon.members import PAY, open_members
 from daemon.notify import Notify
 from daemon.open_loop.nobody import open_nobody
 from daemon.open_loop.opening import open_matcher
-from daemon.painter import Painter
 from daemon.payment.emvco import Merchant
 from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import SIMULATED, Rules
+from daemon.people import box_store, leaving
+from daemon.people.face_watch import Faces, FaceWatch
+from daemon.people.members import PAY, open_members
+from daemon.people.template_update import TemplateUpdate, update_rule_of
 from daemon.remote.desk import RemoteDesk
 from daemon.remote.log_bundle import LogBundle
-from daemon.retention import keeping_of
 from daemon.screen.views import Condition
-from daemon.shop_devices import open_floor
-from daemon.template_update import TemplateUpdate, update_rule_of
+from daemon.uplink import clock
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
 from hal.drivers import Rig, build_camera, build_display, build_keypad, open_lamp, open_voice
 from hal.errors import HalError
 from hal.virtual.display import VirtualDisplayOptions

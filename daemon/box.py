@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, assert_never
 
-from daemon import box_store, cancelling, commands, payments
-from daemon.bookkeeping import Bookkeeping
-from daemon.box_db import BoxDb
+from daemon import cancelling
+from daemon.books import commands, payments
+from daemon.books.bookkeeping import Bookkeeping
+from daemon.books.box_db import BoxDb
+from daemon.books.retention import Keeping
+from daemon.books.scribe import Scribe, Written
 from daemon.box_events import (
     BoxEvent,
     CatalogueBrought,
@@ -28,20 +31,35 @@ from daemon.box_events import (
     Stop,
     TillSaid,
 )
-from daemon.clock import TrustedClock
 from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
 from daemon.config.model import Config
 from daemon.console.lending import Borrow, GiveBack, Lending
 from daemon.console.snapshot import Board, Snapshot
-from daemon.contract import CancelOrder, CatalogueOffer, EraseRequest, IdentityCheck, KillAds
-from daemon.counter_view import view_of
+from daemon.counter.floor import Floor, ShopFloor
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, Authority
-from daemon.enrolment_runner import EnrolmentRunner
+from daemon.enrolment.runner import EnrolmentRunner
 from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
 from daemon.event_queue import EventQueue
 from daemon.evidence.record import Grounds
-from daemon.face_watch import (
+from daemon.front.painter import Painter
+from daemon.front.shown import view_of
+from daemon.front.storefront import Storefront
+from daemon.gate.door import GateMoved
+from daemon.gate.reading import AgreementRead
+from daemon.gate.runner import GateParts, gate_of
+from daemon.health.suggestions import NOT_FOR_PAYERS
+from daemon.housekeeping import Housekeeping
+from daemon.live_settings import LiveSettings
+from daemon.logs import note
+from daemon.notify import Notify
+from daemon.open_loop.desk import MatcherDesk, Recognised
+from daemon.open_loop.errands import errands_of
+from daemon.payment import events as ev
+from daemon.payment.state import Rules
+from daemon.payment_runner import PaymentRunner
+from daemon.people import box_store
+from daemon.people.face_watch import (
     CameraFound,
     CameraLost,
     FacesRefused,
@@ -54,33 +72,17 @@ from daemon.face_watch import (
     Seen,
     Wanted,
 )
-from daemon.fleet_link import FleetLink, LinkState, Message, TimeDoubted
-from daemon.gate.door import GateMoved
-from daemon.gate.reading import AgreementRead
-from daemon.gate.runner import GateParts, gate_of
-from daemon.health.suggestions import NOT_FOR_PAYERS
-from daemon.housekeeping import Housekeeping
-from daemon.inbound import Inbound, TimeHeard
-from daemon.live_settings import LiveSettings
-from daemon.logs import note
-from daemon.members import Members
-from daemon.notify import Notify
-from daemon.open_loop.desk import MatcherDesk, Recognised
-from daemon.open_loop.errands import errands_of
-from daemon.painter import Painter
-from daemon.payment import events as ev
-from daemon.payment.state import Rules
-from daemon.payment_runner import PaymentRunner
+from daemon.people.members import Members
+from daemon.people.store_watch import StoreWatch
+from daemon.people.template_update import TemplateUpdate
 from daemon.remote.desk import RemoteDesk
 from daemon.remote.requests import RemoteRequest
-from daemon.retention import Keeping
 from daemon.screen import views
-from daemon.scribe import Scribe, Written
-from daemon.shop_floor import Floor, ShopFloor
-from daemon.store_watch import StoreWatch
-from daemon.storefront import Storefront
-from daemon.template_update import TemplateUpdate
-from daemon.timekeeper import Timekeeper
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.contract import CancelOrder, CatalogueOffer, EraseRequest, IdentityCheck, KillAds
+from daemon.uplink.fleet_link import FleetLink, LinkState, Message, TimeDoubted
+from daemon.uplink.inbound import Inbound, TimeHeard
+from daemon.uplink.timekeeper import Timekeeper
 from hal.lamp import Lamp
 from hal.voice import Voice
 from mqtt.schemas import (

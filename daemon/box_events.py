@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from daemon.books.scribe import Written
 from daemon.config.applier import ConfigNews
 from daemon.console.lending import Borrow, GiveBack
-from daemon.contract import CatalogueOffer
 from daemon.counter.catalogue import Catalogue
 from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
-from daemon.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, Seen
-from daemon.fleet_link import LinkState, Message, TimeDoubted
 from daemon.gate.door import GateMoved
 from daemon.gate.reading import AgreementRead
 from daemon.open_loop.desk import Recognised
-from daemon.scribe import Written
+from daemon.people.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, Seen
 from daemon.till.words import Request
+from daemon.uplink.contract import CatalogueOffer
+from daemon.uplink.fleet_link import LinkState, Message, TimeDoubted
 from pipeline.decision import Challenge, Guidance
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 
-from daemon import payments
+from daemon.books import payments
 from daemon.box_events import Stop
-from daemon.contract import CancelOrder
 from daemon.payment.status import RELEASES_GOODS, UNSETTLED, Status
 from daemon.payment_runner import PaymentRunner
+from daemon.uplink.contract import CancelOrder
 
 DONE, FAILED = "cancel.done", "cancel.failed"
 TOO_LATE = UNSETTLED | RELEASES_GOODS | {Status.REFUNDED, Status.MANUAL}

@@ -7,14 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from daemon import factor_check, pin_tries
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
-from daemon.contract import EraseRequest
+from daemon.books import pin_tries
+from daemon.books.box_db import BoxDb
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, TRIES_OF, Authority
 from daemon.logs import note
-from daemon.members import Members
 from daemon.payment.effects import CheckFactor, FindPayer, ListBanks
 from daemon.payment.events import (
     BanksListed,
@@ -25,6 +22,10 @@ from daemon.payment.events import (
     PayerFound,
 )
 from daemon.payment.order import Bank
+from daemon.people import factor_check
+from daemon.people.members import Members
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.contract import EraseRequest
 from pipeline.capture import Capture
 
 log = logging.getLogger("daemon.errands")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 
-from daemon import commands, payments
-from daemon.box_db import BoxDb
-from daemon.checkpoints import Checkpointer
-from daemon.clock import TrustedClock
-from daemon.fleet_link import FleetLink
+from daemon.books import commands, payments
+from daemon.books.box_db import BoxDb
+from daemon.books.checkpoints import Checkpointer
+from daemon.books.journal_pruning import JournalPruner
+from daemon.books.retention import Keeping, Retention
 from daemon.health.disk_space import DiskSpace
-from daemon.inbound import Inbound
-from daemon.journal_pruning import JournalPruner
-from daemon.members import Members
-from daemon.retention import Keeping, Retention
-from daemon.template_update import TemplateUpdate
+from daemon.people.members import Members
+from daemon.people.template_update import TemplateUpdate
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
+from daemon.uplink.inbound import Inbound
 from mqtt.schemas import CheckpointAckBody
 
 PRUNE_EVERY_S = 6 * 3600.0  # each time is one more commit on the card

@@ -12,18 +12,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
-from daemon import contract, own_orders, payment_history, payments
+from daemon.books import own_orders, payment_history, payments
+from daemon.books.decisions import identified, outcome, rival
+from daemon.books.own_orders import Made
+from daemon.books.scribe import Scribe
 from daemon.box_events import Stop
-from daemon.clock import TrustedClock
-from daemon.decisions import identified, outcome, rival
 from daemon.enrolment.machine import Request
 from daemon.errands import Errands
-from daemon.face_watch import FaceWatch, ForGate, ForPayment, ForSmile
-from daemon.fleet_link import FleetLink, Message
+from daemon.front.painter import Painter
 from daemon.logs import note
 from daemon.open_loop.desk import Recognised
-from daemon.own_orders import Made
-from daemon.painter import Painter
 from daemon.payment import core, joining
 from daemon.payment import effects as fx
 from daemon.payment import events as ev
@@ -31,7 +29,10 @@ from daemon.payment.flows import Step
 from daemon.payment.order import Circumstances, Identified
 from daemon.payment.state import AskFactor, AskPayer, Idle, Rules, ScanCode, State
 from daemon.payment.status import Status
-from daemon.scribe import Scribe
+from daemon.people.face_watch import FaceWatch, ForGate, ForPayment, ForSmile
+from daemon.uplink import contract
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink, Message
 from pipeline.decision import Challenge, Decision, Guidance
 
 log = logging.getLogger("daemon.payment")

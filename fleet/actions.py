@@ -14,11 +14,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fleet import accounts as account_book
-from fleet import boxes, ledger_check, order_view
+from fleet.boxes import register as boxes
 from fleet.database import open_database
 from fleet.errors import RequestRefused, StateMissing
-from fleet.money import parse_amount
+from fleet.money import accounts as account_book
+from fleet.money import ledger_check, order_view
+from fleet.money.amounts import parse_amount
 from fleet.printable import printable, printable_json
 from fleet.state import StateFolder
 from mqtt.identity import box_id_from_key, load_public_key
@@ -49,7 +50,7 @@ def box_revoke(args: Namespace) -> int:
 
 
 def box_allow_orders(args: Namespace) -> int:
-    from fleet import box_orders  # the bodies of messages take their time
+    from fleet.money import box_orders  # the bodies of messages take their time
 
     up_to_minor = parse_amount(args.up_to, args.currency, allow_zero=True)
     with writing(args.state) as tx:

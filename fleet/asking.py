@@ -8,7 +8,7 @@ from typing import Any
 
 from fleet.actions import say
 from fleet.client import GatewayClient
-from fleet.money import parse_amount
+from fleet.money.amounts import parse_amount
 from fleet.state import StateFolder
 
 

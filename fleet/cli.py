@@ -12,12 +12,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fleet import catalogue, money_cli, operator_cli, roster_cli, verify_cli, wallet_cli
+from fleet import operator_cli
+from fleet.boxes import catalogue, roster_cli, verify_cli
 from fleet.content import grammar as content_grammar
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
-from fleet.fail_mode import FailMode
 from fleet.matcher import grammar as matcher_grammar
 from fleet.members import grammar as member_grammar
+from fleet.money import cli as money_cli
+from fleet.money import wallet_cli
+from fleet.money.fail_mode import FailMode
 from fleet.printable import printable, printable_json
 from fleet.state import default_folder
 from fleet.swarm import grammar as swarm_grammar
@@ -268,7 +271,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     matcher_grammar.add(command, _of)
     catalogue.add(command)
     if command_word not in commands.choices:
-        from fleet import technician_cli  # the certificates' and tickets' libraries take their time
+        from fleet.boxes import technician_cli  # the certificates' and tickets' libraries take their time
 
         technician_cli.add(command)
     return top

@@ -16,8 +16,10 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from fleet import accounts, boxes, commands, ledger_check, metrics, order_view, till_font
-from fleet.catalogue_routes import CatalogueRoutes
+from fleet import metrics, till_font
+from fleet.boxes import commands
+from fleet.boxes import register as boxes
+from fleet.boxes.catalogue_routes import CatalogueRoutes
 from fleet.channels.wallet import NAME as WALLET
 from fleet.channels.wallet import Wallet
 from fleet.content.routes import ContentRoutes
@@ -36,11 +38,12 @@ from fleet.errors import (
 from fleet.gateway import Gateway
 from fleet.members import topups
 from fleet.members.routes import TopUpRoutes
-from fleet.money import parse_amount
-from fleet.money_routes import MoneyRoutes
+from fleet.money import accounts, ledger_check, order_view
+from fleet.money.amounts import parse_amount
+from fleet.money.routes import MoneyRoutes
+from fleet.money.wallet_routes import WalletRoutes
 from fleet.remote.routes import RemoteRoutes
 from fleet.rollout.routes import RolloutRoutes
-from fleet.wallet_routes import WalletRoutes
 from mqtt.schemas import Handle, OrderFlow
 
 T = TypeVar("T")

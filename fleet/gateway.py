@@ -13,19 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet import (
-    accounts,
-    audit,
-    box_orders,
-    boxes,
-    commands,
-    departures,
-    order_view,
-    orders,
-    tombstones,
-    verifications,
-)
-from fleet.catalogues import PATH, Catalogues
+from fleet.boxes import audit, commands, departures, verifications
+from fleet.boxes import register as boxes
+from fleet.boxes.catalogues import PATH, Catalogues
 from fleet.channels.adapter import Channel
 from fleet.content.desk import ContentDesk
 from fleet.content.repository import Repository
@@ -34,7 +24,8 @@ from fleet.health import hearing
 from fleet.matcher import at_gateway
 from fleet.matcher.desk import MatcherDesk
 from fleet.members import quotes, signing_up, smiles
-from fleet.payments import Errands, Payments
+from fleet.money import accounts, box_orders, order_view, orders, tombstones
+from fleet.money.payments import Errands, Payments
 from fleet.remote import answers
 from fleet.rollout.books import Rollouts
 from mqtt import topics

@@ -12,17 +12,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from fleet import orders
-from fleet.catalogues import Catalogues
+from fleet.boxes.catalogues import Catalogues
 from fleet.channels.config import ChannelOptions, open_channels
 from fleet.content.repository import Repository
 from fleet.database import OUTBOX, open_database
 from fleet.desk import Desk
 from fleet.door import Door
-from fleet.errands import Errands
 from fleet.gateway import Gateway
 from fleet.matcher.desk import MatcherDesk
 from fleet.metrics import Metrics
+from fleet.money import orders
+from fleet.money.errands import Errands
 from fleet.state import StateFolder
 from mqtt.courier import Courier
 from mqtt.envelope import Signer, now_unix

@@ -10,8 +10,8 @@ from fleet.actions import say
 from fleet.broker import EmbeddedBroker, parse_address, run_until, stop_signals
 from fleet.channels.config import ChannelOptions, SimulatedOptions, load_channels
 from fleet.errors import RequestRefused
-from fleet.fail_mode import FailMode
 from fleet.gateway_group import gateway_group
+from fleet.money.fail_mode import FailMode
 from fleet.state import StateFolder
 from mqtt.link import TlsOptions
 

@@ -19,15 +19,15 @@ from daemon.ads.decoder import Decoder
 from daemon.ads.placing import VIEW_OF, has_room, placed, slot_of
 from daemon.ads.player import Player, Stage
 from daemon.ads.plays import Pending, Play
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
+from daemon.books.box_db import BoxDb
 from daemon.content.over_mqtt import Pieces
 from daemon.content.store import ContentStore
 from daemon.content.worker import ContentWorker
-from daemon.fleet_link import FleetLink
+from daemon.front.painter import Painter
 from daemon.logs import note
-from daemon.painter import Painter
 from daemon.screen.views import View
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
 from mqtt.campaigns import Campaigns, Slot
 from mqtt.schemas import ContentChunkBody, PlayAckBody, PlayBody
 

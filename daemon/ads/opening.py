@@ -11,8 +11,7 @@ from pathlib import Path
 from tuf.ngclient import FetcherInterface
 
 from daemon.ads.advertising import Advertising, Means, take_over
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
+from daemon.books.box_db import BoxDb
 from daemon.config.model import Config
 from daemon.content.errors import ContentRefused, Why
 from daemon.content.fetching import HttpFetcher, MqttFetcher, Pacer
@@ -20,9 +19,10 @@ from daemon.content.over_mqtt import Pieces
 from daemon.content.store import ContentStore
 from daemon.content.updating import Source
 from daemon.content.worker import ContentWorker, Errand
-from daemon.fleet_link import FleetLink
+from daemon.front.painter import Painter
 from daemon.logs import note
-from daemon.painter import Painter
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
 from mqtt.campaigns import Campaigns
 
 log = logging.getLogger("daemon.ads")

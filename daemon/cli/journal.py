@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daemon import journal
-from daemon.box_db import open_reader
+from daemon.books import journal
+from daemon.books.box_db import open_reader
 from daemon.cli.output import add_json, print_json
 from daemon.console.pages import printable
 
@@ -96,7 +96,7 @@ def show(options: argparse.Namespace) -> int:
 def verify(options: argparse.Namespace) -> int:
     if options.file is not None:
         return _verify_file(options)
-    from daemon import checkpoints
+    from daemon.books import checkpoints
 
     reader = open_reader(options.db)
     count, head = journal.verify(reader)
@@ -122,7 +122,7 @@ def verify(options: argparse.Namespace) -> int:
 
 def _believe_anchor(options: argparse.Namespace, begin: journal.Anchor) -> None:
     """By the box's public key, or by the private one that lies beside the database. Raises JournalBroken, MqttError."""
-    from daemon import checkpoints
+    from daemon.books import checkpoints
     from mqtt.envelope import read_unverified
     from mqtt.identity import load_private_key, load_public_key
 
@@ -135,7 +135,7 @@ def _believe_anchor(options: argparse.Namespace, begin: journal.Anchor) -> None:
 
 
 def _verify_file(options: argparse.Namespace) -> int:
-    from daemon import journal_export
+    from daemon.books import journal_export
     from mqtt.identity import load_public_key
 
     if options.box_key is None:
@@ -150,7 +150,7 @@ def _verify_file(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    from daemon import journal_export
+    from daemon.books import journal_export
     from mqtt.envelope import Signer
     from mqtt.identity import box_id_from_key, fleet_id_from_key, load_private_key, load_public_key, write_file
 
@@ -168,7 +168,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def attempts(options: argparse.Namespace) -> int:
-    from daemon import attempts_export
+    from daemon.books import attempts_export
     from mqtt.identity import load_private_key, write_file
 
     key = load_private_key(options.key or options.db.parent / "box.key")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from daemon.box_db import open_reader
+from daemon.books.box_db import open_reader
 from daemon.cli.output import add_json, print_json
 from daemon.config.load import load
 from daemon.receipts import receipt as receipts

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from daemon import leaving
-from daemon.box_store import KEY_FILES, described, plain
 from daemon.cli.output import add_json, print_json, progress_bar
 from daemon.cli.store_at_rest import StoreAtRest, at_rest, carried_in, carry_out
 from daemon.config.load import load
@@ -17,6 +15,8 @@ from daemon.config.model import Config
 from daemon.console import store_pages as pages
 from daemon.console.errors import NoDaemon, Refused
 from daemon.console.wire import ControlClient
+from daemon.people import leaving
+from daemon.people.box_store import KEY_FILES, described, plain
 from secure_store.open_loop import OpenLoopStore
 from secure_store.store import SecureStore
 

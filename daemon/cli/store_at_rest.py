@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon import box_store, clock, journal
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
+from daemon.books import journal
+from daemon.books.box_db import BoxDb
 from daemon.config.model import Config
 from daemon.console.errors import Refused
 from daemon.errors import AlreadyRunning, DatabaseRefused
+from daemon.people import box_store
+from daemon.uplink import clock
+from daemon.uplink.clock import TrustedClock
 from secure_store import backup, erasure, verify
 from secure_store.access import FILE_NAME
 from secure_store.errors import ProfileRefused

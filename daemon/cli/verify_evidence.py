@@ -76,7 +76,7 @@ def call(options: argparse.Namespace) -> int:
 
 def _tokens(options: argparse.Namespace) -> Iterator[str]:
     if options.db is not None:
-        from daemon.box_db import open_reader
+        from daemon.books.box_db import open_reader
         from daemon.evidence import shelf
 
         yield from shelf.all_evidence(open_reader(options.db))

@@ -14,16 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon import journal
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
+from daemon.books import journal
+from daemon.books.box_db import BoxDb
 from daemon.config import allowed, generations
 from daemon.config.generations import Document, Generations
 from daemon.config.load import ConfigRefused, Loaded, load_all, with_document
 from daemon.config.model import Config
 from daemon.config.probation import Probation, Verdict
-from daemon.fleet_link import FleetLink, Message
 from daemon.logs import note
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink, Message
 from mqtt.outbox import Priority
 from mqtt.schemas import ConfigBody
 

@@ -10,8 +10,8 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from daemon import journal as box_journal
-from daemon.box_db import open_reader
+from daemon.books import journal as box_journal
+from daemon.books.box_db import open_reader
 from daemon.config.load import ConfigRefused, load, parse
 from daemon.console import pages, store_pages
 from daemon.console.dialogue import Dialogue, Ended

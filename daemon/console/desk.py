@@ -14,10 +14,9 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from daemon import journal
-from daemon.box_db import BoxDb
+from daemon.books import journal
+from daemon.books.box_db import BoxDb
 from daemon.box_events import RefundWanted
-from daemon.clock import TrustedClock
 from daemon.config.model import Config
 from daemon.console import lending, requests
 from daemon.console.errors import Refused
@@ -31,10 +30,11 @@ from daemon.console.snapshot import Board
 from daemon.console.store_desk import StoreDesk
 from daemon.console.test_card import test_card
 from daemon.console.wire import Peer
-from daemon.fleet_link import FleetLink, counts
 from daemon.health.suggestions import suggestion
 from daemon.logs import note
-from daemon.members import Members
+from daemon.people.members import Members
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink, counts
 from mqtt.link import TlsOptions
 
 log = logging.getLogger("daemon.console")

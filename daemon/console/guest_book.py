@@ -17,9 +17,9 @@ from pathlib import Path
 
 import sqlite_utils
 
-from daemon import pin_tries
+from daemon.books import pin_tries
+from daemon.books.pin_tries import Try
 from daemon.console.spare_count import Count, SpareCount
-from daemon.pin_tries import Try
 
 FILE_NAME = "console.db"
 WHO = "console"

@@ -15,10 +15,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from daemon.box_db import open_reader
-from daemon.clock import RELEASED_AT, load_floor
+from daemon.books.box_db import open_reader
 from daemon.config.load import PROVISIONED_FILE, ConfigRefused, locate_state, read_values
 from daemon.errors import DaemonError
+from daemon.uplink.clock import RELEASED_AT, load_floor
 from mqtt.errors import MqttError
 from mqtt.identity import box_id_from_key, load_private_key, load_public_key
 

@@ -13,14 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daemon import box_store, journal, leaving
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
+from daemon.books import journal
+from daemon.books.box_db import BoxDb
 from daemon.console import requests
 from daemon.console.errors import Refused
 from daemon.console.wire import Peer
 from daemon.logs import note
-from daemon.members import Members
+from daemon.people import box_store, leaving
+from daemon.people.members import Members
+from daemon.uplink.clock import TrustedClock
 from secure_store.errors import StoreError
 
 log = logging.getLogger("daemon.store")

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from daemon import pin_tries
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
+from daemon.books import pin_tries
+from daemon.books.box_db import BoxDb
 from daemon.enrolment.authority import TRIES_OF, Authority
 from daemon.logs import note
+from daemon.uplink.clock import TrustedClock
 
 log = logging.getLogger("daemon.authority")
 

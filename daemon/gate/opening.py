@@ -11,7 +11,7 @@ from daemon.gate.agreement import Terms
 from daemon.gate.door import GateDoor, GateMoved
 from daemon.gate.reading import AgreementRead, Agreements
 from daemon.gate.runner import GateParts
-from daemon.members import Members
+from daemon.people.members import Members
 from hal.drivers import Rig, build_gate
 
 

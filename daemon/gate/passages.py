@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlite_utils
 
-from daemon import journal
+from daemon.books import journal
 from daemon.counter.gate import Passage
 from daemon.payment.status import Status
 

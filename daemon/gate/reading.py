@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from daemon.counter.gate import Agreement
 from daemon.gate.agreement import GATE, agreement_of
 from daemon.logs import note
-from daemon.members import Members
+from daemon.people.members import Members
 from secure_store.errors import ConsentMissing, StoreError
 
 log = logging.getLogger("daemon.gate")

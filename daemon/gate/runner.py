@@ -12,13 +12,11 @@ import sqlite3
 import time
 from dataclasses import dataclass, replace
 
-from daemon import payment_history
+from daemon.books import payment_history
+from daemon.books.decisions import identified
+from daemon.books.own_orders import OwnOrders
 from daemon.box_events import Stop
-from daemon.clock import TrustedClock
 from daemon.counter.gate import Fare, Opens
-from daemon.decisions import identified
-from daemon.face_watch import ForGate
-from daemon.fleet_link import FleetLink
 from daemon.gate import passages
 from daemon.gate.agreement import Terms
 from daemon.gate.door import GateDoor, GateMoved
@@ -26,13 +24,15 @@ from daemon.gate.passages import NewPassage
 from daemon.gate.reading import AgreementRead, Agreements
 from daemon.gate.ruling import Ruled, Standing, ruled
 from daemon.logs import note
-from daemon.own_orders import OwnOrders
 from daemon.payment.closing import is_offline
 from daemon.payment.effects import Noted
 from daemon.payment.money import Amount
 from daemon.payment.order import Identified
 from daemon.payment_runner import PaymentRunner
+from daemon.people.face_watch import ForGate
 from daemon.screen import views
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
 from pipeline.decision import Challenge, Decision, Guidance, Reason
 
 log = logging.getLogger("daemon.gate")

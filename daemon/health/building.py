@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
+from daemon.books.box_db import BoxDb
 from daemon.config.model import Config
-from daemon.face_watch import FaceWatch
+from daemon.front.painter import Painter
 from daemon.health.watches import (
     CameraEye,
     CertificateDays,
@@ -20,8 +19,9 @@ from daemon.health.watches import (
     Thermals,
     Watch,
 )
-from daemon.members import Members
-from daemon.painter import Painter
+from daemon.people.face_watch import FaceWatch
+from daemon.people.members import Members
+from daemon.uplink.clock import TrustedClock
 
 HOUR_S = 3600.0
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from daemon import box_store, journal
-from daemon.box_db import open_reader
-from daemon.clock import RELEASED_AT
+from daemon.books import journal
+from daemon.books.box_db import open_reader
 from daemon.config.model import Config
 from daemon.errors import AlreadyRunning, DaemonError
 from daemon.health.suggestions import suggestion
+from daemon.people import box_store
 from daemon.screen.errors import ScreenError
 from daemon.screen.fonts import find_typeface
 from daemon.state_folder import only_one
+from daemon.uplink.clock import RELEASED_AT
 from hal.drivers import Rig, build_camera
 from hal.errors import HalError
 from mqtt.errors import MqttError

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from daemon.clock import TrustedClock
 from daemon.console.snapshot import Board
-from daemon.fleet_link import FleetLink
 from daemon.health.watches import temperature_c
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
 from mqtt.schemas import HealthBody
 
 MAX_CONDITIONS = 32

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from daemon.console.snapshot import Board
 from daemon.errors import DaemonError
-from daemon.fleet_link import FleetLink
+from daemon.uplink.fleet_link import FleetLink
 
 HOST = "127.0.0.1"
 Family = CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily

@@ -16,11 +16,12 @@ from typing import Protocol
 
 from cryptography import x509
 
-from daemon import box_store, journal
-from daemon.clock import TrustedClock
+from daemon.books import journal
 from daemon.console.lending import Picture
 from daemon.errors import JournalBroken
 from daemon.health.disk_space import FULL_BYTES
+from daemon.people import box_store
+from daemon.uplink.clock import TrustedClock
 from secure_store.errors import StoreError
 
 THERMAL = Path("/sys/class/thermal")

@@ -12,10 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from daemon.clock import TrustedClock
 from daemon.enrolment import machine as enrolment
 from daemon.errands import EnrolAnswer, PayerAnswer
-from daemon.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, ForPayment, Seen
 from daemon.logs import note
 from daemon.open_loop.probe import ProbeMatcher
 from daemon.open_loop.sealing import Sealer
@@ -30,6 +28,8 @@ from daemon.payment.events import (
 )
 from daemon.payment.flows import Step
 from daemon.payment.order import Identified
+from daemon.people.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, ForPayment, Seen
+from daemon.uplink.clock import TrustedClock
 from mqtt.schemas import Body
 from mqtt.schemas.faces import FaceAnswerBody, FoundPayer, SealedBody
 from pipeline.capture import Capture

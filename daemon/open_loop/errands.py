@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
-from daemon.contract import EraseRequest
+from daemon.books.box_db import BoxDb
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.authority import NOBODY, Authority
 from daemon.errands import EnrolAnswer, EraseAnswer, Errands, PayerAnswer
-from daemon.members import Members
 from daemon.open_loop.desk import MatcherDesk
 from daemon.payment.effects import CheckFactor, FindPayer, ListBanks
 from daemon.payment.events import BanksListed
+from daemon.people.members import Members
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.contract import EraseRequest
 from pipeline.capture import Capture
 
 KEEPS_NOBODY = "keeps_nobody"

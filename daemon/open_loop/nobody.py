@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon import box_store
 from daemon.config.model import BoxSection
 from daemon.enrolment.machine import Request
-from daemon.gallery_matcher import DIMENSION
-from daemon.members import LockedMembers, Members
+from daemon.people import box_store
+from daemon.people.gallery_matcher import DIMENSION
+from daemon.people.members import LockedMembers, Members
 from pipeline.match import BruteForceMatcher, Matcher
 from secure_store.errors import ProfileRefused, StoreBusy, StoreError
 from secure_store.keys import KeyProvider

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.clock import TrustedClock
 from daemon.config.model import Config
-from daemon.fleet_link import FleetLink
 from daemon.open_loop.desk import MatcherDesk, Told
 from daemon.open_loop.sealing import Sealer
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
 
 
 def open_matcher(

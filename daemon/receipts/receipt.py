@@ -6,7 +6,7 @@ import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass
 
-from daemon import own_orders, receipt_numbers
+from daemon.books import own_orders, receipt_numbers
 from daemon.counter.rounding import half_up
 from daemon.payment.status import RELEASES_GOODS, Status
 from daemon.receipts.errors import ReceiptRefused
@@ -41,7 +41,7 @@ class Receipt:
     title: str | None
     reference: str | None
     till_reference: str | None
-    number: str | None = None  # short, to be typed: daemon/receipt_numbers.py
+    number: str | None = None  # short, to be typed: daemon/books/receipt_numbers.py
     lines: tuple[Line, ...] = ()
     taxes: tuple[tuple[int, int], ...] = ()
     offline: bool = False

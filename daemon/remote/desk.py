@@ -21,19 +21,19 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from daemon import commands, journal
-from daemon.box_db import BoxDb
+from daemon.books import commands, journal
+from daemon.books.box_db import BoxDb
 from daemon.box_events import ConditionChanged
-from daemon.clock import TrustedClock
 from daemon.config.model import Config
 from daemon.console.snapshot import Board
-from daemon.fleet_link import FleetLink
+from daemon.front.painter import Painter, Pixels
 from daemon.health.live import examine_live
 from daemon.logs import note
-from daemon.members import Members
-from daemon.painter import Painter, Pixels
+from daemon.people.members import Members
 from daemon.remote.log_bundle import LogBundle
 from daemon.remote.requests import CryptoEraseArgs, LogsArgs, RemoteRequest, RestartArgs
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
 from mqtt.outbox import Priority
 from mqtt.schemas import MAX_PARTS, EventBody, ResultBody
 from secure_store.errors import StoreError

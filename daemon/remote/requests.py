@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.contract import CommandRefused
+from daemon.uplink.contract import CommandRefused
 from mqtt.schemas import CommandBody
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
+from daemon.books.own_orders import Made, OwnOrders
 from daemon.box_events import Stop
 from daemon.logs import note
-from daemon.own_orders import Made, OwnOrders
 from daemon.payment.money import Amount, AmountRefused
 from daemon.till import standing
 from daemon.till.words import (

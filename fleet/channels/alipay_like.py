@@ -33,7 +33,7 @@ from fleet.channels.adapter import (
 )
 from fleet.channels.wire import NoWord, Wire
 from fleet.errors import AmountRefused, ChannelFailed
-from fleet.money import format_amount, parse_amount
+from fleet.money.amounts import format_amount, parse_amount
 
 TIMES = Times(call_s=10.0, give_up_s=60.0)
 CHINA = timedelta(hours=8)

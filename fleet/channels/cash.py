@@ -8,10 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from fleet import books
 from fleet.channels.adapter import Answer, Charge, Reason, Trade, Verdict
 from fleet.channels.simulated import Run, Simulated
 from fleet.members.topups import CASH
+from fleet.money import books
 
 
 class Cash(Simulated):

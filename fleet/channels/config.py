@@ -26,7 +26,7 @@ from fleet.channels.wechat_like import WechatLike
 from fleet.channels.wire import Wire
 from fleet.desk import Desk
 from fleet.errors import ChannelFailed
-from fleet.fail_mode import FailMode
+from fleet.money.fail_mode import FailMode
 from mqtt.schemas import Code, Currency
 
 Seconds = Annotated[float, Field(ge=0, le=3600)]

@@ -16,9 +16,9 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from fleet import accounts, books
 from fleet.channels.adapter import Answer, Charge, Reason, RefundOrder, Times, Trade, Verdict
-from fleet.fail_mode import FailMode
+from fleet.money import accounts, books
+from fleet.money.fail_mode import FailMode
 
 T = TypeVar("T")
 UTC_OFFSET_S = 8 * 3600  # the day of its list, like the others' here

@@ -1,6 +1,6 @@
 """A simulated payment app: it reads the code off a box's display and pays it, or shows a code that a box scans.
 
-The payers' money is on the fleet's own accounts; the app's owner is named by whoever posts (`fleet.wallet_routes`).
+The payers' money is on the fleet's own accounts; whoever posts names the app's owner (`fleet.money.wallet_routes`).
 A code that is shown waits for its payer: the attempt is pending until it is paid, or reversed by its box.
 """
 
@@ -11,11 +11,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from daemon.payment import emvco
-from fleet import accounts, attempts, books
 from fleet.channels.adapter import Answer, Charge, Reason, Times, Trade, Verdict
 from fleet.channels.simulated import Run, Simulated
 from fleet.errors import NotFound, RequestRefused
-from fleet.money import parse_amount
+from fleet.money import accounts, attempts, books
+from fleet.money.amounts import parse_amount
 
 NAME = "wallet"
 CODE_LIFE_S = 60

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fleet import commands
+from fleet.boxes import commands
 from fleet.content import plays
 from fleet.content.chunks import chunk
 from fleet.content.repository import ContentRefused, Repository

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
-from fleet import boxes
+from fleet.boxes import register as boxes
 from fleet.health.standing import Filter, Row, by_urgency, row_of
 from fleet.rollout import views as rollouts
 

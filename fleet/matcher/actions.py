@@ -8,13 +8,14 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from fleet import boxes, roster
 from fleet.actions import reading, say
+from fleet.boxes import register as boxes
+from fleet.boxes import roster
+from fleet.boxes.roster import RosterPerson
+from fleet.boxes.roster_actions import lines_of
 from fleet.errors import RequestRefused, StateMissing
 from fleet.matcher.book import FaceBook, Person, checked_place
 from fleet.matcher.desk import key_file, open_book
-from fleet.roster import RosterPerson
-from fleet.roster_actions import lines_of
 from fleet.state import StateFolder
 from secure_store import sealed
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from fleet import attempts
 from fleet.matcher.desk import MatcherDesk
+from fleet.money import attempts
 from mqtt.schemas import AnswerReason, EventBody, PayRequestBody, PayVoucherBody, QuoteRequestBody
 from mqtt.schemas.faces import FaceEnrolBody, FaceFactorBody, FaceFindBody, FaceProbeBody, SealedBody
 

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from fleet.boxes.roster import load_or_create_key
 from fleet.matcher import rules, tokens
 from fleet.matcher.answering import Answering
 from fleet.matcher.book import FaceBook, Keys
 from fleet.matcher.tokens import Redeemed
-from fleet.roster import load_or_create_key
 from mqtt.schemas import PayRequestBody
 from mqtt.schemas.faces import FaceAnswerBody, SealedBody
 

@@ -13,7 +13,7 @@ from fleet.actions import reading, say, table, writing
 from fleet.client import GatewayClient
 from fleet.errors import RequestRefused
 from fleet.members import book
-from fleet.money import format_amount, parse_amount
+from fleet.money.amounts import format_amount, parse_amount
 from fleet.state import StateFolder
 
 DAY_S = 24 * 3600

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.payment.money import Amount
-from fleet import accounts, books
 from fleet.errors import NotFound, RequestRefused
 from fleet.members import points, topups
 from fleet.members.coupons import LEAST_LEFT_MINOR, Coupon, Line, Quote, quote
+from fleet.money import accounts, books
 
 TOPUP_EQUITY, PROMOTIONS = "equity:topups", "equity:promotions"
 QUOTE_LIFE_S = 300

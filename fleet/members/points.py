@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 
 from daemon.payment.money import decimals
-from fleet import accounts
-from fleet.accounts import POINTS
+from fleet.money import accounts
+from fleet.money.accounts import POINTS
 
 EARNED, SPENT = "equity:points", "equity:points-spent"
 A_UNIT = 100  # points

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleet import order_view
 from fleet.gateway import Gateway
 from fleet.members import topups
-from fleet.money import parse_amount
+from fleet.money import order_view
+from fleet.money.amounts import parse_amount
 from mqtt.schemas import Handle, Id
 
 Do = Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]

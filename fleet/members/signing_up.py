@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 import sqlite3
 
-from fleet import accounts, attempts, commands
+from fleet.boxes import commands
 from fleet.members import book
+from fleet.money import accounts, attempts
 from mqtt.schemas import CommandBody, EventBody
 
 LIFE_S = 60  # then whoever asked for it has gone

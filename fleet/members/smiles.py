@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from fleet import attempts
 from fleet.members import book, thanks
+from fleet.money import attempts
 from mqtt.schemas import EventBody, OfferMadeBody
 
 LIFE_S = 60  # then whoever smiled has gone

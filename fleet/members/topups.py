@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from fleet import accounts, books
 from fleet.errors import NotFound, RefundRefused, RequestRefused
-from fleet.money import format_amount
+from fleet.money import accounts, books
+from fleet.money.amounts import format_amount
 
 FLOW = "topup"
 CASH = "cash"  # the channel of a clerk's drawer

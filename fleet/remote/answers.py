@@ -9,7 +9,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from fleet import commands
+from fleet.boxes import commands
 from mqtt.schemas import CommandBody, ResultBody
 
 log = logging.getLogger("fleet.remote")

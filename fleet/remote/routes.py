@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleet import boxes, commands
+from fleet.boxes import commands
+from fleet.boxes import register as boxes
 from fleet.remote import answers
 from mqtt.schemas import CommandBody, EraseArgs, VerifyArgs
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fleet import boxes
 from fleet.actions import reading, say, table, writing
+from fleet.boxes import register as boxes
 from fleet.client import GatewayClient
 from fleet.errors import GatewayUnreachable, RequestRefused, WaitedInVain
 from fleet.rollout import plan, views

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from fleet import boxes
+from fleet.boxes import register as boxes
 from fleet.errors import NotFound
 from fleet.rollout import views
 from fleet.rollout.books import Push, Rollouts

@@ -9,11 +9,11 @@ import time
 from argparse import Namespace
 from typing import Any
 
-from fleet import ledger_check
 from fleet.actions import reading, say, writing
-from fleet.authority import Authority
+from fleet.boxes.authority import Authority
 from fleet.broker import parse_address
 from fleet.client import GatewayClient
+from fleet.money import ledger_check
 from fleet.state import StateFolder
 from fleet.swarm.box import Habits
 from fleet.swarm.crowd import Crowd, CrowdOptions, Load, doubled, found, put_under_load, retire

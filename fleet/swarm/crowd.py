@@ -18,8 +18,9 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from fleet import accounts, boxes
-from fleet.authority import Authority
+from fleet.boxes import register as boxes
+from fleet.boxes.authority import Authority
+from fleet.money import accounts
 from fleet.swarm.box import Habits, SwarmBox
 from fleet.swarm.wire import Wire
 from mqtt import topics

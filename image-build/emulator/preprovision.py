@@ -10,7 +10,7 @@ from card import fill_data
 from fleet_town import BOX_NAME, GUEST_SEES_HOST, FleetTown
 from PIL import Image
 
-from fleet.authority import Authority
+from fleet.boxes.authority import Authority
 from fleet.state import StateFolder
 from hal.virtual.camera import VirtualCamera
 from mqtt.identity import box_id_from_key, load_or_create_private_key, public_pem, write_file

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from fleet import tickets
-from fleet.authority import Authority
+from fleet.boxes import tickets
+from fleet.boxes.authority import Authority
+from fleet.boxes.tickets import TicketWanted
 from fleet.database import open_database
 from fleet.state import StateFolder
-from fleet.tickets import TicketWanted
 from mqtt.envelope import now_unix
 
 NOW = now_unix()

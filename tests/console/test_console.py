@@ -18,7 +18,7 @@ import pytest
 
 from daemon.config.load import ConfigRefused, load
 from daemon.console.provisioning import Provisioner
-from fleet import tickets
+from fleet.boxes import tickets
 from mqtt.armour import armour
 from mqtt.envelope import now_unix
 
@@ -346,8 +346,8 @@ def test_a_damaged_provisioning_lets_the_technician_in_and_be_mended(
 def test_a_box_that_does_not_know_the_time_is_provisioned_all_the_same_and_the_fleet_checks_the_expiry(
     office: Office, new_box: Path, plug_in: Callable[..., Cable]
 ) -> None:
-    from daemon import clock
-    from daemon.box_db import BoxDb
+    from daemon.books.box_db import BoxDb
+    from daemon.uplink import clock
 
     db = BoxDb(new_box.parent / "state" / "box.db", (clock.create_schema,))
     db.run(lambda tx: clock.keep_floor(tx, now_unix() + 10**7))  # the box has seen a later time than it has now

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from daemon import pin_tries
+from daemon.books import pin_tries
 from daemon.console.guest_book import GuestBook, Typed
 from daemon.console.login import Denied, Welcome, log_in, masked
 from daemon.console.place import Place
-from fleet import tickets
+from fleet.boxes import tickets
 from mqtt.armour import armour
 from mqtt.identity import box_id_from_key
 from mqtt.provisioning import hash_pin

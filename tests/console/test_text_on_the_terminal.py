@@ -51,8 +51,8 @@ def test_status_says_which_config_and_content_of_the_fleet_are_in_force(
 
 
 def test_a_journal_shown_from_a_file_steers_no_terminal(tmp_path: Any, capsys: Any) -> None:
-    from daemon import journal
-    from daemon.box_db import BoxDb
+    from daemon.books import journal
+    from daemon.books.box_db import BoxDb
 
     db = BoxDb(tmp_path / "box.db", (journal.create_schema,))
     try:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import boxes, tickets
-from fleet.authority import Authority
+from fleet.boxes import register as boxes
+from fleet.boxes import tickets
+from fleet.boxes.authority import Authority
+from fleet.boxes.tickets import TicketRefused, TicketWanted
 from fleet.errors import StateMissing
-from fleet.tickets import TicketRefused, TicketWanted
 from mqtt import provisioning
 from mqtt.armour import ArmourRefused, armour, is_complete, unarmour
 from mqtt.envelope import now_unix

@@ -15,11 +15,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from daemon.app import SCHEMA
-from daemon.bookkeeping import Bookkeeping
+from daemon.books.bookkeeping import Bookkeeping
+from daemon.books.box_db import BoxDb
+from daemon.books.scribe import Scribe, Written
 from daemon.box import Box, Parts
-from daemon.box_db import BoxDb
 from daemon.box_events import Stop, newest_only
-from daemon.clock import TrustedClock
 from daemon.config.applier import ConfigApplier
 from daemon.config.load import load_all
 from daemon.config.model import Config
@@ -27,16 +27,16 @@ from daemon.console.lending import Lending
 from daemon.console.snapshot import Board
 from daemon.event_queue import EventQueue
 from daemon.evidence.record import Grounds
-from daemon.face_watch import Faces, FaceWatch
-from daemon.fleet_link import FleetLink
+from daemon.front.painter import Painter
 from daemon.live_settings import LiveSettings
-from daemon.members import Members
 from daemon.notify import Notify
-from daemon.painter import Painter
 from daemon.payment.state import Rules
+from daemon.people.face_watch import Faces, FaceWatch
+from daemon.people.members import Members
 from daemon.remote.desk import RemoteDesk
 from daemon.remote.log_bundle import LogBundle
-from daemon.scribe import Scribe, Written
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink
 from hal.null import NullCamera, NullDisplay, NullDisplayOptions, NullLamp, NullVoice
 from mqtt import topics
 from mqtt.envelope import Signer

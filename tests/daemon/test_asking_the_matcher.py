@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.clock import TrustedClock
 from daemon.config.load import load_all
 from daemon.enrolment import machine as enrolment
 from daemon.errands import EnrolAnswer, PayerAnswer
-from daemon.face_watch import CameraFound, ForEnrolment, ForPayment, Seen
 from daemon.open_loop.desk import MatcherDesk, Recognised
 from daemon.open_loop.probe import ProbeMatcher
 from daemon.open_loop.sealing import Sealer
@@ -22,6 +20,8 @@ from daemon.payment.effects import CheckFactor, FindPayer
 from daemon.payment.events import FaceHint, FaceOutcome, FaceUnavailable, FactorOutcome
 from daemon.payment.flows import Step
 from daemon.payment.policy import Factor
+from daemon.people.face_watch import CameraFound, ForEnrolment, ForPayment, Seen
+from daemon.uplink.clock import TrustedClock
 from mqtt.schemas.faces import FaceAnswerBody, FaceEnrolBody, FaceProbeBody, FoundPayer, ProbeSecret
 from pipeline.capture import Capture, CapturedTemplate
 from pipeline.decision import Decision, Guidance, Hint, Reason

@@ -9,8 +9,8 @@ import sqlite3
 
 import pytest
 
-from daemon import journal, payments, pin_tries
-from daemon.box_db import SCHEMA_VERSION, BoxDb, open_reader
+from daemon.books import journal, payments, pin_tries
+from daemon.books.box_db import SCHEMA_VERSION, BoxDb, open_reader
 from daemon.errors import DatabaseRefused
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest

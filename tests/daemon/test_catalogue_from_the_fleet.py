@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from daemon.box_events import KeypadKey, Scanned
-from daemon.catalogue_fetch import CatalogueFetcher
 from daemon.counter import catalogue_file, machine
+from daemon.counter.catalogue_fetch import CatalogueFetcher
+from daemon.counter.floor import Floor
 from daemon.screen import views
-from daemon.shop_floor import Floor
 
 WATER = "6901234567892"
 

@@ -8,11 +8,11 @@ import sqlite3
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from daemon import checkpoints, journal, journal_export
-from daemon.checkpoints import Checkpoint, Pace, is_due
+from daemon.books import checkpoints, journal, journal_export
+from daemon.books.checkpoints import Checkpoint, Pace, is_due
+from daemon.books.journal import Entry
 from daemon.cli.main import main
 from daemon.errors import JournalBroken
-from daemon.journal import Entry
 from daemon.payment.effects import Noted
 from mqtt.identity import public_pem
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from daemon.clock import ANSWER_WITHIN_S, RELEASED_AT, Heard, TrustedClock
 from daemon.event_queue import EventQueue
+from daemon.uplink.clock import ANSWER_WITHIN_S, RELEASED_AT, Heard, TrustedClock
 
 
 def test_a_clock_behind_the_floor_is_not_trusted_until_the_fleet_answers_the_nonce():
@@ -60,7 +60,7 @@ def test_the_system_clock_is_followed_once_ntp_has_set_it(monkeypatch, tmp_path)
     clock = TrustedClock(RELEASED_AT)
     true = time.time() + 7200
     monkeypatch.setattr(time, "time", lambda: true)
-    monkeypatch.setattr("daemon.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
+    monkeypatch.setattr("daemon.uplink.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
     assert not clock.follow_ntp()
     (tmp_path / "synchronized").touch()
     assert clock.follow_ntp()
@@ -71,7 +71,7 @@ def test_the_system_clock_is_followed_once_ntp_has_set_it(monkeypatch, tmp_path)
 def ntp(monkeypatch, tmp_path):
     """What a stranger who answers for NTP makes of the system clock."""
     (tmp_path / "synchronized").touch()
-    monkeypatch.setattr("daemon.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
+    monkeypatch.setattr("daemon.uplink.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
     return lambda said: monkeypatch.setattr(time, "time", lambda: float(said))
 
 

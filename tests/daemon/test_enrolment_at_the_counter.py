@@ -12,7 +12,7 @@ import pytest
 from daemon.box_events import KeypadKey
 from daemon.enrolment import machine
 from daemon.enrolment.authority import Authority, keep_clerk_pin
-from daemon.face_watch import ForEnrolment, Seen
+from daemon.people.face_watch import ForEnrolment, Seen
 from pipeline.capture import Capture
 
 MODEL = "0" * 64

@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 from daemon.box_events import newest_only
-from daemon.face_watch import CameraFound, CameraLost, Faces, FacesRefused, FacesUsable, FaceWatch, ForPayment, Seen
+from daemon.people.face_watch import (
+    CameraFound,
+    CameraLost,
+    Faces,
+    FacesRefused,
+    FacesUsable,
+    FaceWatch,
+    ForPayment,
+    Seen,
+)
 from hal.camera_v4l2 import V4l2Options
 from hal.drivers import Rig, build_camera
 from hal.virtual.camera import VirtualCamera

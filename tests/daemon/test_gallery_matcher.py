@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from daemon.enrolment.machine import Request
-from daemon.gallery_matcher import GalleryMatcher, Kind
-from daemon.members import Members
+from daemon.people.gallery_matcher import GalleryMatcher, Kind
+from daemon.people.members import Members
 from pipeline.capture import Capture, CapturedTemplate
 from secure_store.factors import Argon2Cost
 from secure_store.gallery import Gallery

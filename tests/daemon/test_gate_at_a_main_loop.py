@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from daemon.counter.gate import Fare
-from daemon.face_watch import ForGate, Seen
 from daemon.gate import passages
 from daemon.gate.agreement import GATE, Terms
 from daemon.gate.door import GateDoor
 from daemon.gate.reading import Agreements
 from daemon.gate.runner import GateParts
-from daemon.members import Members
 from daemon.payment.policy import Factor, OneOf, Policy, Range, Rule
 from daemon.payment.state import Rules
+from daemon.people.face_watch import ForGate, Seen
+from daemon.people.members import Members
 from hal.errors import DeviceGone
 from pipeline.decision import Decision, Reason
 from secure_store.person import Consent, NewPerson, Template

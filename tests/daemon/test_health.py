@@ -16,9 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
-from daemon import journal
-from daemon.box_db import BoxDb
-from daemon.clock import TrustedClock
+from daemon.books import journal
+from daemon.books.box_db import BoxDb
 from daemon.config.load import parse
 from daemon.console.snapshot import Board, Snapshot
 from daemon.health.building import Renewal
@@ -36,6 +35,7 @@ from daemon.health.watches import (
     StoreState,
     Thermals,
 )
+from daemon.uplink.clock import TrustedClock
 from mqtt.schemas import HealthBody
 from secure_store.errors import StoreError
 

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 import sqlite_utils
 
-from daemon import journal
+from daemon.books import journal
 from daemon.errors import JournalBroken
 
 

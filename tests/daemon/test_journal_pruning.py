@@ -9,13 +9,13 @@ import time
 import pytest
 from pydantic import ValidationError
 
-from daemon import checkpoints, journal, journal_pruning
-from daemon.box_store import FLEETS_FLOOR, fleets_floor
-from daemon.checkpoints import Pace
+from daemon.books import checkpoints, journal, journal_pruning
+from daemon.books.checkpoints import Pace
+from daemon.books.journal_pruning import JournalPruner
 from daemon.cli.main import main as kingfisher
 from daemon.config.journal import JournalSection
 from daemon.errors import JournalBroken, JournalPruned
-from daemon.journal_pruning import JournalPruner
+from daemon.people.box_store import FLEETS_FLOOR, fleets_floor
 from mqtt.identity import load_or_create_private_key, public_pem, write_file
 from mqtt.schemas import CheckpointAckBody
 

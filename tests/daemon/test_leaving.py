@@ -10,13 +10,14 @@ import time
 import numpy as np
 import pytest
 
-from daemon import leaving, pin_tries
+from daemon.books import pin_tries
+from daemon.books.retention import Keeping, Retention
 from daemon.console.errors import Refused
 from daemon.console.requests import parse_args
 from daemon.console.store_desk import StoreDesk
 from daemon.enrolment.machine import Request
-from daemon.leaving import Departures, Why
-from daemon.retention import Keeping, Retention
+from daemon.people import leaving
+from daemon.people.leaving import Departures, Why
 from pipeline.capture import Capture
 from secure_store.errors import PersonUnknown
 
@@ -162,7 +163,7 @@ def test_nobody_is_erased_by_a_clock_that_may_be_wrong(people, monkeypatch, tmp_
     clock, now = people.parts.clock, int(time.time())
     retention = Retention(people.db, people.members, people.link, clock, Keeping(template_days=365))
     (tmp_path / "synchronized").touch()
-    monkeypatch.setattr("daemon.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
+    monkeypatch.setattr("daemon.uplink.clock.NTP_HAS_SET_IT", tmp_path / "synchronized")
     with monkeypatch.context() as strange:
         strange.setattr(time, "time", lambda: now + 10 * 365 * DAY_S)
         assert clock.follow_ntp()

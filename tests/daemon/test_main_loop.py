@@ -8,13 +8,13 @@ import time
 import numpy as np
 import pytest
 
-from daemon.clock import TrustedClock
 from daemon.enrolment.machine import Request
 from daemon.payment import events as ev
 from daemon.payment.effects import AttemptMoved, OrderStored
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest
 from daemon.payment.status import Status
+from daemon.uplink.clock import TrustedClock
 from pipeline.capture import Capture, CapturedTemplate
 
 REQUEST = PayRequest("o1", 1, Amount(1850, "CNY"), "grace", ("face", "pin"), "simulated", "face_first")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon import painter as painters
-from daemon.painter import Painter
+from daemon.front import painter as painters
+from daemon.front.painter import Painter
 from daemon.screen.views import Idle
 from hal.display_framebuffer import FramebufferDisplay, FramebufferOptions
 from hal.framebuffer_pixels import BitField, FramebufferGeometry

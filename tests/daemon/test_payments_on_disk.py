@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from daemon import journal, payment_history, payments
 from daemon.app import SCHEMA
-from daemon.box_db import BoxDb
+from daemon.books import journal, payment_history, payments
+from daemon.books.box_db import BoxDb
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest
 from daemon.payment.status import Status

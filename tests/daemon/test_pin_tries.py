@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 import sqlite_utils
 
-from daemon import pin_tries
+from daemon.books import pin_tries
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from daemon.box_events import KeypadKey, Scanned, Stop, TillSaid
-from daemon.clock import TrustedClock
 from daemon.counter import catalogue as catalogues
 from daemon.counter import machine
+from daemon.counter.floor import Floor
 from daemon.payment import effects as fx
 from daemon.payment import events as ev
 from daemon.payment.effects import AttemptMoved, OrderClosed
@@ -26,11 +26,11 @@ from daemon.payment.order import Order, PayRequest, Turn
 from daemon.payment.state import Paying
 from daemon.payment.status import Status
 from daemon.screen import views
-from daemon.shop_floor import Floor
 from daemon.till.desk import TillRules
 from daemon.till.frame import Frame, decode, encode
 from daemon.till.protocol import LineProtocol
 from daemon.till.serial_till import SerialTill
+from daemon.uplink.clock import TrustedClock
 from hal.serial_line import SerialLine, SerialOptions
 from mqtt.envelope import TrustedKey, Verifier
 from mqtt.schemas import OrderMadeBody

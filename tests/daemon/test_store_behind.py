@@ -9,9 +9,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from daemon import box_store
 from daemon.config.model import StoreSection
 from daemon.enrolment.machine import Request
+from daemon.people import box_store
 from pipeline.capture import Capture
 from secure_store.errors import StoreRolledBack
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from daemon import receipt_numbers
+from daemon.books import receipt_numbers
 from daemon.box_events import ClerkChecked, KeypadKey, Scanned, TillSaid
 from daemon.counter import machine, take_back
+from daemon.counter.floor import Floor
 from daemon.enrolment.authority import Authority, keep_clerk_pin
 from daemon.enrolment.pin_check import PinDesk
 from daemon.payment.effects import AttemptMoved, OrderClosed, OrderStored
@@ -17,7 +18,6 @@ from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest
 from daemon.payment.status import Status
 from daemon.screen import views
-from daemon.shop_floor import Floor
 from daemon.till.desk import TillRules
 from daemon.till.words import News, No, OrderWanted, RefundWanted, Yes
 from daemon.till.words import Standing as TillStanding

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.enrolment.machine import Request
 from daemon.payment.status import Status
-from daemon.template_update import TemplateUpdate, UpdateRule
+from daemon.people.template_update import TemplateUpdate, UpdateRule
 from pipeline.capture import Capture
 from secure_store.ageing import Ageing
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from daemon import contract
-from daemon.clock import TrustedClock
+from daemon.uplink import contract
+from daemon.uplink.clock import TrustedClock
 
 
 def test_every_nonce_is_one_that_the_contract_takes() -> None:

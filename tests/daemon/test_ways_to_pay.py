@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from daemon.box_events import KeypadKey, RefundWanted, Scanned
-from daemon.face_watch import ForPayment, Seen
 from daemon.payment.effects import AttemptMoved, OrderStored
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest
 from daemon.payment.policy import Factor, OfflineCaps, OneOf, Policy, Range, Rule
 from daemon.payment.state import Rules
 from daemon.payment.status import Status
+from daemon.people.face_watch import ForPayment, Seen
 from pipeline.decision import Decision, Reason
 from secure_store.person import Consent, NewPerson, Template
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from daemon import clock as clocks
-from daemon.clock import TrustedClock
-from daemon.fleet_link import FleetLink, LinkState
+from daemon.uplink import clock as clocks
+from daemon.uplink.clock import TrustedClock
+from daemon.uplink.fleet_link import FleetLink, LinkState
 
 YEAR_S = 365 * 24 * 3600
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from fleet.authority import Authority
+from fleet.boxes.authority import Authority
 from fleet.state import StateFolder
 from mqtt.errors import LinkLost, PublishRefused
 from mqtt.link import Link, LinkOptions, TlsOptions, Will

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import accounts, attempts, box_orders, boxes, ledger_check, tombstones
+from fleet.boxes import register as boxes
 from fleet.channels.adapter import Charge
 from fleet.channels.simulated import Simulated
 from fleet.database import open_database
-from fleet.settlement import Settlement
+from fleet.money import accounts, attempts, box_orders, ledger_check, tombstones
+from fleet.money.settlement import Settlement
 from mqtt.schemas import OrderMadeBody, PayAnswerBody, PayRequestBody
 
 NOW = 1_800_000_000

@@ -9,10 +9,12 @@ from contextlib import closing
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import audit, boxes, orders
-from fleet.audit import Fault
+from fleet.boxes import audit
+from fleet.boxes import register as boxes
+from fleet.boxes.audit import Fault
 from fleet.cli import main
 from fleet.database import open_database
+from fleet.money import orders
 from mqtt.envelope import Signer, TrustedKey
 from mqtt.identity import box_id_from_key
 from mqtt.schemas import CheckpointBody, EvidenceBody

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from fleet import departures
+from fleet.boxes import departures
 from fleet.cli import main
 from fleet.database import open_database
 from mqtt.schemas import EventBody

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import attempts, boxes, ledger_check, orders, outcomes, refunds, resolutions
+from fleet.boxes import register as boxes
 from fleet.channels.adapter import Answer, Reason, Times, Verdict
 from fleet.database import open_database
-from fleet.outcomes import LOOK_FOR_S, LOOKS_S, Ask
-from fleet.resolutions import Decision
-from fleet.settlement import Settlement
+from fleet.money import attempts, ledger_check, orders, outcomes, refunds, resolutions
+from fleet.money.outcomes import LOOK_FOR_S, LOOKS_S, Ask
+from fleet.money.resolutions import Decision
+from fleet.money.settlement import Settlement
 from mqtt.schemas import PayRequestBody
 
 NOW = 1_800_000_000

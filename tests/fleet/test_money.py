@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.errors import AmountRefused
-from fleet.money import DECIMALS, MAX_AMOUNT_MINOR, format_amount, parse_amount
+from fleet.money.amounts import DECIMALS, MAX_AMOUNT_MINOR, format_amount, parse_amount
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import boxes, orders
+from fleet.boxes import register as boxes
 from fleet.channels.adapter import Answer, Charge, Credential, Reason, Times, Verdict
 from fleet.database import open_database
 from fleet.desk import Desk
-from fleet.errands import Errands
-from fleet.payments import Payments
+from fleet.money import orders
+from fleet.money.errands import Errands
+from fleet.money.payments import Payments
 from mqtt.schemas import PayRequestBody
 
 NOW = 1_800_000_000

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import attempts, boxes, orders, reconcile, refunds
+from fleet.boxes import register as boxes
 from fleet.channels.adapter import Answer, Reason, Times, Trade, Verdict, provider_key
 from fleet.database import open_database
-from fleet.outcomes import Ask, Task, heard
-from fleet.settlement import Settlement
+from fleet.money import attempts, orders, reconcile, refunds
+from fleet.money.outcomes import Ask, Task, heard
+from fleet.money.settlement import Settlement
 from mqtt.schemas import PayRequestBody
 
 NOON = 1_800_000_000 - 1_800_000_000 % 86_400 + 12 * 3600

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import accounts, boxes, ledger_check, orders, refunds
+from fleet.boxes import register as boxes
 from fleet.channels.adapter import Answer, Charge, Reason, Verdict
 from fleet.channels.simulated import Simulated, capture
 from fleet.database import open_database
 from fleet.members import book, points
-from fleet.outcomes import Ask, Task, heard
-from fleet.settlement import Settlement
+from fleet.money import accounts, ledger_check, orders, refunds
+from fleet.money.outcomes import Ask, Task, heard
+from fleet.money.settlement import Settlement
 from mqtt.schemas import PayRequestBody
 
 NOW = 1_800_000_000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet import audit
+from fleet.boxes import audit
 from fleet.cli import main
 from fleet.database import open_database
 from secure_store import FileKeyProvider, SecureStore

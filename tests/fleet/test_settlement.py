@@ -18,13 +18,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fleet import accounts, attempts, boxes, ledger_check, orders, outcomes, refunds
+from fleet.boxes import register as boxes
 from fleet.channels import simulated
 from fleet.channels.adapter import Answer, Charge, Reason, RefundOrder, Times, Verdict
 from fleet.database import open_database
 from fleet.errors import RefundRefused
-from fleet.outcomes import Ask, Task
-from fleet.settlement import Confirmed, Settlement
+from fleet.money import accounts, attempts, ledger_check, orders, outcomes, refunds
+from fleet.money.outcomes import Ask, Task
+from fleet.money.settlement import Confirmed, Settlement
 from mqtt.schemas import PayAnswerBody, PayRequestBody
 
 NOW = 1_800_000_000

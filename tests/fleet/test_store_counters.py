@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from fleet import audit
+from fleet.boxes import audit
 from fleet.cli import main
 from fleet.database import open_database
 

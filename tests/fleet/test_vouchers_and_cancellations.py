@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import accounts, boxes, ledger_check, orders
+from fleet.boxes import register as boxes
 from fleet.channels.adapter import Charge
 from fleet.channels.simulated import Simulated, capture
 from fleet.database import open_database
-from fleet.outcomes import Ask, Task, heard
-from fleet.settlement import Settlement
+from fleet.money import accounts, ledger_check, orders
+from fleet.money.outcomes import Ask, Task, heard
+from fleet.money.settlement import Settlement
 from mqtt.schemas import PayAnswerBody, PayRequestBody
 
 NOW = 1_800_000_000

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet import accounts, boxes, ledger_check, orders
+from fleet.boxes import register as boxes
 from fleet.channels.adapter import Charge, Times
 from fleet.channels.simulated import Simulated
 from fleet.database import open_database
 from fleet.desk import Desk
-from fleet.errands import Errands
-from fleet.fail_mode import FailMode
-from fleet.payments import Payments
-from fleet.settlement import Settlement
+from fleet.money import accounts, ledger_check, orders
+from fleet.money.errands import Errands
+from fleet.money.fail_mode import FailMode
+from fleet.money.payments import Payments
+from fleet.money.settlement import Settlement
 from mqtt.schemas import PayAnswerBody, PayRequestBody
 
 NOW = 1_800_000_000

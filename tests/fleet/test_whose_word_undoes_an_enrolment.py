@@ -10,7 +10,8 @@ from typing import cast
 
 import pytest
 
-from fleet import boxes, commands
+from fleet.boxes import commands
+from fleet.boxes import register as boxes
 from fleet.database import open_database
 from fleet.matcher import at_gateway
 from fleet.matcher.desk import MatcherDesk

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from daemon import own_orders, payments, receipt_numbers
-from daemon.box_db import BoxDb
+from daemon.books import own_orders, payments, receipt_numbers
+from daemon.books.box_db import BoxDb
 from daemon.payment.money import Amount
 from daemon.receipts import receipt as receipts
 from daemon.receipts.columns import between, centred, cut, printable, width, wrapped

@@ -8,13 +8,14 @@ from contextlib import closing
 
 import pytest
 
-from daemon import box_store, journal
-from daemon.box_db import BoxDb
+from daemon.books import journal
+from daemon.books.box_db import BoxDb
 from daemon.config.load import load
 from daemon.config.model import StoreSection
 from daemon.console.recent_logs import RecentLogs
 from daemon.health.checks import Store, handed_over
 from daemon.logs import ForwardingHandler, set_up
+from daemon.people import box_store
 from secure_store.errors import ConsentMissing
 from secure_store.hardening import SecretFilter
 from secure_store.tpm2 import Tpm2Witness

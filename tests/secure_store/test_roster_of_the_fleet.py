@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from fleet import roster
+from fleet.boxes import roster
 from fleet.errors import RequestRefused
 from secure_store import FileKeyProvider, SecureStore, sealed
 from secure_store.errors import TenantMismatch, TransferRefused

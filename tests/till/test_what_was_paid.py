@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from daemon import own_orders, payments
-from daemon.box_db import BoxDb
+from daemon.books import own_orders, payments
+from daemon.books.box_db import BoxDb
 from daemon.till import standing
 from daemon.till.protocol import LineProtocol
 from daemon.till.words import News

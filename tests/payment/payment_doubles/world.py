@@ -242,7 +242,7 @@ class World:
             self.hear(answer)
 
     def hear(self, answer: Answer) -> None:
-        """As `daemon.inbound` does: an approval of what is reversed on disk is a late one."""
+        """As `daemon.uplink.inbound` does: an approval of what is reversed on disk is a late one."""
         key = (answer.order_id, answer.attempt)
         held = self.attempts.get(key)
         late = key not in self.state.settling and held is not None and held[1] is Status.REVERSED

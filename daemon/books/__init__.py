@@ -1,0 +1,1 @@
+"""What is written down and never lost: orders, attempts, the journal, and the one thread that writes them."""

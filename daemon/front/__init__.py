@@ -1,0 +1,1 @@
+"""What people see and hear of the box, kept up to date by threads."""

@@ -1,0 +1,327 @@
+"""The face side, on a thread of its own: camera frames in, hints and decisions out, tagged with whom they are for.
+
+The camera is read only while a payment or an enrolment wants a face. A camera that fails is closed and opened again
+with back-off; whoever waits for a face is told at once that there is none to be had.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.logs import note
+from hal.camera import Camera, Frame
+from hal.errors import DeadlineExceeded, HalError
+from pipeline.capture import Capture, EnrolmentSession
+from pipeline.decision import Challenge, Decision, Guidance
+from pipeline.engine import FaceEngine
+from pipeline.errors import PipelineError
+from pipeline.match import Matcher
+from pipeline.session import FaceSession
+from pipeline.smile import Smiled, SmileSession
+from pipeline.thresholds import Thresholds
+
+log = logging.getLogger("daemon.people.face_watch")
+
+REOPEN_FIRST_S = 0.5
+REOPEN_LONGEST_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForPayment:
+    """`payer`: the face is held against this one's alone (1:1); None: against everybody's."""
+
+    order_id: str
+    epoch: int
+    payer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForEnrolment:
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForGate:
+    """Whoever comes into view is to be let through, or not. Each look has a number of its own."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForSmile:
+    """Somebody who has paid wants to smile for a coupon: nobody is recognised, nothing is kept."""
+
+    order_id: str
+    epoch: int
+
+
+Wanted = ForPayment | ForEnrolment | ForGate | ForSmile
+Session = FaceSession | EnrolmentSession | SmileSession
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the pipeline said of one frame, for whom. `progress` (0..1) is of an enrolment."""
+
+    wanted: Wanted
+    observation: Guidance | Challenge | Decision | Capture | Smiled
+    progress: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraLost:
+    """No picture can be had. `wanted` is who waits for one, if anybody."""
+
+    wanted: Wanted | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFound:
+    """The camera gives pictures (again)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FacesRefused:
+    """There are pictures, but nobody may be recognised from them: the gallery, the models and the thresholds do not go
+    together. `wanted` is who waits, if anybody."""
+
+    wanted: Wanted | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FacesUsable:
+    """Gallery, models and thresholds go together (again)."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What is needed to recognise anybody; `matcher(payer)` is of everybody, or of one payer, as the gallery is now.
+
+    `max_gap_s` replaces the thresholds' own on a machine that needs longer for one frame. `draw` gives the chance that
+    a challenge's order hangs on.
+    """
+
+    engine: FaceEngine
+    thresholds: Thresholds
+    matcher: Callable[[str | None], Matcher]
+    max_gap_s: float | None = None
+    draw: Callable[[], random.Random] = random.SystemRandom
+
+
+class FaceWatch:
+    """`watch` and `rest` return at once. `report` and `preview` are called on this thread."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        faces: Faces,
+        *,
+        frame_timeout_s: float,
+        report: Callable[[Seen | CameraLost | CameraFound | FacesRefused | FacesUsable], None],
+        preview: Callable[[NDArray[np.uint8]], None],
+    ) -> None:
+        self._camera, self._faces = camera, faces
+        self._frame_timeout_s = frame_timeout_s
+        self._report, self._preview = report, preview
+        self._changed = threading.Condition()
+        self._wanted: Wanted | None = None
+        self._peeks: list[Callable[[NDArray[np.uint8] | None, str], None]] = []
+        self._stopping = False
+        self._open = False
+        self._refused = False
+        self._thread = threading.Thread(target=self._run, name="face-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def watch(self, wanted: Wanted) -> None:
+        """Look for this one's face from the next frame on; whoever was looked for before is dropped."""
+        with self._changed:
+            self._wanted = wanted
+            self._changed.notify()
+
+    def rest(self) -> None:
+        with self._changed:
+            self._wanted = None
+            self._changed.notify()
+
+    def peek(self, answer: Callable[[NDArray[np.uint8] | None, str], None]) -> None:
+        """One picture for a technician, (H, W, 3) RGB, or None and why; none once a payment wants the camera."""
+        with self._changed:
+            self._peeks.append(answer)
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """May be called twice."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(self._frame_timeout_s + 3)
+        self._camera.close()
+
+    def _run(self) -> None:
+        self._ensure_open(None)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wanted is not None or self._peeks or self._stopping)
+                wanted, peeks, self._peeks = self._wanted, self._peeks, []
+            if self._stopping:
+                return
+            for answer in peeks:
+                self._take_a_look(answer)
+            if peeks and not self._open:
+                self._ensure_open(wanted)
+            if wanted is not None and self._ensure_open(wanted):
+                self._look_for(wanted)
+
+    def _look_for(self, wanted: Wanted) -> None:
+        session: Session
+        try:
+            session = self._session(wanted)
+        except PipelineError as error:
+            note(log, "face_session_refused", logging.ERROR, why=str(error))
+            self._refused = True
+            self._give_up(FacesRefused(wanted, str(error)), wanted)
+            return
+        if self._refused:
+            self._refused = False
+            self._report(FacesUsable())
+        said: Guidance | Challenge | None = None
+        late = 0
+        while self._is_wanted(wanted):
+            try:
+                frame = self._camera.read(self._frame_timeout_s)
+                late = 0
+            except DeadlineExceeded as error:
+                late += 1
+                if late >= 2:
+                    self._lost(wanted, error)
+                    return
+                continue
+            except HalError as error:
+                self._lost(wanted, error)
+                return
+            self._preview(frame.image)
+            observation = self._observe(session, frame)
+            if observation is None:
+                continue
+            if isinstance(observation, Guidance | Challenge):
+                if said is None or _words(said) != _words(observation) or isinstance(session, EnrolmentSession):
+                    said = observation
+                    self._report(Seen(wanted, observation, _progress(session)))
+                continue
+            self._settle(wanted, observation)
+            return
+
+    def _take_a_look(self, answer: Callable[[NDArray[np.uint8] | None, str], None]) -> None:
+        try:
+            if not self._open:
+                self._camera.open()
+                self._open = True
+                self._report(CameraFound())
+            image = self._camera.read(self._frame_timeout_s).image
+        except HalError as error:
+            if not isinstance(error, DeadlineExceeded):
+                self._camera.close()
+                self._open = False
+            answer(None, error.why)
+            return
+        with self._changed:
+            wanted = self._wanted
+        answer(None, "order_open") if wanted is not None else answer(image, "")
+
+    def _observe(self, session: Session, frame: Frame) -> Guidance | Challenge | Decision | Capture | Smiled | None:
+        try:
+            return session.observe(frame.image, frame.sequence, time.monotonic())
+        except PipelineError as error:
+            note(log, "frame_refused", logging.WARNING, why=str(error))
+            return None
+
+    def _session(self, wanted: Wanted) -> Session:
+        faces = self._faces
+        if isinstance(wanted, ForSmile):
+            return SmileSession(faces.engine)
+        if not isinstance(wanted, ForEnrolment):
+            matcher = faces.matcher(wanted.payer if isinstance(wanted, ForPayment) else None)
+            return FaceSession(faces.engine, matcher, faces.thresholds, max_gap_s=faces.max_gap_s, draw=faces.draw)
+        return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
+
+    def _settle(self, wanted: Wanted, observation: Decision | Capture | Smiled) -> None:
+        if isinstance(observation, Decision):
+            note(
+                log, "face_decided", reason=observation.reason.value, frames=observation.frames,
+                score=observation.score, margin=observation.margin, liveness=observation.liveness,
+                because=",".join(observation.because), challenged=observation.challenged,
+                compute_ms=observation.timings_ms.get("total", 0.0),
+            )  # fmt: skip
+        with self._changed:
+            if self._wanted == wanted:
+                self._wanted = None
+        self._report(Seen(wanted, observation))
+
+    def _give_up(self, news: CameraLost | FacesRefused, wanted: Wanted) -> None:
+        with self._changed:
+            if self._wanted == wanted:
+                self._wanted = None
+        self._report(news)
+
+    def _lost(self, wanted: Wanted, error: HalError) -> None:
+        note(log, "camera_lost", logging.ERROR, why=error.why, hint=error.hint)
+        self._camera.close()
+        self._open = False
+        self._give_up(CameraLost(wanted, error.why), wanted)
+
+    def _ensure_open(self, wanted: Wanted | None) -> bool:
+        """One try, then back-off that ends early when there is nobody left who waits."""
+        wait_s, said = REOPEN_FIRST_S, ""
+        while not self._open and not self._stopping:
+            try:
+                self._camera.open()
+                # A driver in a process of its own says only to the first reader that there is no camera.
+                with suppress(DeadlineExceeded):
+                    self._camera.read(self._frame_timeout_s)
+                self._open = True
+                self._report(CameraFound())
+            except HalError as error:
+                self._camera.close()
+                if error.why != said:  # not again and again: the card takes each line
+                    said = error.why
+                    note(log, "camera_unavailable", logging.ERROR, why=error.why, hint=error.hint)
+                self._report(CameraLost(wanted, error.why))
+                if wanted is not None:
+                    with self._changed:
+                        self._wanted = None if self._wanted == wanted else self._wanted
+                with self._changed:
+                    self._changed.wait_for(
+                        lambda: self._wanted is not None or self._peeks or self._stopping, wait_s
+                    )  # fmt: skip
+                    if self._peeks:
+                        return False
+                    wanted = self._wanted
+                wait_s = min(wait_s * 2, REOPEN_LONGEST_S)
+        return self._open
+
+    def _is_wanted(self, wanted: Wanted) -> bool:
+        with self._changed:
+            return self._wanted == wanted and not self._stopping
+
+
+def _words(said: Guidance | Challenge) -> tuple[str, int]:
+    """What the payer reads; a challenge may ask for the same again."""
+    return (said.hint.value, 0) if isinstance(said, Guidance) else (said.act.value, said.done + 1)
+
+
+def _progress(session: Session) -> float:
+    return session.progress if isinstance(session, EnrolmentSession) else 0.0

@@ -1,0 +1,1 @@
+"""The fleet's ledger and all that moves money: orders, attempts, refunds, reconciliation."""
