@@ -237,7 +237,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     what = audit.add_mutually_exclusive_group()
     what.add_argument("--evidence", nargs="?", const="", metavar="ORDER", help="the signed tokens, all or one order's")
     what.add_argument("--box-key", action="store_true", help="the box's public key, PEM")
-    audit.set_defaults(act=_of("audit_actions", "audit"))
+    audit.set_defaults(act=_of("boxes.audit_actions", "audit"))
 
     left = command(
         "departures", "Who was erased on a box, or withdrew a consent there.",
@@ -246,7 +246,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     )  # fmt: skip
     left.add_argument("--box", help="id or name (default: all)")
     left.add_argument("--handles", action="store_true", help="handles of the erased alone, one a line")
-    left.set_defaults(act=_of("departures_actions", "departures"))
+    left.set_defaults(act=_of("boxes.departures_actions", "departures"))
 
     ledger = command(
         "ledger", "The books.", "  kingfisher-fleet ledger verify\n  kingfisher-fleet ledger show --limit 20"

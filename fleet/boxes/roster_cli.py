@@ -34,9 +34,9 @@ def add(command: Command, of: Act) -> None:
     make.add_argument(
         "--without-tenant-key", action="store_true", help="for a box that has people under a key of its own"
     )
-    make.set_defaults(act=of("roster_actions", "make"))
+    make.set_defaults(act=of("boxes.roster_actions", "make"))
     key = command("key", "Whom the box is to take rosters from.", "  kingfisher-fleet roster key", within)
-    key.set_defaults(act=of("roster_actions", "key"))
+    key.set_defaults(act=of("boxes.roster_actions", "key"))
 
 
 def _key(text: str) -> bytes:

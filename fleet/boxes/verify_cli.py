@@ -29,7 +29,7 @@ def add(command: Command, of: Act) -> None:
     verify.add_argument("--title", help="what the person reads, up to 64 characters")
     verify.add_argument("--flow", choices=("identity", "phone_first", "id_card"), default="identity")
     verify.add_argument("--expires-s", type=int, default=120, metavar="S", help="default: %(default)s")
-    verify.set_defaults(act=of("verify_cli", "verify"))
+    verify.set_defaults(act=of("boxes.verify_cli", "verify"))
 
 
 def verify(args: Namespace) -> int:

@@ -27,7 +27,7 @@ def add(command: Command, of: Act) -> None:
     _who_and_why(refund)
     refund.add_argument("--wait", action="store_true", help="until the provider has said its last word")
     refund.add_argument("--timeout-s", type=float, default=300.0, metavar="S", help="of --wait (default: %(default)g)")
-    refund.set_defaults(act=of("money_actions", "refund"))
+    refund.set_defaults(act=of("money.actions", "refund"))
 
     cancel = command(
         "cancel", "An open order is not to be paid any more. A paid one is refunded instead.",
@@ -37,7 +37,7 @@ def add(command: Command, of: Act) -> None:
     cancel.add_argument("--by", default=getpass.getuser(), metavar="NAME", help="who (default: %(default)s)")
     cancel.add_argument("--wait", action="store_true", help="until the box has taken it off its display")
     cancel.add_argument("--timeout-s", type=float, default=60.0, metavar="S", help="of --wait (default: %(default)g)")
-    cancel.set_defaults(act=of("money_actions", "cancel"))
+    cancel.set_defaults(act=of("money.actions", "cancel"))
 
     attempt = command(
         "attempt", "One attempt at paying an order; and what a person decides where nobody else can.",
@@ -53,13 +53,13 @@ def add(command: Command, of: Act) -> None:
         " back by hand; retry: ask the provider again",
     )  # fmt: skip
     _who_and_why(attempt, required=False)
-    attempt.set_defaults(act=of("money_actions", "attempt"))
+    attempt.set_defaults(act=of("money.actions", "attempt"))
 
     attempts = command(
         "attempts", "Every attempt that waits for a person, and what was accepted offline and never paid.",
         "  kingfisher-fleet attempts\n  kingfisher-fleet attempts --json",
     )  # fmt: skip
-    attempts.set_defaults(act=of("money_actions", "attempts"))
+    attempts.set_defaults(act=of("money.actions", "attempts"))
 
     reconcile = command(
         "reconcile", "Compare a day of the ledger with a box's own list, or with a payment provider's.",
@@ -75,7 +75,7 @@ def add(command: Command, of: Act) -> None:
     reconcile.add_argument(
         "--utc-offset", type=int, default=480, metavar="MIN", help="of the day's clock (default: %(default)s)"
     )
-    reconcile.set_defaults(act=of("reconcile_actions", "run"))
+    reconcile.set_defaults(act=of("money.reconcile_actions", "run"))
 
 
 def _who_and_why(to: argparse.ArgumentParser, *, required: bool = True) -> None:

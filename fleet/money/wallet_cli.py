@@ -23,7 +23,7 @@ def add(command: Command, of: Act) -> None:
     )  # fmt: skip
     wallet.add_argument("--payer", required=True, metavar="HANDLE", help="whose app it is")
     wallet.add_argument("--code", metavar="TEXT", help="what stands in the code on the display")
-    wallet.set_defaults(act=of("wallet_cli", "wallet"))
+    wallet.set_defaults(act=of("money.wallet_cli", "wallet"))
 
 
 def wallet(args: Namespace) -> int:
