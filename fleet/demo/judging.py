@@ -18,7 +18,7 @@ when = { amount = { at_least = 50001 }, currency = ["CNY"] }
 [[policy.rules]]
 name = "small_by_face"
 then = "none"
-when = { amount = { at_most = 500 }, currency = ["CNY"], score = { at_least = 0.6 }, ambiguous = [false] }
+when = { amount = { at_most = 500 }, currency = ["CNY"], score = { at_least = 0.6 }, ambiguous = false }
 
 [[policy.rules]]
 name = "medium_by_phone"

@@ -52,6 +52,7 @@ def play(scene: Scene) -> str:
     with step("whoever is tied to another place is nobody here"):
         _send_elsewhere(scene, "eileen_collins")
         scene.stand("eileen_collins")
+        scene.idle()  # keys on the paid screen only end it
         hands.press("5", "ok")
         refused = scene.made_by_box("clerk")
         hands.wait_event("matcher_answered", outcome="stranger")

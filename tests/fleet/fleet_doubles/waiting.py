@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,5 +25,7 @@ def eventually(look: Callable[[], T | bool | None], timeout_s: float = 60.0, wha
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Below the range from which the kernel takes ports for whoever connects: none of these takes it in between."""
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as server:
+            return int(server.getsockname()[1])
