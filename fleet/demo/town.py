@@ -223,8 +223,8 @@ def wait_until(true: Callable[[], bool], timeout_s: float, every_s: float = 0.02
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` when it can be had now, else any free one: below those that the kernel gives to whoever connects, so that
-    nobody takes it in between."""
+    """`wanted` when it can be had now, else any free one: below those that the kernel gives to whoever connects, so
+    that nobody takes it in between."""
     for port in (wanted or random.randrange(10_000, 32_000), *(random.randrange(10_000, 32_000) for _ in range(100))):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
