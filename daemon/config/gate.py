@@ -14,7 +14,7 @@ class GateSection(Section):
     on: bool = Field(default=False, description="the box is a gate: nobody types anything")
     passage_minor: int = Field(default=0, ge=0, le=10**9, description="what one passage costs")
     day_cap_minor: int = Field(default=0, ge=0, le=10**9, description="the most that a payer is charged in one day")
-    passback_s: int = Field(default=20, ge=1, le=3600, description="so long the same face is not let through again")
+    passback_s: int = Field(default=20, ge=1, le=3600, description="away for so long, a face may pass again")
     open_s: float = Field(default=3.0, gt=0, le=60, description="how long the gate stays open")
     show_s: float = Field(default=2.5, gt=0, le=30, description="how long an outcome is shown")
     agreement_days: int = Field(default=365, ge=1, le=3650, description="how long a consent given here holds")

@@ -1,8 +1,8 @@
 """Walk-through gates: what one passage costs whoever agreed to it before, and whether the gate opens. Pure.
 
 The charge of a passage is the fare, cut to what is left below the day's cap; at the cap the gate opens for nothing. A
-payer who has just passed is let through again only after `passback_s`, and then as a new passage, so that nobody is
-charged twice for one step back and nobody lets a second person in on one face.
+payer who has just passed is let through again only after having been away for `passback_s`, and then as a new passage,
+so that nobody is charged twice for one step back or for standing there, and nobody lets a second person in on one face.
 """
 
 from __future__ import annotations
@@ -62,9 +62,12 @@ class StaysShut:
 
 
 def decide(
-    fare: Fare, agreement: Agreement | None, today: tuple[Passage, ...], now: int
-) -> Opens | StaysShut:  # fmt: skip
-    """`today` are this payer's passages of the gate's day, in any order; `now` in unix seconds."""
+    fare: Fare, agreement: Agreement | None, today: tuple[Passage, ...], now: int, *, left_at: int = 0
+) -> Opens | StaysShut:
+    """`today` are this payer's passages of the gate's day, in any order; `now` in unix seconds.
+
+    `left_at`: until when the gate had a payer before it whom it had let through; 0: not since it started.
+    """
     if agreement is None:
         return StaysShut(Refusal.NOT_AGREED)
     if now >= agreement.until:
@@ -73,7 +76,7 @@ def decide(
         return StaysShut(Refusal.WRONG_CURRENCY)
     if any(passage.unpaid for passage in today):
         return StaysShut(Refusal.UNPAID)
-    if any(abs(now - passage.at) < fare.passback_s for passage in today):
+    if any(abs(now - at) < fare.passback_s for at in (left_at, *(passage.at for passage in today))):
         return StaysShut(Refusal.JUST_PASSED)
     charged = sum(passage.charged_minor for passage in today)
     charge = max(0, min(fare.passage_minor, fare.day_cap_minor - charged))

@@ -16,13 +16,14 @@ from daemon.payment.policy import Case, Factor, Policy, rule
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One face before the gate. `today`: this payer's passages of the day; `now` in unix seconds."""
+    """One face before the gate. `today`: this payer's passages of the day; `now` and `left_at` in unix seconds."""
 
     who: Identified
     agreement: Agreement | None
     today: tuple[Passage, ...]
     around: Circumstances
     now: int
+    left_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Ruled:
 
 def ruled(fare: Fare, policy: Policy, case: Standing, *, offline_allowed: bool) -> Ruled:
     """The agreement first: who has none is asked for nothing. `reason` is a word of the journal and of the display."""
-    decision = decide(fare, case.agreement, case.today, case.now)
+    decision = decide(fare, case.agreement, case.today, case.now, left_at=case.left_at)
     if isinstance(decision, StaysShut):
         return Ruled(decision, decision.reason.value)
     amount = Amount(max(1, decision.charge_minor), fare.currency)

@@ -16,7 +16,7 @@ from daemon.books import payment_history
 from daemon.books.decisions import identified
 from daemon.books.own_orders import OwnOrders
 from daemon.box_events import Stop
-from daemon.counter.gate import Fare, Opens
+from daemon.counter.gate import Fare, Opens, Refusal
 from daemon.gate import passages
 from daemon.gate.agreement import Terms
 from daemon.gate.door import GateDoor, GateMoved
@@ -82,14 +82,18 @@ class _Writing:
 @dataclass(frozen=True, slots=True)
 class _Opening:
     passage_id: str
+    payer: str
     charged_minor: int
     until_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Showing:
+    """`passed`: who has been let through and stands before the gate until then."""
+
     view: views.GateOpen | views.GateShut
     until_s: float
+    passed: str | None = None
 
 
 _State = _Resting | _Looking | _Asking | _Writing | _Opening | _Showing
@@ -105,6 +109,7 @@ class GateRunner:
         self._p, self._payment, self._orders, self._reader, self._clock = parts, payment, orders, reader, clock
         self._state: _State = _Resting()
         self._number = 0
+        self._left_at: dict[str, int] = {}
 
     @property
     def busy(self) -> bool:
@@ -151,7 +156,8 @@ class GateRunner:
                 self._refuse("storage", now)
             case _Opening(until_s=until_s) if until_s <= now:
                 self._refuse("no_gate", now)
-            case _Showing(until_s=until_s) if until_s <= now:
+            case _Showing(until_s=until_s, passed=passed) if until_s <= now:
+                self._left(passed)
                 self._state = _Resting()
                 self.tick(now, free)
             case _:
@@ -189,11 +195,12 @@ class GateRunner:
         left = passages.unopened(self._reader, state.who.payer, wall)
         if left is not None:
             note(log, "passage_resumed", passage=left)
-            self._open(left, 0, now)
+            self._open(left, state.who.payer, 0, now)
             return None
         ruling = self._ruled(state.who, read, wall)
         if not isinstance(ruling.decision, Opens):
-            self._refuse(ruling.reason, now, ruling.rule)
+            stays = state.who.payer if ruling.decision.reason is Refusal.JUST_PASSED else None
+            self._refuse(ruling.reason, now, ruling.rule, passed=stays)
             return None
         return self._write(state.who, ruling.decision.charge_minor, ruling.rule, wall, now)
 
@@ -201,7 +208,7 @@ class GateRunner:
         """A transaction is on disk; perhaps it is the passage's."""
         state = self._state
         if isinstance(state, _Writing) and passages.is_written(self._reader, state.passage.passage_id):
-            self._open(state.passage.passage_id, state.passage.charged_minor, now)
+            self._open(state.passage.passage_id, state.passage.payer, state.passage.charged_minor, now)
 
     def moved(self, said: GateMoved, now: float) -> None:
         """What the gate says. A word that comes too late still counts for the disk."""
@@ -213,7 +220,7 @@ class GateRunner:
             return
         if said.opened:
             view = views.GateOpen(state.charged_minor, self._p.fare.currency)
-            self._state = _Showing(view, now + self._p.show_s)
+            self._state = _Showing(view, now + self._p.show_s, state.payer)
         else:
             self._refuse("no_gate", now)
 
@@ -222,9 +229,9 @@ class GateRunner:
         hour = time.localtime(wall).tm_hour
         around = payment_history.around(self._reader, who.payer, amount, hour, wall)
         online = not is_offline(self._payment.state, time.monotonic())
-        standing = Standing(
-            who, read.agreement, passages.today(self._reader, who.payer, wall), replace(around, online=online), wall
-        )
+        today = passages.today(self._reader, who.payer, wall)
+        left_at = self._left_at.get(who.payer, 0)
+        standing = Standing(who, read.agreement, today, replace(around, online=online), wall, left_at)
         return ruled(self._p.fare, self._payment.state.rules.policy, standing, offline_allowed=self._p.offline)
 
     def _write(self, who: Identified, charge_minor: int, rule: str, wall: int, now: float) -> Stop | None:
@@ -243,16 +250,23 @@ class GateRunner:
         self._state = _Writing(charged, now + STEP_S)
         return self._payment.passed(made, who, lambda tx: passages.write(tx, charged, rule))
 
-    def _open(self, passage_id: str, charged_minor: int, now: float) -> None:
-        self._state = _Opening(passage_id, charged_minor, now + STEP_S)
+    def _open(self, passage_id: str, payer: str, charged_minor: int, now: float) -> None:
+        self._state = _Opening(passage_id, payer, charged_minor, now + STEP_S)
         self._p.door.release(passage_id)
 
-    def _refuse(self, reason: str, now: float, rule: str = "") -> None:
+    def _left(self, payer: str | None) -> None:
+        """From now on they are away, unless the next look finds them there still."""
+        if payer is not None:
+            wall, passback_s = self._clock.now(), self._p.fare.passback_s
+            self._left_at = {who: at for who, at in self._left_at.items() if abs(wall - at) < passback_s}
+            self._left_at[payer] = wall
+
+    def _refuse(self, reason: str, now: float, rule: str = "", passed: str | None = None) -> None:
         note(log, "gate_refused", reason=reason)
         if reason != "not_recognised":  # whoever stands about before a gate must not fill the journal
             facts: dict[str, str | int] = {"reason": reason}
             self._payment.note((Noted("gate_refused", facts | ({"rule": rule} if rule else {})),))
-        self._state = _Showing(views.GateShut(reason), now + self._p.show_s)
+        self._state = _Showing(views.GateShut(reason), now + self._p.show_s, passed)
 
 
 class NoGate:

@@ -14,7 +14,7 @@ show_s = 1.5
 on = true
 passage_minor = 200
 day_cap_minor = 500
-passback_s = 3
+passback_s = 5
 open_s = 1.0
 show_s = 1.5
 

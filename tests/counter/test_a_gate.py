@@ -42,6 +42,11 @@ def test_whoever_waits_may_pass_again():
     assert decide(FARE, AGREED, passed(300), 1020) == Opens(300)
 
 
+def test_whoever_stays_before_the_gate_is_not_charged_for_standing_there():
+    assert decide(FARE, AGREED, passed(300), 1200, left_at=1190) == StaysShut(Refusal.JUST_PASSED)
+    assert decide(FARE, AGREED, passed(300), 1210, left_at=1190) == Opens(300)
+
+
 def test_a_clock_that_was_set_back_does_not_open_the_gate_twice():
     assert decide(FARE, AGREED, passed(300), 990) == StaysShut(Refusal.JUST_PASSED)
 

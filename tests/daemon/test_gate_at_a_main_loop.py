@@ -113,10 +113,10 @@ def passages_of(rig) -> list[tuple]:
 
 @pytest.fixture
 def at_gate(rig):
-    """`make(policy)`: a main loop that is a gate, where grace has agreed and a guest has not."""
+    """`make(policy, fare)`: a main loop that is a gate, where grace has agreed and a guest has not."""
     stops = []
 
-    def make(policy: Policy = ALLOWED):
+    def make(policy: Policy = ALLOWED, fare: Fare = FARE):
         town = rig(rules=Rules(policy=policy))
         store = town.members.store
         for number, (handle, purpose) in enumerate((("grace", GATE), ("guest", "pay"))):
@@ -131,7 +131,7 @@ def at_gate(rig):
         door = GateDoor(gate, 0.01, town.queue.put, lambda *_: None)
         door.start()
         stops.extend((door.stop, agreements.stop))
-        parts = GateParts(FARE, Terms("CNY", 200, 500, 30), door, agreements, show_s=0.05)
+        parts = GateParts(fare, Terms("CNY", 200, 500, 30), door, agreements, show_s=0.05)
         town.parts = replace(town.parts, gate=parts, members=members)
         town.start()
         assert town.until(lambda: door.ready)
@@ -142,10 +142,16 @@ def at_gate(rig):
         stop()
 
 
-def looks(town, handle: str | None, reason: Reason = Reason.MATCHED) -> None:
-    """Somebody comes into view, as the face side says it."""
+def wait_looking(town):
+    """The gate's state, once it looks for the next face."""
     state = lambda: town.box._gate._state  # noqa: E731
     assert town.until(lambda: type(state()).__name__ == "_Looking")
+    return state
+
+
+def looks(town, handle: str | None, reason: Reason = Reason.MATCHED) -> None:
+    """Somebody comes into view, as the face side says it."""
+    state = wait_looking(town)
     decision = Decision(
         reason=reason, handle=handle, score=0.9, runner_up=0.1, margin=0.8, liveness=0.99, frames=3, timings_ms={},
         model_hash=MODEL, thresholds_id="t",
@@ -213,9 +219,23 @@ def test_a_day_of_passages_is_charged_up_to_its_cap_and_opens_for_nothing_from_t
         looks(town, "grace")
         assert town.until(lambda n=number: len(passages_of(town)) == n + 1)  # type: ignore[misc]
         assert town.until(lambda: all(row[3] for row in passages_of(town)))
-        written = town.rows("SELECT max(at) FROM passages")[0][0]
-        assert town.until(lambda at=written: time.time() > at + 1.5)  # type: ignore[misc]
+        wait_looking(town)
+        away = time.time()
+        assert town.until(lambda since=away: time.time() > since + 2)  # type: ignore[misc]
     assert [row[1] for row in passages_of(town)] == [200, 200, 100, 0]
+
+
+def test_whoever_stays_before_the_gate_is_not_charged_again_however_long_they_stand_there(at_gate):
+    town, gate = at_gate(fare=replace(FARE, passback_s=60))
+    looks(town, "grace")
+    assert town.until(lambda: passages_of(town) == [("grace", 200, 1, 1)])
+    for seen in range(1, 3):
+        wait_looking(town)
+        town.db.run(lambda tx: tx.execute("UPDATE passages SET at = at - 100"))  # it was long ago
+        looks(town, "grace")
+        assert town.until(lambda n=seen: refusals(town) == ["just_passed"] * n)  # type: ignore[misc]
+    assert town.rows("SELECT count(*) FROM attempts") == [(1,)]
+    assert gate.asked.count("release") == 1
 
 
 def test_what_a_power_cut_left_open_is_named_once_however_often_the_box_starts(at_gate):
