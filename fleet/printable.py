@@ -12,6 +12,6 @@ def printable(text: str) -> str:
 
 
 def printable_json(value: Any) -> str:
-    """One line of JSON that says the same, with `\\uXXXX` for each such character."""
+    """One line of JSON that says the same, with `\\u0000` for each such character."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)

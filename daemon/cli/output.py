@@ -17,7 +17,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Readable letters as they are; what could steer a terminal as `\\uXXXX`."""
+    """Readable letters as they are; what could steer a terminal as `\\u0000`."""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
     print("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
 

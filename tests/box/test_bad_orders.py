@@ -58,7 +58,7 @@ def test_an_amount_that_is_no_amount(shop, forge, amount):
 
 
 def test_a_currency_that_nobody_knows_is_reported_to_the_fleet(shop, forge):
-    forge(order("forged-currency", currency="XXX"))
+    forge(order("forged-currency", currency="QQQ"))
     assert shop.hands.wait_event("order_refused")["order"] == "forged-currency"
 
 

@@ -200,7 +200,7 @@ def test_half_up_is_the_nearest_whole_number(numerator, denominator):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"currency": "XXX"}, "XXX"),
+        ({"currency": "QQQ"}, "QQQ"),
         ({"format": 2}, "format"),
         ({"colour": "red"}, "colour"),
         ({"items": []}, "items"),

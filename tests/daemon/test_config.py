@@ -25,7 +25,7 @@ def test_a_short_config_gets_the_defaults_and_absolute_paths(tmp_path):
 
 
 def test_three_errors_at_once_each_with_its_path(tmp_path):
-    text = GOOD + '[box]\nshp = "x"\ncurrency = "XXX"\n[payment]\nlook_s = -1\n'
+    text = GOOD + '[box]\nshp = "x"\ncurrency = "QQQ"\n[payment]\nlook_s = -1\n'
     with pytest.raises(ConfigRefused) as refused:
         load(write(tmp_path, text))
     assert len(refused.value.errors) == 3
