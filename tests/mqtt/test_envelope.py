@@ -76,6 +76,29 @@ def test_what_the_fleet_signed_for_this_box_is_believed() -> None:
     assert believed.body == ORDER
 
 
+def test_another_implementation_of_jws_believes_ours_and_is_believed() -> None:
+    theirs = jwt.encode(payload(), FLEET_KEY, algorithm="EdDSA", headers={"kid": FLEET, "typ": "kf+jwt"}).encode()
+    assert verifier().verify(theirs, TOPIC, retained=False).body == ORDER
+    read = jwt.PyJWS(algorithms=["EdDSA"]).decode_complete(token(), FLEET_KEY.public_key(), algorithms=["EdDSA"])
+    assert json.loads(read["payload"]) == payload()
+
+
+def test_a_header_that_was_believed_once_says_nothing_for_another_signature() -> None:
+    one = verifier()
+    one.verify(token(), TOPIC, retained=False)
+    forged = sign(claims(), Ed25519PrivateKey.generate(), FLEET).encode()
+    with pytest.raises(EnvelopeRefused) as refused:
+        one.verify(forged, TOPIC, retained=False)
+    assert refused.value.reason is RefusalReason.BAD_SIGNATURE
+
+
+def test_a_header_blown_up_with_spaces_is_believed_like_any_other() -> None:
+    head = b'{"alg":"EdDSA","kid":"' + FLEET.encode() + b'","typ":"kf+jwt"' + b" " * 9000 + b"}"
+    signing_input = segment(head) + b"." + segment(json.dumps(payload()).encode())
+    raw = signing_input + b"." + segment(FLEET_KEY.sign(signing_input))
+    assert verifier().verify(raw, TOPIC, retained=False).body == ORDER
+
+
 def test_alg_none_is_refused() -> None:
     raw = jwt.encode(payload(), None, algorithm="none", headers={"kid": FLEET, "typ": "kf+jwt"}).encode()
     assert refusal(raw + b"AA") is RefusalReason.BAD_ALGORITHM
