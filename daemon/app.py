@@ -19,9 +19,10 @@ from daemon.ads import killed, plays
 from daemon.books import checkpoints, commands, journal, own_orders, payments, pin_tries, receipt_numbers
 from daemon.books.box_db import BoxDb
 from daemon.books.retention import keeping_of
-from daemon.box import Box, Parts
+from daemon.box import Box
 from daemon.box_events import BoxEvent as Event
 from daemon.box_events import ConditionChanged, KeypadKey, Stop, newest_only
+from daemon.box_parts import Parts
 from daemon.config.applier import ConfigApplier
 from daemon.config.load import Loaded
 from daemon.config.model import BrokerSection, Config

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, assert_never
 
-from daemon import cancelling
+from daemon import cancelling, statement
 from daemon.books import commands, payments
 from daemon.books.bookkeeping import Bookkeeping
-from daemon.books.box_db import BoxDb
-from daemon.books.retention import Keeping
 from daemon.books.scribe import Scribe, Written
 from daemon.box_events import (
     BoxEvent,
@@ -31,32 +27,26 @@ from daemon.box_events import (
     Stop,
     TillSaid,
 )
-from daemon.config.applier import REFUSED, ConfigApplier, ConfigNews, Moment
-from daemon.config.model import Config
-from daemon.console.lending import Borrow, GiveBack, Lending
-from daemon.console.snapshot import Board, Snapshot
-from daemon.counter.floor import Floor, ShopFloor
+from daemon.box_parts import Parts
+from daemon.conditions import Conditions
+from daemon.config.applier import REFUSED, ConfigNews, Moment
+from daemon.console.lending import Borrow, GiveBack
+from daemon.console.snapshot import Snapshot
+from daemon.counter.floor import ShopFloor
 from daemon.enrolment import machine as enrolment
-from daemon.enrolment.authority import NOBODY, Authority
 from daemon.enrolment.runner import EnrolmentRunner
 from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
-from daemon.event_queue import EventQueue
-from daemon.evidence.record import Grounds
-from daemon.front.painter import Painter
 from daemon.front.shown import view_of
 from daemon.front.storefront import Storefront
 from daemon.gate.door import GateMoved
 from daemon.gate.reading import AgreementRead
-from daemon.gate.runner import GateParts, gate_of
+from daemon.gate.runner import gate_of
 from daemon.health.suggestions import NOT_FOR_PAYERS
 from daemon.housekeeping import Housekeeping
-from daemon.live_settings import LiveSettings
 from daemon.logs import note
-from daemon.notify import Notify
-from daemon.open_loop.desk import MatcherDesk, Recognised
+from daemon.open_loop.desk import Recognised
 from daemon.open_loop.errands import errands_of
 from daemon.payment import events as ev
-from daemon.payment.state import Rules
 from daemon.payment_runner import PaymentRunner
 from daemon.people import box_store
 from daemon.people.face_watch import (
@@ -64,7 +54,6 @@ from daemon.people.face_watch import (
     CameraLost,
     FacesRefused,
     FacesUsable,
-    FaceWatch,
     ForEnrolment,
     ForGate,
     ForPayment,
@@ -72,19 +61,13 @@ from daemon.people.face_watch import (
     Seen,
     Wanted,
 )
-from daemon.people.members import Members
 from daemon.people.store_watch import StoreWatch
-from daemon.people.template_update import TemplateUpdate
-from daemon.remote.desk import RemoteDesk
 from daemon.remote.requests import RemoteRequest
 from daemon.screen import views
-from daemon.uplink.clock import TrustedClock
 from daemon.uplink.contract import CancelOrder, CatalogueOffer, EraseRequest, IdentityCheck, KillAds
-from daemon.uplink.fleet_link import FleetLink, LinkState, Message, TimeDoubted
+from daemon.uplink.fleet_link import LinkState, Message, TimeDoubted
 from daemon.uplink.inbound import Inbound, TimeHeard
 from daemon.uplink.timekeeper import Timekeeper
-from hal.lamp import Lamp
-from hal.voice import Voice
 from mqtt.schemas import (
     CheckpointAckBody,
     ConfigBody,
@@ -92,52 +75,17 @@ from mqtt.schemas import (
     ContentNoticeBody,
     FaceAnswerBody,
     PlayAckBody,
-    StateBody,
 )
 from pipeline.capture import Capture
 from pipeline.smile import Smiled
 
 if TYPE_CHECKING:
-    from daemon.ads.advertising import Advertising  # brings the update client along
+    pass  # brings the update client along
 
 log = logging.getLogger("daemon.box")
 
 REDRAW_S = 0.25
 STALLED_S = 20.0
-STATE_LIST = 200  # as many as the contract lets a state name; the rest is named after these
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the loop works with, built by `daemon.app`."""
-
-    queue: EventQueue[BoxEvent]
-    db: BoxDb
-    clock: TrustedClock
-    link: FleetLink
-    members: Members
-    faces: FaceWatch
-    painter: Painter
-    lamp: Lamp
-    voice: Voice
-    notify: Notify
-    board: Board
-    lending: Lending
-    rules: Rules
-    grounds: Grounds
-    shop: str
-    locale: str
-    software: str
-    applier: ConfigApplier
-    settings_of: Callable[[Config], LiveSettings]
-    remote: RemoteDesk
-    authority: Authority = NOBODY
-    floor: Floor = field(default_factory=Floor)
-    keeping: Keeping = field(default_factory=Keeping)
-    updates: TemplateUpdate | None = None
-    advertising: Advertising | None = None
-    matcher: MatcherDesk | None = None  # of an open-loop box
-    gate: GateParts | None = None
 
 
 class Box:
@@ -145,7 +93,7 @@ class Box:
 
     def __init__(self, parts: Parts) -> None:
         self._p = parts
-        self._conditions: dict[str, str] = {}
+        self._conditions = Conditions()
         self._front = Storefront(
             painter=parts.painter, lamp=parts.lamp, voice=parts.voice, clock=parts.clock, shop=parts.shop,
             box_id=parts.link.box_id, locale=parts.locale,
@@ -231,15 +179,15 @@ class Box:
             case Seen():
                 return self._seen(event)
             case CameraLost(wanted, why):
-                self._condition(views.Condition.NO_CAMERA, why)
+                self._conditions.set(views.Condition.NO_CAMERA, why)
                 return self._without_camera(wanted, why)
             case FacesRefused(wanted, why):
-                self._condition(views.Condition.FACES_REFUSED, why)
+                self._conditions.set(views.Condition.FACES_REFUSED, why)
                 return self._without_camera(wanted, "faces_refused")
             case FacesUsable():
-                self._condition(views.Condition.FACES_REFUSED, None)
+                self._conditions.set(views.Condition.FACES_REFUSED, None)
             case CameraFound():
-                self._condition(views.Condition.NO_CAMERA, None)
+                self._conditions.set(views.Condition.NO_CAMERA, None)
             case Message():
                 return self._message(event)
             case LinkState(up, why):
@@ -263,7 +211,7 @@ class Box:
             case ConfigNews():
                 self._p.applier.heard(event)
             case ConditionChanged(name, present, why):
-                self._condition(name, why if present else None)
+                self._conditions.set(name, why if present else None)
             case RefundWanted(order_id, authority, answer):
                 said, stop = self._payment.refund(order_id, authority)
                 note(log, "refund_wanted", order=order_id, by=authority, answer=said)
@@ -377,10 +325,10 @@ class Box:
             case KillAds() | PlayAckBody() | ContentNoticeBody() | ContentChunkBody() as said:
                 self._about_content(said)
             case TimeHeard(corrected, reached):
-                self._condition(views.Condition.NO_CLOCK, None)
+                self._conditions.set(views.Condition.NO_CLOCK, None)
                 behind = self._store_watch.heard(reached)
                 if behind is not None:
-                    self._condition(box_store.BEHIND, behind)
+                    self._conditions.set(box_store.BEHIND, behind)
                 if corrected:
                     note(log, "clock_corrected", now=self._p.clock.now())
                     self._time.write_floor()
@@ -410,37 +358,29 @@ class Box:
 
     def _link_changed(self, up: bool, why: str) -> Stop | None:
         if not up:
-            self._condition(views.Condition.OFFLINE, why)
+            self._conditions.set(views.Condition.OFFLINE, why)
             return self._step(ev.LinkDown())
-        self._condition(views.Condition.OFFLINE, None)
+        self._conditions.set(views.Condition.OFFLINE, None)
         self._time.doubt()
         self._say_state()
         self._p.link.flush()
         return self._step(ev.LinkUp())
 
     def _say_state(self) -> None:
-        body = StateBody.model_validate(
-            {
-                "online": True,
-                "instance": self._instance,
-                "versions": {
-                    "software": self._p.software,
-                    **self._p.applier.versions,
-                    **self._p.members.versions,
-                    **(self._p.advertising.versions if self._p.advertising else {}),
-                },
-                "unsettled": [{"order_id": o, "attempt": a} for o, a in self._payment.state.settling][:STATE_LIST],
-                "open_orders": payments.open_order_ids(self._reader)[:STATE_LIST],
-                "open_commands": self._enrolment.open_commands()[-STATE_LIST:],
-            },
-            strict=False,
-        )
-        self._p.link.say_state(body)
+        parts = self._p
+        versions = {"software": parts.software, **parts.applier.versions, **parts.members.versions}
+        if parts.advertising is not None:
+            versions |= parts.advertising.versions
+        body = statement.of(
+            self._instance, versions, self._payment.state.settling, payments.open_order_ids(self._reader),
+            self._enrolment.open_commands(),
+        )  # fmt: skip
+        parts.link.say_state(body)
 
     def _written(self, written: Written) -> Stop | None:
         tokens, error = written.tokens, written.error
         if error is not None:
-            self._condition(written.fault, error)
+            self._conditions.set(written.fault, error)
         stop = Stop(f"box.db refuses to be written: {error}") if error is not None and not tokens else None
         for token in tokens:
             done = ev.Persisted(token) if error is None else ev.PersistFailed(token, error)
@@ -495,14 +435,6 @@ class Box:
             self._p.advertising.shown(self._front.view)
         self._p.notify.status(", ".join(sorted(self._conditions)) or "all is well")
 
-    def _condition(self, name: str, why: str | None) -> None:
-        if why is None:
-            if self._conditions.pop(name, None) is not None:
-                note(log, "condition_over", name=name)
-        elif name not in self._conditions:
-            self._conditions[name] = why
-            note(log, "condition", logging.WARNING, name=name, why=why)
-
     def _moment(self) -> Moment:
         quiet = not self._busy and not self._payment.state.settling
         return Moment(time.monotonic(), quiet, self._conditions)
@@ -515,7 +447,7 @@ class Box:
             self._scribe.adopt(Bookkeeping(self._p.link, live.rules.settling, live.grounds))
             self._front.adopt(live.shop, live.locale)
             self._p.painter.adopt(live.locale)
-        self._condition(REFUSED, self._p.applier.condition)
+        self._conditions.set(REFUSED, self._p.applier.condition)
 
     def _keep_house(self) -> None:
         now = time.monotonic()
@@ -523,7 +455,7 @@ class Box:
         self._follow_config()
         full = self._chores.work(now, self._reader)
         if full is not None:
-            self._condition(views.Condition.DISK_FULL, full or None)
+            self._conditions.set(views.Condition.DISK_FULL, full or None)
         ads = self._p.advertising
         if ads is not None:
             ads.work(now)

@@ -18,8 +18,9 @@ from daemon.app import SCHEMA
 from daemon.books.bookkeeping import Bookkeeping
 from daemon.books.box_db import BoxDb
 from daemon.books.scribe import Scribe, Written
-from daemon.box import Box, Parts
+from daemon.box import Box
 from daemon.box_events import Stop, newest_only
+from daemon.box_parts import Parts
 from daemon.config.applier import ConfigApplier
 from daemon.config.load import load_all
 from daemon.config.model import Config
