@@ -31,7 +31,7 @@ def test_three_errors_at_once_each_with_its_path(tmp_path):
     assert len(refused.value.errors) == 3
     text = "\n".join(refused.value.errors)
     assert "box.shp: is not a setting; did you mean 'shop'?" in text
-    assert "box.currency: currency 'XXX' is not known" in text
+    assert "box.currency: currency 'QQQ' is not known" in text
     assert "payment.look_s:" in text
 
 

@@ -1,8 +1,8 @@
 """Every screen of the box as data: what is shown, never how it is worded or where it stands.
 
 A view is frozen and comparable, so "did the screen change?" is `old != new`. Amounts are integers in the minor unit of
-an ISO 4217 currency. Reasons, hints and conditions are keys: the enumerations in `words` name those that have a sentence
-of their own in `text`; any other string is shown with a general, still kind sentence and never breaks the screen.
+an ISO 4217 currency. Reasons, hints and conditions are keys: the enumerations in `words` name those that have a
+sentence of their own in `text`; any other string is shown with a general, still kind one and never breaks the screen.
 
 A PIN never comes here: `EnterPin` and `NewPin` know only how many digits were typed.
 """
