@@ -9,6 +9,7 @@ they rule nothing out.
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,7 @@ SEGMENT = 32_768  # rows of one piece of memory
 TAIL = 4096  # a last piece up to this size is written anew together with what is added
 AT_ONCE = 4096  # rows scored in full at once
 MANY = 8  # templates of one person, after which they are looked for all at once
+WORD = 8  # truth values in one machine word
 SCALE = 4  # bytes, beside a row's codes
 FEW = 4096  # up to so many rows the floats themselves are read as quickly as codes
 GONE = -4.0  # below every cosine and its slack
@@ -151,9 +153,10 @@ class CodedMatcher:
         probe = probe.astype(np.float32, copy=False)
         estimates, uncertain = self._estimate(probe)
         floor = float(self._scores(_best_of_two(estimates, self._person), probe).min())
-        near = np.flatnonzero(estimates >= floor - uncertain)
-        parts = [self._scores(part, probe) for part in np.array_split(near, -(-len(near) // AT_ONCE))]
-        return best_of(np.concatenate(parts), self._person[near], self._people.name)
+        near = _at_least(estimates, floor - uncertain)
+        parts = [self._scores(near[start : start + AT_ONCE], probe) for start in range(0, len(near), AT_ONCE)]
+        scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return best_of(scores, self._person[near], self._people.name)
 
     def score(self, handle: str, probe: Embedding) -> float | None:
         """1:1: the best score of this person's rows; None where there is none, or the probe is unusable."""
@@ -244,7 +247,7 @@ class CodedMatcher:
         """A score for each row, and how far any of them may be off."""
         out = np.empty(len(self._person), np.float32)
         asked = None if self._axes is None else encode_probe(probe, self._axes)
-        starts = np.cumsum([0, *(len(segment) for segment in self._segments)])
+        starts = itertools.accumulate(map(len, self._segments), initial=0)
 
         def one(segment: Segment, start: int) -> float:
             part = out[start : start + len(segment)]
@@ -255,22 +258,25 @@ class CodedMatcher:
             return slack(asked, segment.coded, against_codes=not self.FLOATS)
 
         each = map if self._pool is None else self._pool.map
-        uncertain = max(each(one, self._segments, starts.tolist()))
-        out[self._gone] = GONE
+        uncertain = max(each(one, self._segments, starts))
+        if len(self._gone):
+            out[self._gone] = GONE
         return out, uncertain
 
     def _scores(self, rows: NDArray[np.intp], probe: Embedding) -> NDArray[np.float64]:
         """What these rows (rising) really score: against the floats, or in the compact mode against the codes."""
-        parts, start = [], 0
-        for segment in self._segments:
-            first, end = np.searchsorted(rows, (start, start + len(segment)))
+        parts = []
+        starts = list(itertools.accumulate(map(len, self._segments), initial=0))
+        bounds = np.searchsorted(rows, starts).tolist()
+        for segment, start, (first, end) in zip(self._segments, starts, itertools.pairwise(bounds), strict=False):
+            if first == end:
+                continue
             here = rows[first:end] - start
-            if len(here) and segment.rows is not None:
+            if segment.rows is not None:
                 parts.append(cosines(segment.rows[here], probe))
-            elif len(here) and segment.coded is not None:
+            elif segment.coded is not None:
                 parts.append(cosines(decoded(segment.coded.codes[here], segment.coded.scale[here]), probe))
-            start += len(segment)
-        return np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class ExactMatcher(CodedMatcher):
@@ -314,6 +320,16 @@ def _best_of_two(estimates: NDArray[np.float32], people: NDArray[np.int32]) -> N
     for number, value in taken:
         estimates[number] = value
     return np.unique([first, row])
+
+
+def _at_least(estimates: NDArray[np.float32], floor: float) -> NDArray[np.intp]:
+    """The rows, rising, whose estimate reaches the floor: few, so that eight can be passed over at once."""
+    count = len(estimates)
+    reached = np.empty(-(-count // WORD) * WORD, np.bool_)
+    np.greater_equal(estimates, floor, out=reached[:count])
+    reached[count:] = False
+    rows: NDArray[np.intp] = (np.flatnonzero(reached.view(np.uint64))[:, None] * WORD + np.arange(WORD)).ravel()
+    return rows.compress(reached[rows])
 
 
 def _carve(memory: Memory, count: int, width: int, floats: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:

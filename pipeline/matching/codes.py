@@ -14,6 +14,7 @@ hold all but 0.003 of fr_feature's), else none, and every dimension is coded as 
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,21 +110,20 @@ def encode(rows: Rows, axes: Axes, codes: Codes, scale: NDArray[np.float32]) -> 
 
 def encode_probe(probe: Embedding, axes: Axes) -> ProbeCode:
     along = axes.along(probe).astype(np.float64)
-    scale = max(float(np.abs(along).max()), 1e-9) / PEAK
+    scale = max(float(along.max()), -float(along.min()), 1e-9) / PEAK
     code = np.rint(along / scale)
+    rest = along - scale * code
+    whole = probe.astype(np.float64)
     return ProbeCode(
-        code.astype(np.int8)[None, :],
-        scale,
-        float(np.linalg.norm(along - scale * code)),
-        float(np.linalg.norm(probe.astype(np.float64))),
+        code.astype(np.int8)[None, :], scale, math.sqrt(np.dot(rest, rest)), math.sqrt(np.dot(whole, whole))
     )
 
 
 def estimate(probe: ProbeCode, coded: Coded, out: NDArray[np.float32]) -> None:
     """Estimated scores into `out` (n,); none is farther than `slack` from the score."""
-    sums = np.asarray(numkong.cdist(probe.code, coded.codes, "dot", out_dtype="float32")).reshape(-1)
-    np.multiply(sums, coded.scale, out=out)
-    out *= np.float32(probe.scale)
+    numkong.cdist(probe.code, coded.codes, "dot", out=out[None])
+    np.multiply(out, coded.scale, out=out)
+    np.multiply(out, np.float32(probe.scale), out=out)
 
 
 def slack(probe: ProbeCode, coded: Coded, *, against_codes: bool) -> float:
