@@ -60,7 +60,7 @@ def all_pairs(vectors: NDArray[np.float32], person: Indices, keep: float = 0.05)
     """
     found = np.isfinite(vectors).all(axis=1)
     rows, who = np.ascontiguousarray(vectors[found]), person[found]
-    people = int(person.max(initial=-1)) + 1
+    people = int(np.max(person, initial=-1)) + 1
     counts = np.bincount(who, minlength=people).astype(np.float64)
     total = int((counts.sum() ** 2 - (counts**2).sum()) / 2)
     cut = _cut(rows, who, keep)
@@ -202,7 +202,7 @@ def _pair_weights(scores: PairScores, weights: Weights) -> Weights:
 
 def _most_accurate(scores: Scores, same: NDArray[np.bool_]) -> float:
     order = np.argsort(-scores, kind="stable")
-    gain = np.cumsum(np.where(same[order], 1.0 / max(1, same.sum()), -1.0 / max(1, (~same).sum())))
+    gain = np.cumsum(np.where(same[order], 1.0 / max(1, int(same.sum())), -1.0 / max(1, int((~same).sum()))))
     best = int(np.argmax(gain)) if len(gain) else 0
     if not len(gain) or gain[best] <= 0:
         return float("inf")

@@ -112,7 +112,7 @@ def _compared(rows: Vectors, who: Indices, under: Callable[[int], Vectors]) -> t
         same.append((who == one)[others])
         of.append(np.stack([np.full(int(others.sum()), one), who[others]], axis=1))
         numbers = mapped.shape[1]
-    people = int(who.max()) + 1
+    people = int(np.max(who)) + 1
     return listed_pairs(np.concatenate(scores), np.concatenate(same), np.concatenate(of), people), numbers
 
 

@@ -207,7 +207,8 @@ class _Measure:
             return float("nan")
         one, other = weights[self._of[:, 0]], weights[self._of[:, 1]]
         each = np.where(self._of[:, 0] == self._of[:, 1], one, one * other)
-        return float(each[self._right].sum() / each.sum()) if each.sum() else float("nan")
+        total = float(each.sum())
+        return float(each[self._right].sum()) / total if total else float("nan")
 
     def _fmr(self, key: str, a: str, b: str, threshold: float | None, weights: NDArray[np.float64]) -> float:
         if threshold is None:

@@ -43,6 +43,6 @@ class BruteForceMatcher:
         probe = probe.astype(np.float32, copy=False)
         scores = self._matrix @ probe
         others = scores[self._person != self._person[int(np.argmax(scores))]]
-        floor = float((others if others.size else scores).max())
+        floor = float(np.max(others if others.size else scores))
         near = np.flatnonzero(scores >= floor - 2 * ROUNDING)
         return best_of(cosines(self._matrix[near], probe), self._person[near], self._names.__getitem__)

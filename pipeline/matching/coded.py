@@ -152,7 +152,7 @@ class CodedMatcher:
             return NOBODY
         probe = probe.astype(np.float32, copy=False)
         estimates, uncertain = self._estimate(probe)
-        floor = float(self._scores(_best_of_two(estimates, self._person), probe).min())
+        floor = float(np.min(self._scores(_best_of_two(estimates, self._person), probe)))
         near = _at_least(estimates, floor - uncertain)
         parts = [self._scores(near[start : start + AT_ONCE], probe) for start in range(0, len(near), AT_ONCE)]
         scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -163,7 +163,7 @@ class CodedMatcher:
         rows = self._rows_of([handle])
         if not len(rows) or not is_unit(probe) or len(probe) != self._dimensions:
             return None
-        return float(self._scores(rows, probe.astype(np.float32, copy=False)).max())
+        return float(np.max(self._scores(rows, probe.astype(np.float32, copy=False))))
 
     def with_added(self, handles: Sequence[str], rows: Rows, model_hash: str) -> Self:
         """A gallery that holds these too. Raises GalleryRefused, also for templates of another model."""
