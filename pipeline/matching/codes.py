@@ -110,7 +110,7 @@ def encode(rows: Rows, axes: Axes, codes: Codes, scale: NDArray[np.float32]) -> 
 
 def encode_probe(probe: Embedding, axes: Axes) -> ProbeCode:
     along = axes.along(probe).astype(np.float64)
-    scale = max(float(along.max()), -float(along.min()), 1e-9) / PEAK
+    scale = max(float(np.max(along)), -float(np.min(along)), 1e-9) / PEAK
     code = np.rint(along / scale)
     rest = along - scale * code
     whole = probe.astype(np.float64)
