@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon.ads import killed, plays
-from daemon.books import checkpoints, commands, journal, own_orders, payments, pin_tries, receipt_numbers
+from daemon.books import checkpoints, commands, fleet_tries, journal, own_orders, payments, pin_tries, receipt_numbers
 from daemon.books.box_db import BoxDb
 from daemon.books.retention import keeping_of
 from daemon.box import Box
@@ -87,7 +87,7 @@ RESTART = 75  # exit status of `run` when the box was asked to begin anew (EX_TE
 
 SCHEMA = (
     payments.create_schema, own_orders.create_schema, receipt_numbers.create_schema,
-    journal.create_schema, pin_tries.create_schema,
+    journal.create_schema, pin_tries.create_schema, fleet_tries.create_schema,
     commands.create_schema, clock.create_schema, leaving.create_schema, checkpoints.create_schema, shelf.create_schema,
     plays.create_schema, killed.create_schema, passages.create_schema,
     Outbox().create_tables, Inbox().create_tables,
@@ -125,7 +125,7 @@ def run(loaded: Loaded, path: Path) -> int:
         with start.part("state"):
             db = BoxDb(state / "box.db", SCHEMA)
             parts.callback(db.close)
-            trusted = TrustedClock(db.run(clock.load_floor))
+            trusted = TrustedClock(db.run(clock.load_floor), db.run(clock.load_certain))
         with start.part("devices"):
             rig = Rig(_virtual_box(config, parts))
             display = build_display(config.devices.display, rig)

@@ -61,6 +61,7 @@ from daemon.people.face_watch import (
     Seen,
     Wanted,
 )
+from daemon.people.payer_tries import PayerTries
 from daemon.people.store_watch import StoreWatch
 from daemon.remote.requests import RemoteRequest
 from daemon.screen import views
@@ -101,9 +102,10 @@ class Box:
         self._reader = parts.db.reader()
         books = Bookkeeping(parts.link, parts.rules.settling, parts.grounds)
         self._scribe = Scribe(parts.db, parts.link, books, parts.clock, parts.queue.put_urgent)
+        self._tries = PayerTries(parts.db, parts.link, parts.clock)
         self._errands = errands_of(
             parts.matcher, parts.db, parts.members, parts.clock, parts.queue.put,
-            lambda check: self._payment.still_asks(check), parts.authority,
+            lambda check: self._payment.still_asks(check), self._tries, parts.authority,
         )  # fmt: skip
         self._payment = PaymentRunner(
             parts.rules, scribe=self._scribe, link=parts.link, faces=parts.faces, painter=parts.painter,
@@ -118,7 +120,7 @@ class Box:
             parts.floor, self._payment, link=parts.link, clock=parts.clock, reader=self._reader
         )  # fmt: skip
         self._gate = gate_of(parts.gate, self._payment, parts.link, self._reader, parts.clock)
-        self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe)
+        self._inbound = Inbound(parts.link, self._reader, parts.clock, self._scribe, self._tries)
         self._time = Timekeeper(parts.clock, parts.link, parts.db)
         self._chores = Housekeeping(
             parts.db, parts.clock, parts.link, self._inbound, parts.members, parts.keeping, parts.updates
@@ -162,6 +164,7 @@ class Box:
         dropped = self._p.db.run(payments.drop_unsent_requests)
         if dropped:
             note(log, "unsent_dropped", requests=dropped)
+        self._tries.take_up()
         self._floor.begin()
         self._gate.begin()
         return self._payment.recover()

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from daemon.books import pin_tries
+from daemon.books import fleet_tries, pin_tries
 from daemon.books.box_db import BoxDb
 from daemon.enrolment import machine as enrolment
-from daemon.enrolment.authority import NOBODY, TRIES_OF, Authority
+from daemon.enrolment.authority import NOBODY, TRIES_OF, Authority, count_staff_try
 from daemon.logs import note
 from daemon.payment.effects import CheckFactor, FindPayer, ListBanks
 from daemon.payment.events import (
@@ -24,6 +24,7 @@ from daemon.payment.events import (
 from daemon.payment.order import Bank
 from daemon.people import factor_check
 from daemon.people.members import Members
+from daemon.people.payer_tries import PayerTries
 from daemon.uplink.clock import TrustedClock
 from daemon.uplink.contract import EraseRequest
 from pipeline.capture import Capture
@@ -58,11 +59,11 @@ class Errands:
     def __init__(
         self, db: BoxDb, members: Members, clock: TrustedClock,
         answer: Callable[[PayerAnswer | EnrolAnswer | EraseAnswer], None],
-        still_asked: Callable[[CheckFactor | FindPayer], bool], authority: Authority = NOBODY,
+        still_asked: Callable[[CheckFactor | FindPayer], bool], tries: PayerTries, authority: Authority = NOBODY,
     ) -> None:  # fmt: skip
         """`still_asked` says, from any thread, whether the counter still waits for this very check."""
         self._db, self._members, self._clock, self._answer = db, members, clock, answer
-        self._still_asked, self._authority = still_asked, authority
+        self._still_asked, self._tries, self._authority = still_asked, tries, authority
         self._pins = ThreadPoolExecutor(1, thread_name_prefix="pins")  # a payer never waits behind an erasure
         self._store = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -95,7 +96,7 @@ class Errands:
         if not self._still_asked(check):
             return  # its screen has gone: a try that nobody sees is not counted
         try:
-            checked = factor_check.check(self._db, self._members, self._clock, check)
+            checked = factor_check.check(self._tries, self._members, check)
         except Exception as error:  # whatever went wrong, the payer must not be let through, nor left waiting
             note(log, "factor_check_failed", logging.ERROR, why=type(error).__name__)
             checked = FactorChecked(check.order_id, check.epoch, FactorOutcome.LOCKED, 0)
@@ -120,7 +121,7 @@ class Errands:
     def _check_authority(self, check: enrolment.CheckAuthority) -> None:
         role, left = None, 0
         try:
-            tried = self._db.run(lambda tx: pin_tries.count(tx, TRIES_OF, self._clock.now()))
+            tried = self._db.run(lambda tx: count_staff_try(tx, self._clock))
             role, left = self._authority.role_of(check.pin) if tried.allowed else None, tried.left
             if role is not None:
                 self._db.run(lambda tx: pin_tries.clear(tx, TRIES_OF))
@@ -145,7 +146,7 @@ class Errands:
         try:
             if not self._members.was_erased(request.handle):
                 self._members.erase(request.handle)
-            self._db.run(lambda tx: pin_tries.clear(tx, request.handle))
+            self._db.run(lambda tx: fleet_tries.forget(tx, request.handle))
             answer = EraseAnswer(request, "erase.done", "done")
         except Exception as error:
             note(log, "erase_failed", logging.ERROR, why=type(error).__name__)

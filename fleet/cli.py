@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet import operator_cli
-from fleet.boxes import catalogue, roster_cli, verify_cli
+from fleet.boxes import catalogue, roster_cli, tries_cli, verify_cli
 from fleet.content import grammar as content_grammar
 from fleet.errors import FleetError, GatewayUnreachable, StateInUse, StateMissing, WaitedInVain
 from fleet.matcher import grammar as matcher_grammar
@@ -262,6 +262,7 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
 
     operator_cli.add(command, _of)
     roster_cli.add(command, _of)
+    tries_cli.add(command, _of)
     content_grammar.add(command, _of)
     swarm_grammar.add(command, _of)
     money_cli.add(command, _of)

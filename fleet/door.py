@@ -20,6 +20,7 @@ from fleet import metrics, till_font
 from fleet.boxes import commands
 from fleet.boxes import register as boxes
 from fleet.boxes.catalogue_routes import CatalogueRoutes
+from fleet.boxes.tries_routes import TriesRoutes
 from fleet.channels.wallet import NAME as WALLET
 from fleet.channels.wallet import Wallet
 from fleet.content.routes import ContentRoutes
@@ -146,6 +147,7 @@ class Door:
                 shelf, self._gateway.send_command, self._gateway.now, self._read_for_operator, self._do
             ).add(app)
         RemoteRoutes(self._gateway.send_command, self._gateway.now, self._read_for_operator, self._do).add(app)
+        TriesRoutes(self._gateway.unlock, self._read_for_operator, self._do).add(app)
         RolloutRoutes(self._gateway.rollouts, self._gateway.now, self._read_for_operator, self._do).add(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet.boxes import audit, commands, departures, verifications
+from fleet.boxes import audit, commands, departures, tries, verifications
 from fleet.boxes import register as boxes
 from fleet.boxes.catalogues import PATH, Catalogues
 from fleet.channels.adapter import Channel
@@ -48,6 +48,7 @@ from mqtt.schemas import (
     OrderBody,
     OrderMadeBody,
     PayAnswerBody,
+    PayerTries,
     PayQueryBody,
     PayRefundBody,
     PayRequestBody,
@@ -59,6 +60,7 @@ from mqtt.schemas import (
     StateBody,
     TimeBody,
     TimeRequestBody,
+    TriesBody,
     parse_body,
 )
 from mqtt.schemas.faces import SealedBody
@@ -122,6 +124,7 @@ class Gateway:
 
     def _act(self, tx: sqlite3.Connection, claims: Claims, body: Body, payload: bytes) -> None:
         box, now = claims.iss, self.now()
+        self._tell_tries(tx, box, tries.note(tx, box, body, now))
         match body:
             case OrderMadeBody():
                 taken = box_orders.take(tx, box, body, now)
@@ -231,6 +234,8 @@ class Gateway:
         for command, expires_at in commands.open_bodies(tx, box, now):
             if command.command_id not in state.open_commands:
                 self._put(tx, box, "command", command, expires_at, Priority.CONTROL)
+        for locks in tries.standing(tx, box, now):
+            self._put(tx, box, "tries", locks, now + ANSWER_LIFE_S, Priority.CONTROL)
 
     # --- on the gateway's own account -----------------------------------------------------------------------------
 
@@ -249,6 +254,7 @@ class Gateway:
             self.content.renew()
         answers.forget(tx, now)
         tombstones.forget(tx, now)
+        tries.forget(tx, now)
         self.phones = {order_id: phone for order_id, phone in self.phones.items() if orders.is_open(tx, order_id, now)}
         INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)
@@ -348,6 +354,20 @@ class Gateway:
 
     def send_command(self, tx: sqlite3.Connection, box: str, body: CommandBody, expires_at: int) -> None:
         self._put(tx, box, "command", body, expires_at, Priority.CONTROL)
+
+    def unlock(self, tx: sqlite3.Connection, handle: str) -> list[dict[str, Any]]:
+        """Ends a payer's locks at every box. Raises NotFound."""
+        ended = tries.unlock(tx, handle, self.now())
+        for box, entry in ended:
+            self._tell_tries(tx, box, entry)
+        return [entry.to_json() for _, entry in ended]
+
+    def _tell_tries(self, tx: sqlite3.Connection, box: str, changed: PayerTries | None) -> None:
+        if changed is None:
+            return
+        log.info("event=payer_tries factor=%s wrong=%d", changed.factor, changed.wrong)
+        for one in tries.boxes_of(tx, box):
+            self._put(tx, one, "tries", TriesBody(payers=[changed]), self.now() + ANSWER_LIFE_S, Priority.CONTROL)
 
     def _tell_of_a_twin(self, tx: sqlite3.Connection, box: str) -> None:
         """Each of the two hears it, since each comes back in its turn."""

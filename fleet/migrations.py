@@ -11,6 +11,7 @@ from fleet.content.plays import TABLES as PLAY_TABLES
 from fleet.migrations_money import (
     CHANNELS_AND_REFUNDS,
     EARLY_ENDS,
+    FACTOR_TRIES,
     MEMBERS_AND_VOUCHERS,
     POINTS_AND_PACKETS,
     SIGN_UPS,
@@ -120,4 +121,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(15, "who signed up after a payment", SIGN_UPS),
     Migration(16, "top-ups at a box", TOP_UPS),
     Migration(17, "a coupon for a smile", SMILES),
+    Migration(18, "wrong tries of a payer at all boxes together", FACTOR_TRIES),
 )  # fmt: skip

@@ -145,3 +145,13 @@ TOP_UPS = (
       order_id TEXT PRIMARY KEY REFERENCES orders (order_id), handle TEXT NOT NULL, slip TEXT NOT NULL UNIQUE
     ) STRICT""",
 )
+
+FACTOR_TRIES = (
+    """CREATE TABLE factor_tries (
+      tenant TEXT NOT NULL, handle TEXT NOT NULL, factor TEXT NOT NULL CHECK (factor IN ('pin', 'phone', 'id_card')),
+      wrong INTEGER NOT NULL CHECK (wrong >= 0), locked_until INTEGER NOT NULL, version INTEGER NOT NULL,
+      changed_at INTEGER NOT NULL, told_at INTEGER NOT NULL, PRIMARY KEY (tenant, handle, factor)
+    ) STRICT""",
+    "CREATE INDEX factor_tries_by_handle ON factor_tries (handle) WHERE wrong > 0",
+    "CREATE INDEX factor_tries_told ON factor_tries (tenant, told_at)",
+)

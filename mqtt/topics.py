@@ -26,6 +26,7 @@ PLACE_OF_TYP: dict[str, tuple[Direction, str]] = {
     "quote": (Direction.DOWN, "pay"),
     "offer": (Direction.DOWN, "pay"),
     "command": (Direction.DOWN, "command"),
+    "tries": (Direction.DOWN, "roster"),
     "time": (Direction.DOWN, "time"),
     "config": (Direction.DOWN, "config"),
     "state": (Direction.UP, "state"),

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import assert_never
 
-from daemon.books import commands, journal, payments, pin_tries, receipt_numbers
+from daemon.books import commands, fleet_tries, journal, payments, pin_tries, receipt_numbers
 from daemon.evidence import record, shelf
 from daemon.evidence.record import Grounds
 from daemon.payment import effects as fx
@@ -59,8 +59,10 @@ class Bookkeeping:
                 journal.append(tx, "smile_label", {"order_id": order_id, "attempt": attempt}, wall)
                 self.report(tx, contract.smile_label(order_id, attempt, wall))
             case fx.TriesCleared(payer, factor):
+                fleet_tries.not_wrong(tx, tries_of(payer, factor))
                 pin_tries.clear(tx, tries_of(payer, factor))
             case fx.TrySpared(payer, factor):
+                fleet_tries.not_wrong(tx, tries_of(payer, factor))
                 pin_tries.spare(tx, tries_of(payer, factor))
             case fx.Noted(name, noted):
                 journal.append(tx, name, noted, wall)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.books import pin_tries
+from daemon.books.pin_tries import Try
 from daemon.config.model import Config
+from daemon.uplink.clock import TrustedClock, certain_at
 from mqtt import provisioning
 from secure_store.durable import write_durably
 
@@ -51,6 +55,12 @@ def authority_of(config: Config) -> Authority:
 def keep_clerk_pin(path: Path, pin: str) -> None:
     """Only the hash, for its owner alone; whole or not at all. Raises OSError."""
     write_durably(path, f"{provisioning.hash_pin(pin)}\n".encode())
+
+
+def count_staff_try(tx: sqlite3.Connection, clock: TrustedClock) -> Try:
+    """One try of whoever claims to be staff, counted as wrong in the caller's transaction."""
+    now, told = certain_at(tx, clock)
+    return pin_tries.count(tx, TRIES_OF, now, sure=told)
 
 
 def _hash_in(path: Path | None) -> str | None:

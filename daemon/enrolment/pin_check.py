@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from daemon.books import pin_tries
 from daemon.books.box_db import BoxDb
-from daemon.enrolment.authority import TRIES_OF, Authority
+from daemon.enrolment.authority import TRIES_OF, Authority, count_staff_try
 from daemon.logs import note
 from daemon.uplink.clock import TrustedClock
 
@@ -41,7 +41,7 @@ class PinDesk:
     def _checked(self, pin: str) -> tuple[str | None, int]:
         """Whatever goes wrong, nobody is let through, nor left waiting."""
         try:
-            tried = self._db.run(lambda tx: pin_tries.count(tx, TRIES_OF, self._clock.now()))
+            tried = self._db.run(lambda tx: count_staff_try(tx, self._clock))
             role = self._authority.role_of(pin) if tried.allowed else None
             if role is not None:
                 self._db.run(lambda tx: pin_tries.clear(tx, TRIES_OF))

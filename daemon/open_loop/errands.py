@@ -12,6 +12,7 @@ from daemon.open_loop.desk import MatcherDesk
 from daemon.payment.effects import CheckFactor, FindPayer, ListBanks
 from daemon.payment.events import BanksListed
 from daemon.people.members import Members
+from daemon.people.payer_tries import PayerTries
 from daemon.uplink.clock import TrustedClock
 from daemon.uplink.contract import EraseRequest
 from pipeline.capture import Capture
@@ -47,11 +48,11 @@ class OpenLoopErrands(Errands):
 def errands_of(
     matcher: MatcherDesk | None, db: BoxDb, members: Members, clock: TrustedClock,
     answer: Callable[[PayerAnswer | EnrolAnswer | EraseAnswer], None],
-    still_asked: Callable[[CheckFactor | FindPayer], bool], authority: Authority = NOBODY,
+    still_asked: Callable[[CheckFactor | FindPayer], bool], tries: PayerTries, authority: Authority = NOBODY,
 ) -> Errands:  # fmt: skip
     """The store's, or with a `matcher` the gateway's."""
     if matcher is None:
-        return Errands(db, members, clock, answer, still_asked, authority)
-    errands = OpenLoopErrands(db, members, clock, answer, still_asked, authority)
+        return Errands(db, members, clock, answer, still_asked, tries, authority)
+    errands = OpenLoopErrands(db, members, clock, answer, still_asked, tries, authority)
     errands.matcher = matcher
     return errands

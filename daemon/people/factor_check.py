@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from daemon.books import pin_tries
-from daemon.books.box_db import BoxDb
 from daemon.payment.effects import CheckFactor, FindPayer
 from daemon.payment.events import FactorChecked, FactorOutcome
 from daemon.payment.flows import Step
 from daemon.payment.order import Bank
 from daemon.payment.policy import Factor
 from daemon.people.members import PAY, Members
-from daemon.uplink.clock import TrustedClock
+from daemon.people.payer_tries import PayerTries
 
 BANK_LINK = "bank:"  # a link of the store: `bank:` and what the display says, to the token of the account
 RIGHT = (FactorOutcome.OK, FactorOutcome.DURESS)
@@ -22,18 +21,19 @@ def tries_of(payer: str, factor: Factor) -> str:
     return payer if factor is Factor.PIN else f"{payer}#{_KINDS[factor]}"
 
 
-def check(db: BoxDb, members: Members, clock: TrustedClock, asked: CheckFactor) -> FactorChecked:
+def check(tries: PayerTries, members: Members, asked: CheckFactor) -> FactorChecked:
     """Of look-alikes the factor must fit exactly one. Raises StoreError, DaemonError."""
     outcomes: dict[str, FactorOutcome] = {}
     counted: list[str] = []
     left = pin_tries.MAX_TRIES
     for payer in asked.payers:
-        name = tries_of(payer, asked.factor)
-        tried = db.run(lambda tx, name=name: pin_tries.count(tx, name, clock.now()))  # type: ignore[misc]
+        tried = tries.count(tries_of(payer, asked.factor))
         left = min(left, tried.left)
         counted += [payer] if tried.allowed else []
         outcomes[payer] = compare(members, payer, asked) if tried.allowed else FactorOutcome.LOCKED
     outcome, proven = single_out(outcomes)
+    if outcome not in RIGHT:  # a right one is cleared, and a look-alike spared, with what it leads to
+        tries.ended(outcome is FactorOutcome.WRONG, [tries_of(payer, asked.factor) for payer in counted])
     if outcome is FactorOutcome.WRONG and left == 0:
         outcome = FactorOutcome.LOCKED
     return FactorChecked(asked.order_id, asked.epoch, outcome, left, proven, tuple(counted))

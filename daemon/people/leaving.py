@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import sqlite_utils
 
-from daemon.books import journal, pin_tries
+from daemon.books import fleet_tries, journal
 from daemon.books.box_db import BoxDb
 from daemon.uplink.clock import TrustedClock
 from daemon.uplink.fleet_link import FleetLink
@@ -120,7 +120,7 @@ def note(tx: sqlite3.Connection, left: Departure) -> None:
         (left.handle, left.event, left.why, left.at),
     )
     if left.event == "erase.done":
-        pin_tries.clear(tx, left.handle)
+        fleet_tries.forget(tx, left.handle)
     # Nothing is ever taken out of a journal, so nobody who left is named in it.
     journal.append(tx, left.event.replace(".", "_"), {"why": left.why}, left.at)
 

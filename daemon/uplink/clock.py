@@ -5,6 +5,9 @@ was believed plus the monotonic time since, so a system clock that jumps does no
 the fleet's signed answer to a nonce made just now; the system clock once NTP has set it; the system clock at the start
 when it is not behind the last trusted moment on disk (the floor). Otherwise nothing with an expiry is believed.
 
+`certain` is another count, for what must not end early: never ahead, whatever the board's own clock or NTP says. It
+goes on from where it was kept, by the monotonic clock, until the fleet says the time.
+
 NTP is not signed: whoever holds the network can say any time with it. It therefore never leads behind the floor, moves
 nothing once the fleet has answered, and what can't be undone (`told_by_fleet`) waits for that answer.
 """
@@ -42,8 +45,11 @@ def create_schema(database: sqlite_utils.Database) -> None:
 class TrustedClock:
     """Thread-safe."""
 
-    def __init__(self, floor: int = RELEASED_AT) -> None:
+    def __init__(self, floor: int = RELEASED_AT, certain: int | None = None) -> None:
+        """`certain`: how far the certain time had come, as it was kept; by default as far as the floor."""
         self._lock = threading.Lock()
+        self._certain_at_start = floor if certain is None else certain
+        self._start_s = time.monotonic()
         self._floor = max(floor, RELEASED_AT)
         system = time.time()
         self._trusted = system >= self._floor
@@ -68,6 +74,11 @@ class TrustedClock:
         """Unix seconds."""
         with self._lock:
             return int(self._now())
+
+    def certain(self) -> int:
+        """Unix seconds that certainly have come: the fleet's word, or what was kept and this run's monotonic time."""
+        with self._lock:
+            return int(self._now() if self._told else self._certain_at_start + time.monotonic() - self._start_s)
 
     def ask(self) -> str:
         """A fresh nonce for a time request; an answer to an earlier one counts no more."""
@@ -120,6 +131,22 @@ class TrustedClock:
 def load_floor(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT floor FROM clock WHERE id = 1").fetchone()
     return int(row["floor"]) if row else RELEASED_AT
+
+
+def certain_at(tx: sqlite3.Connection, clock: TrustedClock) -> tuple[int, bool]:
+    """How late it certainly is, kept in the caller's transaction, and whether the fleet has said so since the start."""
+    now, told = clock.certain(), clock.told_by_fleet
+    keep_certain(tx, now)
+    return now, told
+
+
+def load_certain(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute("SELECT floor FROM clock WHERE id = 2").fetchone()
+    return int(row["floor"]) if row else None
+
+
+def keep_certain(tx: sqlite3.Connection, certain: int) -> None:
+    tx.execute("INSERT INTO clock VALUES (2, ?) ON CONFLICT (id) DO UPDATE SET floor = excluded.floor", (certain,))
 
 
 def keep_floor(tx: sqlite3.Connection, floor: int) -> None:

@@ -18,6 +18,7 @@ from daemon.payment.money import AmountRefused
 from daemon.payment.settling import Settling
 from daemon.payment.state import Key
 from daemon.payment.status import Status
+from daemon.people.payer_tries import PayerTries, locks_begin_anew
 from daemon.remote.requests import RemoteRequest, request_of
 from daemon.uplink import contract
 from daemon.uplink.clock import Heard, TrustedClock
@@ -37,6 +38,7 @@ from mqtt.schemas import (
     PlayAckBody,
     QuoteBody,
     TimeBody,
+    TriesBody,
 )
 
 log = logging.getLogger("daemon.uplink.inbound")
@@ -63,8 +65,10 @@ class Inbound:
     """Used on the main loop alone. What `read` returns is for the caller to act on; an order, an answer or a config is
     not written yet, everything else is."""
 
-    def __init__(self, link: FleetLink, reader: sqlite3.Connection, clock: TrustedClock, scribe: Scribe) -> None:
-        self._link, self._reader, self._clock, self._scribe = link, reader, clock, scribe
+    def __init__(
+        self, link: FleetLink, reader: sqlite3.Connection, clock: TrustedClock, scribe: Scribe, tries: PayerTries
+    ) -> None:
+        self._link, self._reader, self._clock, self._scribe, self._tries = link, reader, clock, scribe, tries
         self._orders_seen: set[str] = set()
         self._commands_seen: set[str] = set()  # also those whose row is not on disk yet
 
@@ -102,10 +106,14 @@ class Inbound:
             case QuoteBody() as body:
                 return self._quote(body, message)
             case TimeBody(nonce=nonce, now=now, store=store):
+                before = self._clock.certain()
                 heard = self._clock.answered(nonce, now)
                 noted = (Noted("clock_corrected", {"now": now}),) if heard is Heard.CORRECTED else ()
-                self._scribe.write(noted, message)
+                self._scribe.write(noted, message, also=lambda tx: locks_begin_anew(tx, before, self._clock))
                 return TimeHeard(heard is Heard.CORRECTED, store) if heard is not Heard.IGNORED else None
+            case TriesBody() as locks:
+                self._scribe.write((), message, also=lambda tx: self._tries.adopt(tx, locks))
+                return None
             case _:
                 self._scribe.write((), message)
                 return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from daemon.books.box_db import BoxDb
 from daemon.uplink import clock as clocks
 from daemon.uplink import contract
@@ -43,6 +45,11 @@ class Timekeeper:
             self.write_floor()
 
     def write_floor(self) -> None:
-        floor = self._clock.floor()
-        if floor is not None:
-            self._db.submit(lambda tx: clocks.keep_floor(tx, floor))
+        floor, certain = self._clock.floor(), self._clock.certain()
+
+        def keep(tx: sqlite3.Connection) -> None:
+            clocks.keep_certain(tx, certain)
+            if floor is not None:
+                clocks.keep_floor(tx, floor)
+
+        self._db.submit(keep)

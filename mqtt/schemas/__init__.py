@@ -69,6 +69,7 @@ from mqtt.schemas.proofs import (
     ScaledDifference,
 )
 from mqtt.schemas.reports import MAX_UNSETTLED, AttemptRef, EventBody, HealthBody, StateBody, TimeBody, TimeRequestBody
+from mqtt.schemas.tries import PayerTries, TriesBody
 
 __all__ = [
     "BODY_OF_TYP",
@@ -121,6 +122,7 @@ __all__ = [
     "PayRequestBody",
     "PayReverseBody",
     "PayVoucherBody",
+    "PayerTries",
     "PlayAckBody",
     "PlayBody",
     "PlayEntry",
@@ -137,6 +139,7 @@ __all__ = [
     "StateBody",
     "TimeBody",
     "TimeRequestBody",
+    "TriesBody",
     "UnixTime",
     "VerifyArgs",
     "Version",
@@ -156,6 +159,7 @@ BODY_OF_TYP: dict[str, type[Body]] = {
     "quote": QuoteBody,
     "offer": OfferMadeBody,
     "command": CommandBody,
+    "tries": TriesBody,
     "time.request": TimeRequestBody,
     "time": TimeBody,
     "state": StateBody,

@@ -34,7 +34,8 @@ class StateBody(Body):
 class EventBody(Body):
     """Something happened on the box. Names in use: order.open, order.approved (data: attempt), order.cancelled,
     order.expired, enrol.open, enrol.done, enrol.cancelled, enrol.failed, erase.done, erase.failed,
-    consent.withdrawn. A departure that no command asked for names its handle, and as reason on whose word it was."""
+    consent.withdrawn, factor.wrong (handle; data: factor, tries). A departure that no command asked for names its
+    handle, and as reason on whose word it was."""
 
     event: Code
     at: UnixTime

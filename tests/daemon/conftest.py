@@ -4,6 +4,7 @@ devices are the do-nothing drivers, and what the fleet would send comes in where
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +45,8 @@ from mqtt.envelope import Signer
 from mqtt.link import Received
 from secure_store.keys import FileKeyProvider
 from secure_store.store import SecureStore
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 MODEL = "0" * 64
 GROUNDS = Grounds("1" * 64, MODEL, "test", "0")

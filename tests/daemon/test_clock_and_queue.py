@@ -50,6 +50,24 @@ def test_a_floor_that_a_wrong_clock_raised_gives_way_to_the_fleets_fresh_answer(
     assert abs(clock.floor() - true) <= 1
 
 
+def test_a_clock_that_was_put_on_moves_no_time_that_locks_run_by(monkeypatch):
+    kept = RELEASED_AT + 1000
+    monkeypatch.setattr(time, "time", lambda: RELEASED_AT + 365 * 86400.0)
+    clock = TrustedClock(RELEASED_AT, kept)
+    assert clock.trusted, "it is not behind the floor, and nothing else speaks against it"
+    assert clock.now() >= RELEASED_AT + 365 * 86400
+    assert kept <= clock.certain() <= kept + 60
+    assert clock.answered(clock.ask(), kept + 86_400) is Heard.CORRECTED
+    assert kept + 86_400 <= clock.certain() <= kept + 86_460, "the fleet's word is certain"
+
+
+def test_the_certain_time_goes_on_by_the_monotonic_clock_alone(monkeypatch):
+    clock = TrustedClock(RELEASED_AT, RELEASED_AT)
+    later = time.monotonic() + 900
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert RELEASED_AT + 900 <= clock.certain() <= RELEASED_AT + 960
+
+
 def test_a_slow_clock_above_the_floor_is_corrected_by_the_fleet():
     clock = TrustedClock(RELEASED_AT)
     assert clock.answered(clock.ask(), clock.now() + 6 * 3600) is Heard.CORRECTED

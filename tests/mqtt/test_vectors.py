@@ -92,6 +92,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "result": {
         "command_id": "c1800000000-0d9a3c77e1f2", "part": 1, "parts": 1, "media": "application/json", "data": "W10=",
     },
+    "tries": {
+        "payers": [
+            {"handle": "grace", "factor": "pin", "wrong": 3, "locked_until": NOW + 900, "version": NOW},
+            {"handle": "eileen", "factor": "phone", "wrong": 0, "locked_until": 0, "version": NOW + 1},
+        ],
+    },
     "time.request": {"nonce": "kX3vQ0m7"},
     "time": {"nonce": "kX3vQ0m7", "now": NOW},
     "checkpoint": {"seq": 412, "head": "5b" * 32, "at": NOW + 3600},
@@ -138,6 +144,9 @@ BODIES["face.answer"] = {
     "found": [{"payer": "p-rkx2m4q7n5t3w6y2z4a7c5e3", "score": 8120, "margin": 5210,
                "face_token": "9XyQ3vT0a1B2c3D4e5F6g7H8i9J0kLmN"}],
     "payer": None, "tries_left": 0, "expires_at": NOW + 124,
+}  # fmt: skip
+WRONG_PIN = BODIES["event"] | {
+    "event": "factor.wrong", "at": NOW + 6, "command_id": None, "data": {"factor": "pin", "tries": 1},
 }  # fmt: skip
 TOO_LATE = BODIES["pay.answer"] | {"reason": "too_late"}
 BY_CLERK = BODIES["pay.refund"] | {"authority": "clerk"}
@@ -187,6 +196,7 @@ def vectors() -> dict[str, Any]:
         "sealed": {typ: one["secret"] for typ, one in sorted(SEALED.items())},
         "vectors": [vector(typ) for typ in BODIES] + [
             vector("event", "the box took the approval", jti="example-event-0002", body=APPROVED),
+            vector("event", "a PIN was wrong", jti="example-event-0003", body=WRONG_PIN),
             vector("pay.refund", "a clerk's refund", jti="example-pay-refund-0002", body=BY_CLERK),
             vector("pay.request", "with a quote and a face token", jti="example-pay-request-0002", body=QUOTED),
             vector("pay.answer", "a channel that is not there", jti="example-pay-answer-0003", body=NO_CHANNEL),
