@@ -42,6 +42,7 @@ class Reason(StrEnum):
     NOT_REVERSIBLE = "not_reversible"
     TRY_AGAIN = "try_again"
     MORE_THAN_CAPTURED = "more_than_captured"
+    REFUND_BY_HAND = "refund_by_hand"  # taken, and it reached nobody: the provider leaves it to the merchant
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"  # no connection: nothing was sent
     CUT_OFF = "cut_off"

@@ -158,8 +158,10 @@ class WechatLike:
         match said.get("refund_status_0"):
             case "SUCCESS":
                 return Answer(Verdict.APPROVED, Reason.OK, said.get("refund_id_0"))
-            case "REFUNDCLOSE" | "CHANGE":
-                return Answer(Verdict.DECLINED, word(said["refund_status_0"]))
+            case "CHANGE":  # the payer's account took nothing: the money lies with the merchant, for a person to send
+                return Answer(Verdict.DECLINED, Reason.REFUND_BY_HAND, said.get("refund_id_0"))
+            case "REFUNDCLOSE":
+                return Answer(Verdict.DECLINED, word("REFUNDCLOSE"))
             case _:
                 return Answer(Verdict.PENDING, Reason.TRY_AGAIN)
 

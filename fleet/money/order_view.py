@@ -55,7 +55,7 @@ def view(tx: sqlite3.Connection, order_id: str, now: int) -> dict[str, Any]:
         "payer": decisive["payer"] if decisive else None,
         "channel": decisive["channel"] if decisive else None,
         "duress": DURESS in (decisive["factors"] or "") if decisive else False,
-        "refunded_minor": sum(r["amount_minor"] for r in given_back if r["status"] == "refunded" and not r["late"]),
+        "refunded_minor": _back_minor(given_back),
         "refunds": given_back,
         "made_by": box_orders.origin(tx, order_id),
     }
@@ -90,8 +90,13 @@ def _status(order: sqlite3.Row, last: sqlite3.Row | None, now: int) -> str:
 
 
 def _refund_status(captured_minor: int, given_back: list[dict[str, Any]]) -> str:
-    """Of a paid order: `refunding` while any is under way, `refunded` once all of it is back."""
-    if any(r["status"] == "refunding" and not r["late"] for r in given_back):
+    """Of a paid order: `refunding` while any is under way or waits for a person, `refunded` once all of it is back."""
+    if any(r["status"] in ("refunding", "manual") and not r["late"] for r in given_back):
         return "refunding"
-    back_minor = sum(r["amount_minor"] for r in given_back if r["status"] == "refunded" and not r["late"])
+    back_minor = _back_minor(given_back)
     return "refunded" if back_minor >= captured_minor else "approved"
+
+
+def _back_minor(given_back: list[dict[str, Any]]) -> int:
+    """By the provider, or by a person's hand."""
+    return sum(r["amount_minor"] for r in given_back if r["status"] in ("refunded", "settled") and not r["late"])

@@ -1,7 +1,8 @@
 """Refunds: part or all of a captured attempt goes back, once per refund id, never more than was captured in sum.
 
-`refunding` until the provider has said; then `refunded` or `declined`. What came in late and can't be given back is
-`manual`, and `settled` once a person has seen to it: money that is nobody's here is never forgotten.
+`refunding` until the provider has said; then `refunded` or `declined`. What came in late and can't be given back, and
+what the provider leaves to a person (`refund_by_hand`), is `manual`, and `settled` once somebody has seen to it: money
+that is nobody's here is never forgotten.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from fleet.channels.adapter import Answer, Channel, Charge, RefundOrder, Verdict
+from fleet.channels.adapter import Answer, Channel, Charge, Reason, RefundOrder, Verdict
 from fleet.errors import NotFound, RefundRefused
 from fleet.members import topups
 from fleet.money import attempts, books
@@ -87,8 +88,10 @@ def heard(tx: sqlite3.Connection, refund_id: str, answer: Answer, now: int) -> s
         _book(tx, row, now)
         _set(tx, refund_id, "refunded", answer.reason, answer.reference, now)
     elif answer.verdict is Verdict.DECLINED:
-        _set(tx, refund_id, "manual" if row["late"] else "declined", answer.reason, None, now)
-        topups.give_again(tx, row, now)
+        by_hand = row["late"] or answer.reason == Reason.REFUND_BY_HAND
+        _set(tx, refund_id, "manual" if by_hand else "declined", answer.reason, answer.reference, now)
+        if not by_hand:
+            topups.give_again(tx, row, now)
     else:
         return None
     return _row(tx, refund_id)
@@ -146,7 +149,7 @@ def of_order(tx: sqlite3.Connection, order_id: str) -> list[dict[str, Any]]:
     return [view(row) for row in rows]
 
 
-def late_in_need_of_a_person(tx: sqlite3.Connection, order_id: str, attempt: int) -> str | None:
+def in_need_of_a_person(tx: sqlite3.Connection, order_id: str, attempt: int) -> str | None:
     row = tx.execute(
         "SELECT refund_id FROM refunds WHERE order_id = ? AND attempt = ? AND status = 'manual'", (order_id, attempt)
     ).fetchone()

@@ -30,9 +30,9 @@ def resolve(tx: sqlite3.Connection, key: attempts.Key, decision: Decision, who: 
     """The attempt's row afterwards; the caller asks the provider where it is `reversing`, or a refund under way, and
     tells the box. Raises NotFound, ResolutionRefused."""
     row = attempts.known(tx, *key)
-    refund_id = refunds.late_in_need_of_a_person(tx, *key)
+    refund_id = refunds.in_need_of_a_person(tx, *key)
     if refund_id is not None:
-        _end_late(tx, key, refund_id, decision, now)
+        _end_refund(tx, key, refund_id, decision, now)
     else:
         _end_attempt(tx, key, row, decision, now)
     tx.execute(
@@ -59,12 +59,15 @@ def view(tx: sqlite3.Connection, key: attempts.Key) -> dict[str, Any]:
 
 
 def waiting(tx: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
-    """Every attempt that only a person can end, oldest first; `why` is one of captured_unconfirmed, manual,
-    late_refund, written_off (accepted offline and never paid: nothing to end, but to be known)."""
+    """Every attempt that only a person can end, oldest first; `why` is one of captured_unconfirmed, manual, late_refund,
+    refund_by_hand (the provider took it and it reached nobody), written_off (accepted offline and never paid: nothing to
+    end, but to be known)."""
     rows = tx.execute(
         "SELECT a.order_id, a.attempt, o.box, a.channel, o.currency, coalesce(a.amount_minor, o.amount_minor) AS minor,"
-        " coalesce(a.settled_at, a.received_at) AS since, CASE a.status WHEN 'approved' THEN 'captured_unconfirmed'"
-        " WHEN 'manual' THEN 'manual' WHEN 'declined' THEN 'written_off' ELSE 'late_refund' END AS why"
+        " coalesce(a.settled_at, a.received_at) AS since, CASE WHEN a.status = 'approved' AND a.confirmed_at IS NULL"
+        " THEN 'captured_unconfirmed' WHEN a.status = 'approved' THEN 'refund_by_hand'"
+        " WHEN a.status = 'manual' THEN 'manual' WHEN a.status = 'declined' THEN 'written_off'"
+        " ELSE 'late_refund' END AS why"
         " FROM attempts a JOIN orders o USING (order_id) WHERE a.status = 'manual'"
         " OR (a.status = 'approved' AND a.confirmed_at IS NULL AND a.settled_at < ?)"
         " OR (a.status = 'declined' AND a.accepted_at IS NOT NULL)"
@@ -103,7 +106,7 @@ def _end_attempt(tx: sqlite3.Connection, key: attempts.Key, row: sqlite3.Row, de
             )  # fmt: skip
 
 
-def _end_late(tx: sqlite3.Connection, key: attempts.Key, refund_id: str, decision: Decision, now: int) -> None:
+def _end_refund(tx: sqlite3.Connection, key: attempts.Key, refund_id: str, decision: Decision, now: int) -> None:
     match decision:
         case Decision.RETRY:
             refunds.retry(tx, refund_id)
@@ -111,7 +114,7 @@ def _end_late(tx: sqlite3.Connection, key: attempts.Key, refund_id: str, decisio
             refunds.settle_by_hand(tx, refund_id, now)
         case _:
             hint = "one of retry, returned"
-            raise ResolutionRefused(f"attempt {key[0]}/{key[1]}", "its money came late and must go back", hint)
+            raise ResolutionRefused(f"attempt {key[0]}/{key[1]}", "its money must go back", hint)
 
 
 def _keep(tx: sqlite3.Connection, key: attempts.Key, now: int) -> None:

@@ -184,6 +184,14 @@ def test_refunds_in_parts_happen_once_each_and_never_exceed_the_payment(till: Ti
     assert till.bank.kept_minor() == 0
 
 
+def test_wechats_refund_that_reached_nobody_is_named_for_a_person(tmp_path: Path) -> None:
+    till = Till("wechat-like", tmp_path)
+    till.pay(charge())
+    till.bank.refunds_arrive = False
+    assert said(till.refund(RefundOrder("r1", charge(), 500))) == ("declined", "refund_by_hand")
+    till.stop()
+
+
 def test_a_refund_whose_answer_got_lost_is_found_done_when_asked_again(till: Till) -> None:
     till.pay(charge())
     till.bank.fail("refund", Fault.ERROR_AFTER)

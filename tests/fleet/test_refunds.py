@@ -228,6 +228,31 @@ def test_money_that_was_given_back_by_hand_is_booked_so(far: Any, provider: Payi
     assert far.merchant_has() == 0
 
 
+@pytest.mark.parametrize(("decision", "keeps"), [("returned", False), ("retry", True)])
+def test_a_refund_that_reached_nobody_waits_for_a_person_and_is_not_given_twice(
+    far: Any, provider: PayingProvider, decision: str, keeps: bool
+) -> None:
+    """WeChat's state CHANGE: the provider took the refund, the payer's account did not."""
+    order = pay(far)
+    far.box.confirm(order["order_id"])
+    far.until(order, "approved")
+    provider.bank.refunds_arrive = False
+    ask_of_box(far, order)
+    answer = far.box.answer(order["order_id"], 2)
+    assert (answer.status, answer.reason) == ("pending", "refund_by_hand")
+    assert [(a["order_id"], a["why"]) for a in far.fleet.cli("attempts")[1]] == [(order["order_id"], "refund_by_hand")]
+    assert far.fleet.verified()["manual"] == 1
+    assert far.fleet.order_status(order["order_id"]) == "refunding"
+    assert refund(far, order, check=False)[1]["error"]["code"] == "refund_refused", "it would be given twice"
+    provider.bank.refunds_arrive = keeps
+    far.fleet.cli("attempt", order["order_id"], "1", "--resolve", decision, "--why", "in cash, slip 12")
+    far.until(order, "refunded")
+    assert far.fleet.cli("attempts")[1] == []
+    assert far.merchant_has() == 0
+    ask_of_box(far, order)
+    assert far.box.answer(order["order_id"], 4).status == "refunded"
+
+
 def test_a_capture_nobody_confirmed_for_long_is_listed_for_a_person(far: Any) -> None:
     order = pay(far)
     assert far.fleet.cli("attempts")[1] == []

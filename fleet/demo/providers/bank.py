@@ -68,6 +68,7 @@ class Bank:
     asks_again: int = 0  # how many times a reversal says: call again
     reversible: bool = True
     refundable: bool = True
+    refunds_arrive: bool = True  # else the payer's account takes none: the provider leaves it to the merchant
     payers_ask_first: bool = False
     gate: threading.Event = field(default_factory=threading.Event)  # silence ends when it is set
 

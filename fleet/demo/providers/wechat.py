@@ -90,7 +90,8 @@ class WechatDouble:
     def _refund_query(self, fields: dict[str, str]) -> dict[str, str]:
         for trade in self.bank.trades.values():
             if fields["out_refund_no"] in trade.refunds:
-                return OK | {"refund_status_0": "SUCCESS", "refund_id_0": "5" + trade.number}
+                arrived = "SUCCESS" if self.bank.refunds_arrive else "CHANGE"
+                return OK | {"refund_status_0": arrived, "refund_id_0": "5" + trade.number}
         return _refused("REFUNDNOTEXIST")
 
     def _bill(self, _: dict[str, str]) -> str:
