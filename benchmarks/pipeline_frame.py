@@ -4,10 +4,11 @@
     python benchmarks/pipeline_frame.py --json         # the same for a machine
     python benchmarks/pipeline_frame.py --models better --threads 2 --rounds 300
 
-The ratio is a whole analysed frame over the sum of the bare runs of the models it ran, on the same pictures, medians of
-pairs taken side by side, so that a noisy machine moves both; with one thread it is that thread's CPU time. Bare means
-the published files in sessions of their own; a second ratio takes the rewritten ones that the pipeline runs. Then what
-a frame costs in which the face is only followed, and a decision.
+The ratio is a whole analysed frame over the sum of the bare runs of the models it ran, on the same pictures, medians
+of pairs taken side by side, so that a noisy machine moves both; with one thread it is that thread's CPU time. Bare is
+three things: the published files in sessions of their own; the graphs that the pipeline runs, which make their picture
+of the frame themselves; and the rewritten networks in these alone, given a picture that was made before. Then what a
+frame costs in which the face is only followed, and a decision.
 """
 
 from __future__ import annotations
@@ -19,13 +20,12 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: single thread means all of it
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -34,10 +34,11 @@ from pipeline.capture import Capture, EnrolmentSession
 from pipeline.decision import Decision, Guidance, Reason
 from pipeline.engine import FaceEngine, Stopwatch
 from pipeline.match import ExactMatcher
-from pipeline.models.manifest import SETS, load_set
+from pipeline.models.manifest import SETS, Role, load_set
 from pipeline.models.pull import pull
+from pipeline.models.rewrite import suited
 from pipeline.models.verify import read_verified
-from pipeline.runtime import session_options
+from pipeline.runtime import new_session
 from pipeline.session import FaceSession
 from pipeline.thresholds import CALIBRATED, Thresholds, load_thresholds
 from pipeline.track import Subject, Track
@@ -47,6 +48,8 @@ REPO = Path(__file__).resolve().parents[1]
 TARGET_RATIO = 1.08
 FRAMINGS = {"grace_hopper": (0.03, 0.10, 0.94), "eileen_collins": (0.18, 0.02, 0.52)}
 GALLERY = 9_998  # others beside the two
+KINDS = PUBLISHED, AS_RUN, NETWORKS = "published", "as run", "networks alone"
+Runs = dict[str, Callable[[], object]]
 
 
 def main() -> int:
@@ -66,14 +69,14 @@ def main() -> int:
     if not people:
         raise SystemExit("none of the portraits passes for a live person with these models")
     frames = [frame for views in people.values() for frame in views]
-    published = published_runs(arguments.state / "models", engine, arguments.threads)
+    bare = bare_runs(arguments.state / "models", engine, arguments.threads)
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "models": arguments.models,
         "threads": arguments.threads,
         "rounds": arguments.rounds,
         "frame": frame_over_models(
-            engine, limits, gallery(engine, limits, people, GALLERY), frames, published, arguments.rounds
+            engine, limits, gallery(engine, limits, people, GALLERY), frames, bare, arguments.rounds
         ),
         "decision": decisions(
             engine, limits, gallery(engine, limits, people, GALLERY), people, max(10, arguments.rounds // 4)
@@ -146,18 +149,16 @@ def frame_over_models(
     limits: Thresholds,
     matcher: ExactMatcher,
     frames: list[NDArray[np.uint8]],
-    published: dict[str, Callable[[], object]],
+    bare: dict[str, Runs],
     rounds: int,
 ) -> dict[str, object]:
     """One frame that is analysed to a decision, against the bare models, alternating; and one that is only followed."""
-    rewritten = {role: bare_run(engine, role) for role in engine.models}
     at_once = changed(limits, frames_to_match=1, frames_to_refuse=1, detect_every=1)
     at_once = at_once.model_copy(update={"liveness": limits.liveness.model_copy(update={"frames": 1})})
     following = changed(limits, detect_every=30)
     whole_ms: list[float] = []
     followed_ms: list[float] = []
-    published_ms: dict[str, list[float]] = {role: [] for role in published}
-    rewritten_ms: dict[str, list[float]] = {role: [] for role in rewritten}
+    bare_ms: dict[str, dict[str, list[float]]] = {kind: {role: [] for role in runs} for kind, runs in bare.items()}
     stages_ms: dict[str, list[float]] = {}
     for number in range(-10, rounds):
         frame, next_frame = frames[number % len(frames)], frames[(number + 1) % len(frames)]
@@ -167,8 +168,7 @@ def frame_over_models(
         whole = (CLOCK() - start) * 1e3
         if not isinstance(outcome, Decision):
             raise SystemExit("a frame was not analysed to the end; the ratio would lie")
-        bare = {role: timed_ms(run) for role, run in published.items()}
-        ours = {role: timed_ms(run) for role, run in rewritten.items()}
+        spent = {kind: {role: timed_ms(run) for role, run in runs.items()} for kind, runs in bare.items()}
         watch = Stopwatch()
         track = Track(engine, following, None)
         track.advance(frame, 1, 0.1, watch)
@@ -177,27 +177,27 @@ def frame_over_models(
         follow = (CLOCK() - start) * 1e3
         if number >= 0:
             whole_ms.append(whole)
-            for kept, times in ((published_ms, bare), (rewritten_ms, ours)):
+            for kind, times in spent.items():
                 for role, ms in times.items():
-                    kept[role].append(ms)
+                    bare_ms[kind][role].append(ms)
             for stage, ms in session.timings_ms.items():
                 stages_ms.setdefault(stage, []).append(ms)
             if isinstance(followed, Subject) and "follow" in watch.ms and "look" in watch.ms:
                 followed_ms.append(follow)
-    over_published, over_rewritten = (
-        statistics.median(w / sum(m) for w, *m in zip(whole_ms, *kept.values(), strict=True))
-        for kept in (published_ms, rewritten_ms)
-    )
+    sums = {kind: [sum(each) for each in zip(*roles.values(), strict=True)] for kind, roles in bare_ms.items()}
+    ratios = {
+        kind: statistics.median(w / m for w, m in zip(whole_ms, models, strict=True)) for kind, models in sums.items()
+    }
     return {
         "whole_ms": statistics.median(whole_ms),
-        "models_ms": statistics.median(map(sum, zip(*published_ms.values(), strict=True))),
-        "rewritten_ms": statistics.median(map(sum, zip(*rewritten_ms.values(), strict=True))),
-        "ratio": over_published,
-        "ratio_to_rewritten": over_rewritten,
+        "models_ms": {kind: statistics.median(models) for kind, models in sums.items()},
+        "ratio": ratios[PUBLISHED],
+        "ratio_as_run": ratios[AS_RUN],
+        "ratio_to_networks": ratios[NETWORKS],
         "followed_ms": statistics.median(followed_ms),
         "followed_part": statistics.median(followed_ms) / statistics.median(whole_ms),
         "each_model_ms": {
-            role: (statistics.median(published_ms[role]), statistics.median(rewritten_ms[role])) for role in published
+            role: {kind: statistics.median(bare_ms[kind][role]) for kind in bare_ms} for role in engine.models
         },
         "stages_ms": {stage: statistics.median(values) for stage, values in stages_ms.items() if stage != "total"},
     }
@@ -207,24 +207,20 @@ def changed(limits: Thresholds, **track: int) -> Thresholds:
     return limits.model_copy(update={"track": limits.track.model_copy(update=track)})
 
 
-def published_runs(folder: Path, engine: FaceEngine, threads: int) -> dict[str, Callable[[], object]]:
-    """`session.run` of each published file, in a session of its own, on what the pipeline's model saw last."""
+def bare_runs(folder: Path, engine: FaceEngine, threads: int) -> dict[str, Runs]:
+    """`session.run` of each model with nothing of ours around it, on what the pipeline's model saw last."""
 
-    def run_of(role: str, content: bytes) -> Callable[[], object]:
-        model = engine.models[role]  # type: ignore[index]
-        options = session_options(threads)
-        for axis, size in model.declared.free_axes.items():
-            options.add_free_dimension_override_by_name(axis, size)
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    def run_of(role: Role, content: bytes) -> Callable[[], object]:
+        model = engine.models[role]
+        session = new_session(content, model.declared, threads)
         return lambda: session.run(None, {model.declared.input_name: model.input})
 
-    return {role: run_of(role, content) for role, content in read_verified(folder, engine.manifest).items()}
-
-
-def bare_run(engine: FaceEngine, role: str) -> Callable[[], object]:
-    """`session.run` of a model as the pipeline has it, with nothing of ours around it."""
-    model = engine.models[role]  # type: ignore[index]
-    return lambda: model.session.run(None, {model.declared.input_name: model.input})
+    contents = read_verified(folder, engine.manifest)
+    return {
+        PUBLISHED: {role: run_of(role, content) for role, content in contents.items()},
+        AS_RUN: {role: model.run_bare for role, model in engine.models.items()},
+        NETWORKS: {role: run_of(role, suited(content)) for role, content in contents.items()},
+    }
 
 
 def timed_ms(run: Callable[[], object]) -> float:
@@ -260,6 +256,7 @@ def decisions(
 def table(result: dict[str, object]) -> str:
     frame: dict[str, object] = result["frame"]  # type: ignore[assignment]
     decision: dict[str, object] = result["decision"]  # type: ignore[assignment]
+    ratios = dict(zip(KINDS, (frame["ratio"], frame["ratio_as_run"], frame["ratio_to_networks"]), strict=True))
     lines = [
         f"{result['machine']}; {result['models']} set, {result['threads']} thread(s); "
         f"medians of {result['rounds']} frames",
@@ -267,19 +264,23 @@ def table(result: dict[str, object]) -> str:
     ]
     lines += [f"{'stage of it, by the wall':<30}{'ms':>8}"]
     lines += [f"  {name:<28}{ms:>8.2f}" for name, ms in frame["stages_ms"].items()]  # type: ignore[attr-defined]
-    lines += ["", f"{'bare session.run':<30}{'file':>8}{'rewritten':>11}"]
-    for name, (file_ms, own_ms) in frame["each_model_ms"].items():  # type: ignore[attr-defined]
-        lines += [f"  {name:<28}{file_ms:>8.2f}{own_ms:>11.2f}"]
+    lines += ["", f"{'bare session.run':<30}" + "".join(f"{kind:>18}" for kind in KINDS)]
+    for name, each in frame["each_model_ms"].items():  # type: ignore[attr-defined]
+        lines += [f"  {name:<28}{columns(each, '.2f')}"]
     lines += [
         "",
         f"{'whole analysed frame':<30}{frame['whole_ms']:>8.2f}",
-        f"{'sum of its bare models':<30}{frame['models_ms']:>8.2f}{frame['rewritten_ms']:>11.2f}",
-        f"{'ratio':<30}{frame['ratio']:>8.3f}{frame['ratio_to_rewritten']:>11.3f}   (target {TARGET_RATIO})",
+        f"{'sum of its bare models':<30}{columns(frame['models_ms'], '.2f')}",  # type: ignore[arg-type]
+        f"{'ratio (target ' + format(TARGET_RATIO) + ')':<30}{columns(ratios, '.3f')}",
         f"{'followed frame, not analysed':<30}{frame['followed_ms']:>8.2f}   ({frame['followed_part']:.1%} of it)",
         f"{'decision, ' + format(decision['frames'], 'g') + ' frames':<30}{decision['median_ms']:>8.2f}   "
         f"(match in {decision['gallery']} templates included)",
     ]
     return "\n".join(lines)
+
+
+def columns(each: Mapping[str, object], form: str) -> str:
+    return "".join(f"{each[kind]:>18{form}}" for kind in KINDS)
 
 
 if __name__ == "__main__":

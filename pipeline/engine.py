@@ -15,13 +15,14 @@ from pipeline.boxes import area, grown, square, suppress
 from pipeline.detectors import rfb_boxes, yunet_boxes
 from pipeline.liveness import Liveness
 from pipeline.match import Embedding
-from pipeline.models.manifest import LIVENESS_ROLES, Manifest, Role, load_manifest
+from pipeline.models.manifest import LIVENESS_ROLES, Manifest, ModelFile, Role, load_manifest
+from pipeline.models.sight import rectangle, whole
 from pipeline.models.verify import read_verified
 from pipeline.moire import moire
 from pipeline.picture import Box, Picture, Pixels
 from pipeline.quality import Quality, measure
 from pipeline.runtime import BoundModel
-from pipeline.sampling import Crop, Overview
+from pipeline.sampling import Crop, Overview, Whole
 from pipeline.screen_edge import screen_edge
 
 OVERLAP = 0.4  # two boxes that overlap more (IoU) are one face
@@ -87,6 +88,7 @@ class FaceEngine:
         self.liveness_roles = tuple(role for role in LIVENESS_ROLES if role in models)
         self._overview = Overview(models["detect"])
         self._crops = {role: Crop(models[role]) for role in ("landmarks", *self.liveness_roles)}
+        self._aligned = Whole(models["embedding"])
 
     @classmethod
     def load(cls, folder: Path, manifest: Manifest | None = None, *, threads: int = 1) -> FaceEngine:
@@ -94,8 +96,7 @@ class FaceEngine:
         manifest = manifest or load_manifest()
         contents = read_verified(folder, manifest)
         return cls(
-            {role: BoundModel(content, manifest.model(role), threads=threads) for role, content in contents.items()},
-            manifest,
+            {role: _bound(content, manifest.model(role), threads) for role, content in contents.items()}, manifest
         )
 
     def detect(self, image: Pixels | Picture) -> list[Face]:
@@ -169,7 +170,7 @@ class FaceEngine:
     def embed(self, view: FaceView) -> Embedding:
         """(512,) float32, L2-normalised; all NaN where the model gave nothing that has a direction."""
         model = self.models["embedding"]
-        model.fill(view.aligned)
+        self._aligned.fill(view.aligned)
         raw = model.run()[0]
         length = float(np.sqrt(np.dot(raw, raw)))
         if not 1e-6 < length < float("inf"):
@@ -196,3 +197,11 @@ class FaceEngine:
         points: Points = self.models["landmarks"].run()[0].reshape(68, 2) * np.array([width, height], np.float32)
         points += np.array([x, y], np.float32)
         return points
+
+
+def _bound(content: bytes, declared: ModelFile, threads: int) -> BoundModel:
+    """The model with what it does to the frame in one graph; the detector's picture is made outside."""
+    if declared.role == "detect":
+        return BoundModel(content, declared, threads=threads)
+    sight = whole(declared) if declared.role == "embedding" else rectangle(declared)
+    return BoundModel(content, declared, threads=threads, sight=sight)

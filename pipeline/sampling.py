@@ -1,7 +1,7 @@
-"""From the frame straight into a model's input: a rectangle of it, or all of it made small. Buffers are kept.
+"""From the frame into a model's input: a rectangle of it, a picture, or all of it made small. Buffers are kept.
 
-For a rectangle onnxruntime runs a small graph (slice, resize uint8, cast, 1x1 convolution that orders, weighs and
-scales the colours): its resize of interleaved bytes costs half of what Pillow takes, and gives the same bytes.
+A model that makes its picture itself is only told of what (`pipeline/models/sight.py`); for any other the same graph
+runs in a session of its own.
 """
 
 from __future__ import annotations
@@ -9,55 +9,63 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from pipeline.models.onnx_file import INT64, UINT8, Graph
+from pipeline.models.onnx_file import Graph
+from pipeline.models.sight import FRAME, FROM, TO, rectangle, whole
 from pipeline.picture import Picture, Pixels
-from pipeline.runtime import BoundModel, session_options
+from pipeline.runtime import BoundModel, session_of, session_options
 
-# ITU-R BT.601, as Pillow's own "L".
-LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)
-COLOURS = {
-    "RGB": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-    "BGR": ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
-    "gray": (LUMA,),
-}
+
+class _Outside:
+    """The graph before a model that does not take it in: fills the model's input."""
+
+    def __init__(self, sight: Graph, model: BoundModel) -> None:
+        name, into = model.declared.input_name, model.input
+        content = sight.file({name: into.shape}, "kingfisher")
+        self._session = session_of(content, session_options(1))
+        self._binding = self._session.io_binding()
+        self._binding.bind_output(name, "cpu", 0, np.float32, into.shape, into.ctypes.data)
+        self._inputs: dict[str, NDArray[Any]] = {}
+
+    def see(self, name: str, values: NDArray[Any]) -> None:
+        self._inputs[name] = values  # kept alive as long as it is bound
+        self._binding.bind_cpu_input(name, values)
+
+    def run(self) -> None:
+        self._session.run_with_iobinding(self._binding)
 
 
 class Crop:
-    """Fills one model's input. Not thread-safe: the buffers are the model's."""
+    """A rectangle of the frame for one model. Not thread-safe: the buffers are the model's."""
 
     def __init__(self, model: BoundModel) -> None:
-        declared = model.declared
-        _, channels, height, width = declared.input_shape
-        self._from, self._to = np.zeros(2, np.int64), np.zeros(2, np.int64)
-        graph = Graph("crop", "frame", (1, "height", "width", 3), UINT8)
-        corners = [graph.input("from", (2,), INT64), graph.input("to", (2,), INT64)]
-        part = graph.add("Slice", ["frame", *corners, graph.numbers("axes", (1, 2))])
-        size = graph.numbers("size", (1, height, width, 3))
-        small = graph.add("Resize", [part, "", "", size], mode="linear", coordinate_transformation_mode="half_pixel")
-        planes = graph.add("Cast", [graph.add("Transpose", [small], perm=(0, 3, 1, 2))], to=1)
-        kernel = np.array(COLOURS[declared.colour], np.float32).reshape(channels, 3, 1, 1) * declared.multiply
-        offset = np.full(channels, -declared.subtract * declared.multiply, np.float32)
-        weights = [graph.weight("colours", kernel.astype(np.float32)), graph.weight("offset", offset)]
-        filled = graph.add("Conv", [planes, *weights], kernel_shape=(1, 1))
-        content = graph.file({filled: declared.input_shape}, "kingfisher")
-        self._session = ort.InferenceSession(content, session_options(1), providers=["CPUExecutionProvider"])
-        self._binding = self._session.io_binding()
-        self._binding.bind_cpu_input("from", self._from)
-        self._binding.bind_cpu_input("to", self._to)
-        self._binding.bind_output(filled, "cpu", 0, np.float32, declared.input_shape, model.input.ctypes.data)
-        self._frame: NDArray[np.uint8] | None = None
+        self._outside = None if model.sees else _Outside(rectangle(model.declared), model)
+        self._into = self._outside or model
+        self._corners = np.zeros((2, 2), np.int64)
 
     def fill(self, frame: Pixels, x: int, y: int, width: int, height: int) -> None:
-        """frame: (H, W, 3) uint8 RGB, contiguous; the rectangle lies inside it. Bilinear, no anti-aliasing."""
-        if frame is not self._frame:
-            self._frame = frame  # kept alive as long as it is bound
-            self._binding.bind_cpu_input("frame", frame[None])
-        self._from[:] = y, x
-        self._to[:] = y + height, x + width
-        self._session.run_with_iobinding(self._binding)
+        """For the model's next run. frame: (H, W, 3) uint8 RGB, contiguous; the rectangle lies inside it."""
+        self._corners[:] = (y, x), (y + height, x + width)
+        self._into.see(FRAME, frame[None])
+        self._into.see(FROM, self._corners[0])
+        self._into.see(TO, self._corners[1])
+        if self._outside is not None:
+            self._outside.run()
+
+
+class Whole:
+    """A picture of the model's own size. Not thread-safe: the buffers are the model's."""
+
+    def __init__(self, model: BoundModel) -> None:
+        self._outside = None if model.sees else _Outside(whole(model.declared), model)
+        self._into = self._outside or model
+
+    def fill(self, pixels: Pixels) -> None:
+        """For the model's next run. pixels: (h, w, 3) uint8 RGB."""
+        self._into.see(FRAME, np.ascontiguousarray(pixels)[None])
+        if self._outside is not None:
+            self._outside.run()
 
 
 class Overview:

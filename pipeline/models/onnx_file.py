@@ -24,7 +24,7 @@ Sizes = Sequence[int | str]
 
 @dataclass
 class Graph:
-    """Nodes in the order they run; every node has one output. `add` gives its name."""
+    """Nodes in the order they run; every node has one output. `add` gives its name, which begins with `naming`."""
 
     name: str
     input_name: str
@@ -33,36 +33,43 @@ class Graph:
     nodes: list[bytes] = field(default_factory=list)
     weights: list[bytes] = field(default_factory=list)
     more_inputs: list[bytes] = field(default_factory=list)
+    naming: str = ""
 
     def weight(self, name: str, values: NDArray[np.float32]) -> str:
+        name = self.naming + name
         self.weights.append(encode_tensor(name, values))
         return name
 
     def numbers(self, name: str, values: Sequence[int]) -> str:
         """A constant row of whole numbers: sizes, axes."""
+        name = self.naming + name
         raw = np.array(values, np.dtype("<i8")).tobytes()
         self.weights.append(_number(1, len(values)) + _number(2, INT64) + _text(8, name) + encode_bytes(9, raw))
         return name
 
     def input(self, name: str, shape: Sizes, kind: int) -> str:
         """One more input beside the first."""
-        self.more_inputs.append(_value(name, shape, kind))
+        self.more_inputs.append(encode_value(name, shape, kind))
         return name
 
-    def add(self, operator: str, inputs: Sequence[str], **attributes: Attribute) -> str:
-        output = f"{operator.lower()}_{len(self.nodes)}"
+    def add(self, operator: str, inputs: Sequence[str], *, output: str = "", **attributes: Attribute) -> str:
+        output = output or f"{self.naming}{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(encode_node(operator, inputs, output, attributes))
         return output
 
     def file(self, outputs: Mapping[str, tuple[int, ...]], producer: str) -> bytes:
         """The whole model. Outputs: name (of a node's output) and shape."""
         graph = b"".join(encode_bytes(1, node) for node in self.nodes) + _text(2, self.name)
-        graph += b"".join(encode_bytes(5, weight) for weight in self.weights)
-        graph += encode_bytes(11, _value(self.input_name, self.input_shape, self.input_kind))
-        graph += b"".join(encode_bytes(11, one) for one in self.more_inputs)
-        graph += b"".join(encode_bytes(12, _value(name, shape)) for name, shape in outputs.items())
-        opset = _text(1, "") + _number(2, OPSET)
-        return _number(1, IR_VERSION) + _text(2, producer) + encode_bytes(7, graph) + encode_bytes(8, opset)
+        graph += self.inputs_and_weights()
+        graph += b"".join(encode_bytes(12, encode_value(name, shape)) for name, shape in outputs.items())
+        model = _number(1, IR_VERSION) + _text(2, producer) + encode_bytes(7, graph)
+        return model + encode_bytes(8, encode_opset(OPSET))
+
+    def inputs_and_weights(self) -> bytes:
+        """These fields of a GraphProto."""
+        fields = b"".join(encode_bytes(5, weight) for weight in self.weights)
+        fields += encode_bytes(11, encode_value(self.input_name, self.input_shape, self.input_kind))
+        return fields + b"".join(encode_bytes(11, one) for one in self.more_inputs)
 
 
 def encode_node(operator: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute]) -> bytes:
@@ -90,7 +97,13 @@ def encode_attribute(name: str, value: Attribute) -> bytes:
     return head + b"".join(_number(8, number) for number in value) + _number(20, 7)
 
 
-def _value(name: str, shape: Sizes, kind: int = FLOAT) -> bytes:
+def encode_opset(version: int) -> bytes:
+    """An OperatorSetIdProto: this version of ONNX's own operators."""
+    return _text(1, "") + _number(2, version)
+
+
+def encode_value(name: str, shape: Sizes, kind: int = FLOAT) -> bytes:
+    """A ValueInfoProto: an input or an output."""
     dims = b"".join(encode_bytes(1, _text(2, size) if isinstance(size, str) else _number(1, size)) for size in shape)
     return _text(1, name) + encode_bytes(2, encode_bytes(1, _number(1, kind) + encode_bytes(2, dims)))
 

@@ -5,7 +5,7 @@ Field numbers are those of onnx.proto3, ONNX 1.x. What is no message, or ends in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.models.onnx_file import FLOAT
 
-GRAPH = 7  # of ModelProto
-NODE, WEIGHT, OUTPUT, INNER_SHAPE = 1, 5, 12, 13  # of GraphProto
+GRAPH, OPSET = 7, 8  # of ModelProto
+NODE, WEIGHT, INPUT, OUTPUT, INNER_SHAPE = 1, 5, 11, 12, 13  # of GraphProto
 INPUTS, OUTPUTS, OPERATOR, ATTRIBUTE = 1, 2, 4, 5  # of NodeProto
 NAME, NUMBER = 1, 3  # of AttributeProto
 
@@ -79,6 +79,40 @@ def node_of(message: memoryview) -> Node:
         elif field.tag == ATTRIBUTE and attribute_name(field.value) == "group":
             group = next((inner.number for inner in fields(field.value) if inner.tag == NUMBER), 1)
     return Node(operator, tuple(inputs), tuple(outputs), group)
+
+
+def opset_of(message: memoryview) -> tuple[str, int]:
+    """Whose operators ("" is ONNX itself), and which version of them."""
+    domain, version = "", 0
+    for field in fields(message):
+        if field.tag == 1:
+            domain = str(field.value, "utf-8")
+        elif field.tag == 2:
+            version = field.number
+    return domain, version
+
+
+def value_of(message: memoryview) -> tuple[str, tuple[int | str, ...]]:
+    """Name and sizes of an input or an output; a size without a number is a name, or "" where it has none."""
+    name, sizes = "", []
+    for field in fields(message):
+        if field.tag == 1:
+            name = str(field.value, "utf-8")
+        elif field.tag == 2:
+            for dimension in _inside(field.value, (1, 2, 1)):
+                size: int | str = ""
+                for part in fields(dimension):
+                    size = part.number if part.tag == 1 else str(part.value, "utf-8")
+                sizes.append(size)
+    return name, tuple(sizes)
+
+
+def _inside(message: memoryview, tags: Sequence[int]) -> list[memoryview]:
+    """The messages that lie at this path of tags."""
+    found = [message]
+    for tag in tags:
+        found = [field.value for each in found for field in fields(each) if field.tag == tag]
+    return found
 
 
 def attribute_name(message: memoryview) -> str:

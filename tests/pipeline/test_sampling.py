@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.engine import FaceEngine
-from pipeline.models.manifest import Manifest
+from pipeline.errors import ModelRefused
+from pipeline.models.manifest import Manifest, Role
 from pipeline.models.onnx_file import Graph
 from pipeline.models.rewrite import faster, suited
+from pipeline.models.sight import rectangle, seeing
 from pipeline.picture import Picture
-from pipeline.runtime import session_options
-from pipeline.sampling import Crop, Overview
+from pipeline.runtime import BoundModel, session_options
+from pipeline.sampling import Crop, Overview, Whole
 
 Frame = NDArray[np.uint8]
 NOISE = np.random.default_rng(5).integers(0, 256, (480, 640, 3), dtype=np.uint8)
@@ -31,6 +33,7 @@ def test_a_rectangle_is_resized_as_pillow_would(engine: FaceEngine, x: int, y: i
     width, height = min(width, 640 - x), min(height, 480 - y)
     model = engine.models["liveness"]
     Crop(model).fill(NOISE, x, y, width, height)
+    model.run()
     # A border as cv2.resize has it, which the models were trained on: the rectangle's own last pixels.
     part = np.pad(NOISE[y : y + height, x : x + width], ((1, 1), (1, 1), (0, 0)), mode="edge")
     back = (width / 128, 0, 1, 0, height / 128, 1)
@@ -42,6 +45,7 @@ def test_a_rectangle_is_resized_as_pillow_would(engine: FaceEngine, x: int, y: i
 def test_landmarks_see_gray(engine: FaceEngine, seen: Callable[..., Frame]) -> None:
     frame = np.ascontiguousarray(seen("grace_hopper")[::2, ::2])
     Crop(engine.models["landmarks"]).fill(frame, 100, 50, 64, 64)
+    engine.models["landmarks"].run()
     gray = np.asarray(Image.fromarray(frame[50:114, 100:164]).convert("L"), np.float32)
     assert np.abs(engine.models["landmarks"].input[0, 0] * 256 - gray).max() < 1
 
@@ -73,6 +77,70 @@ def test_a_camera_that_writes_into_the_same_memory_is_seen_anew(engine: FaceEngi
     memory[:] = seen("eileen_collins")
     second = engine.analyse(memory, engine.detect(memory)[0]).embedding
     assert float(first @ second) < 0.3
+
+
+@pytest.mark.parametrize("role", ["landmarks", "liveness"])
+def test_a_model_that_cuts_out_its_picture_sees_what_one_sees_that_is_given_it(
+    engine: FaceEngine, models_folder: Path, manifest: Manifest, seen: Callable[..., Frame], role: Role
+) -> None:
+    declared = manifest.model(role)
+    outside = BoundModel((models_folder / declared.file).read_bytes(), declared, threads=1)
+    assert engine.models[role].sees
+    assert not outside.sees
+    for model in (engine.models[role], outside):
+        Crop(model).fill(seen("grace_hopper"), 150, 40, 300, 320)
+        model.run()
+    assert np.array_equal(engine.models[role].input, outside.input)
+    assert np.array_equal(engine.models[role].first_output, outside.first_output)
+
+
+def test_an_embedding_orders_and_scales_its_picture_as_it_would_be_done_for_it(
+    engine: FaceEngine, models_folder: Path, manifest: Manifest
+) -> None:
+    declared = manifest.model("embedding")
+    outside = BoundModel((models_folder / declared.file).read_bytes(), declared, threads=1)
+    for model in (engine.models["embedding"], outside):
+        Whole(model).fill(NOISE[:112, :112])
+        model.run()
+    assert np.array_equal(outside.input[0], (NOISE[:112, :112, ::-1].transpose(2, 0, 1).astype(np.float32) - 127) / 128)
+    assert np.array_equal(engine.models["embedding"].first_output, outside.first_output)
+
+
+def test_two_crops_of_one_model_do_not_disturb_each_other(engine: FaceEngine) -> None:
+    model, pictures = engine.models["liveness"], []
+    one, other = Crop(model), Crop(model)
+    for crop, x in ((one, 0), (other, 200), (one, 0)):
+        crop.fill(NOISE, x, 0, 128, 128)
+        model.run()
+        pictures.append(model.input.copy())
+    assert np.array_equal(pictures[0], pictures[2])
+    assert not np.array_equal(pictures[0], pictures[1])
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset", "taken"), [("Relu", 9, True), ("Softplus", 9, False), ("Softplus", 11, True)]
+)
+def test_only_what_means_the_same_is_lifted_to_newer_operators(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch, operator: str, opset: int, taken: bool
+) -> None:
+    declared = manifest.model("liveness")
+    graph = Graph("small", "input", declared.input_shape)
+    output = graph.add(operator, ["input"])
+    with monkeypatch.context() as older:
+        older.setattr("pipeline.models.onnx_file.OPSET", opset)
+        content = graph.file({output: declared.input_shape}, "test")
+    model = BoundModel(content, declared, threads=1, sight=rectangle(declared))
+    assert model.sees == taken
+    Crop(model).fill(NOISE, 0, 0, 128, 128)
+    assert model.run()[0, 0] == pytest.approx(NOISE[:128, :128, 2], abs=1)
+
+
+def test_a_model_of_another_size_is_not_given_a_picture(manifest: Manifest) -> None:
+    declared = manifest.model("liveness")
+    graph = Graph("small", "input", (1, 3, 64, 64))
+    content = graph.file({graph.add("Relu", ["input"]): (1, 3, 64, 64)}, "test")
+    with pytest.raises(ModelRefused, match="a model with inputs"):
+        BoundModel(content, declared, threads=1, sight=rectangle(declared))
 
 
 def test_the_faster_network_gives_the_same_numbers(
@@ -157,5 +225,7 @@ def test_bytes_that_are_no_model_are_left_to_onnxruntime_to_refuse(content: byte
 @given(cut=st.integers(0, 4_000_000))
 @settings(deadline=None, max_examples=10)
 def test_a_file_that_was_cut_off_is_not_mended(models_folder: Path, manifest: Manifest, cut: int) -> None:
-    part = (models_folder / manifest.model("embedding").file).read_bytes()[:cut]
+    declared = manifest.model("embedding")
+    part = (models_folder / declared.file).read_bytes()[:cut]
     assert faster(part) == part
+    assert seeing(part, rectangle(declared), declared) == part
