@@ -10,6 +10,7 @@ from daemon.config.section import Section
 from daemon.payment.channels import BreakerTimes, ChannelConfig, Fee
 from daemon.payment.flows import FLOWS
 from daemon.payment.money import DECIMALS, MAX_MINOR
+from daemon.payment.payer_codes import WALLETS
 
 ChannelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -41,6 +42,7 @@ class ChannelSection(Section):
     fee_permyriad: int = Field(default=0, ge=0, le=10_000, description="ten-thousandths of the amount, shown")
     fee_fixed_minor: int = Field(default=0, ge=0, le=MAX_MINOR)
     flows: tuple[str, ...] | None = Field(default=None, description="ways to pay that go through it; none: all")
+    codes: tuple[str, ...] | None = Field(default=None, description="whose apps' scanned codes it takes; none: any")
     answer_s: Seconds | None = None
     query_for_s: Seconds | None = None
     breaker: BreakerSection = BreakerSection()
@@ -52,6 +54,9 @@ class ChannelSection(Section):
         for flow in self.flows or ():
             if flow not in FLOWS:
                 raise ValueError(f"flow {flow!r} is not known; there are {', '.join(FLOWS)}")
+        for wallet in self.codes or ():
+            if wallet not in WALLETS:
+                raise ValueError(f"codes of {wallet!r} are not known; there are {', '.join(WALLETS)}")
         return self
 
     def channel(self, name: str) -> ChannelConfig:
@@ -60,4 +65,5 @@ class ChannelSection(Section):
             name, frozenset(self.currencies), self.enabled, self.priority, self.min_minor, self.max_minor,
             Fee(self.fee_permyriad, self.fee_fixed_minor), None if self.flows is None else frozenset(self.flows),
             self.answer_s, self.query_for_s, BreakerTimes(**self.breaker.model_dump()),
+            None if self.codes is None else frozenset(self.codes),
         )  # fmt: skip

@@ -74,7 +74,7 @@ def _confirm(state: State, turn: Turn, now: float, code: str | None = None, auth
     if order.expires_s <= now:
         return close(state, turn, Status.EXPIRED, "expired_before_confirm", now)
     who = known.candidates[0] if known.candidates else None
-    choice = routing.choose(state, amount, turn.flow, now)
+    choice = routing.choose(state, amount, turn.flow, now, auth_code)
     if choice.best is None:
         why = choice.left_out[0].reason if choice.left_out else "none_configured"
         state, effects = persist(state, (Noted("no_channel", {"order_id": order.order_id, "reason": why}),))

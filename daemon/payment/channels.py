@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from daemon.payment.flows import TOPUP
 from daemon.payment.money import Amount, plain
+from daemon.payment.payer_codes import wallet_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class BreakerTimes:
 class ChannelConfig:
     """One channel, as the fleet configured it. Limits are in minor units of the order's currency, both ends included;
     `currencies` are ISO 4217. The lowest `priority` is tried first; equal ones in the order of their names. `answer_s`
-    and `query_for_s` replace the box's own waits."""
+    and `query_for_s` replace the box's own waits. `codes`: whose apps' codes it takes (`payer_codes`); none: any."""
 
     name: str
     currencies: frozenset[str]
@@ -54,6 +55,7 @@ class ChannelConfig:
     answer_s: float | None = None
     query_for_s: float | None = None
     breaker: BreakerTimes = BreakerTimes()
+    codes: frozenset[str] | None = None
 
 
 class Health(StrEnum):
@@ -145,21 +147,28 @@ class Choice:
 
 
 def choose(
-    channels: Sequence[ChannelConfig], breakers: Mapping[str, Breaker], amount: Amount, flow: str, now: float
-) -> Choice:
+    channels: Sequence[ChannelConfig], breakers: Mapping[str, Breaker], amount: Amount, flow: str, now: float,
+    code: str | None = None,
+) -> Choice:  # fmt: skip
     """The channels for this order, best first, and the others with their reasons. The same input gives the same
-    choice; the order of `channels` does not matter."""
+    choice; the order of `channels` does not matter. `code`: off the payer's phone; where its first digits name an app
+    that a channel is for, that channel comes first, and none that is for other apps is tried."""
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
-    ordered = sorted(channels, key=lambda channel: (channel.priority, channel.name))
+    wallet = wallet_of(code) if code is not None else None
+    named = {channel.name for channel in channels if channel.enabled and wallet in (channel.codes or ())}
+    ordered = sorted(channels, key=lambda channel: (channel.name not in named, channel.priority, channel.name))
     for channel in ordered:
         breaker = breakers.get(channel.name, Breaker())
         why_not = _why_not(channel, breaker, amount, flow, now)
+        if why_not is None and named and channel.codes is not None and channel.name not in named:
+            why_not = "code_of_another", f"{channel.name} takes no codes of {wallet}"
         if why_not is not None:
             left_out.append(LeftOut(channel.name, *why_not))
             continue
         before = left_out[-1].reason if left_out and not candidates else None
-        reason = f"failover_{before}" if before == "breaker_open" else "by_priority"
+        by = "by_code" if channel.name in named else "by_priority"
+        reason = f"failover_{before}" if before == "breaker_open" else by
         if breaker.health is not Health.CLOSED:
             reason = "probe"
         candidates.append(Candidate(channel, channel.fee.of(amount), reason))

@@ -13,9 +13,9 @@ from daemon.payment.settling import SettlingTimes
 from daemon.payment.state import State
 
 
-def choose(state: State, amount: Amount, flow: str, now: float) -> Choice:
+def choose(state: State, amount: Amount, flow: str, now: float, code: str | None = None) -> Choice:
     """Best first; made before an attempt is submitted, and never again for the same attempt."""
-    return channels.choose(state.rules.channels, state.breakers, amount, flow, now)
+    return channels.choose(state.rules.channels, state.breakers, amount, flow, now, code)
 
 
 def tried(state: State, name: str, now: float) -> State:

@@ -59,9 +59,9 @@ def view(tx: sqlite3.Connection, key: attempts.Key) -> dict[str, Any]:
 
 
 def waiting(tx: sqlite3.Connection, now: int) -> list[dict[str, Any]]:
-    """Every attempt that only a person can end, oldest first; `why` is one of captured_unconfirmed, manual, late_refund,
-    refund_by_hand (the provider took it and it reached nobody), written_off (accepted offline and never paid: nothing to
-    end, but to be known)."""
+    """Every attempt that only a person can end, oldest first; `why` is one of captured_unconfirmed, manual,
+    late_refund, refund_by_hand (the provider took it and it reached nobody), written_off (accepted offline and never
+    paid: nothing to end, but to be known)."""
     rows = tx.execute(
         "SELECT a.order_id, a.attempt, o.box, a.channel, o.currency, coalesce(a.amount_minor, o.amount_minor) AS minor,"
         " coalesce(a.settled_at, a.received_at) AS since, CASE WHEN a.status = 'approved' AND a.confirmed_at IS NULL"

@@ -22,6 +22,7 @@ from daemon.payment.channels import (
     worked,
 )
 from daemon.payment.money import Amount
+from daemon.payment.payer_codes import wallet_of
 
 CNY = frozenset({"CNY"})
 TIMES = BreakerTimes(failures=3, open_s=30, longest_open_s=100)
@@ -148,3 +149,53 @@ def test_the_choice_does_not_depend_on_the_order_of_the_file(
 )
 def test_a_fee_is_whole_minor_units_rounded_up(fee: Fee, minor: int, shown: int) -> None:
     assert fee.of(Amount(minor, "CNY")) == shown
+
+
+ALIPAY = ChannelConfig("alipay-like", CNY, priority=2, codes=frozenset({"alipay"}))
+WECHAT = ChannelConfig("wechat-like", CNY, priority=1, codes=frozenset({"wechat"}))
+ANY = ChannelConfig("acquirer", CNY, priority=0)
+A_CODE, W_CODE, U_CODE = "286281234567890123", "134567890123456789", "6212345678901234567"
+
+
+@pytest.mark.parametrize(
+    ("code", "wallet"),
+    [
+        (A_CODE, "alipay"), ("25" + "0" * 14, "alipay"), ("30" + "9" * 22, "alipay"), ("25" + "0" * 13, None),
+        ("31" + "0" * 16, None), ("24" + "0" * 16, None), (W_CODE, "wechat"), ("10" + "0" * 16, "wechat"),
+        ("15" + "0" * 16, "wechat"), ("16" + "0" * 16, None), ("13" + "0" * 17, None), (U_CODE, "unionpay"),
+        ("62" + "0" * 16, None), ("6901234567892", None), ("", None), ("2", None), ("٢٥" + "0" * 16, None),
+        ("https://qr.example/28", None), ("28" + "0" * 300, None),
+    ],
+)  # fmt: skip
+def test_whose_code_it_is_stands_in_its_first_digits_and_its_length(code: str, wallet: str | None) -> None:
+    assert wallet_of(code) == wallet
+
+
+def routed(code: str | None, *channels: ChannelConfig, **breakers: Breaker) -> list[tuple[str, str]]:
+    named = {name.replace("_", "-"): breaker for name, breaker in breakers.items()}
+    choice = choose(channels, named, Amount(1, "CNY"), "qr_scanned", 1.0, code)
+    return [(one.channel.name, one.reason) for one in choice.candidates]
+
+
+def test_a_code_goes_to_its_own_wallets_channel_whatever_the_priority() -> None:
+    both = (ALIPAY, WECHAT, ANY)
+    assert routed(A_CODE, *both) == [("alipay-like", "by_code"), ("acquirer", "by_priority")]
+    assert routed(W_CODE, *both) == [("wechat-like", "by_code"), ("acquirer", "by_priority")]
+    left = choose(both, {}, Amount(1, "CNY"), "qr_scanned", 1.0, A_CODE).left_out
+    assert [(one.name, one.reason) for one in left] == [("wechat-like", "code_of_another")]
+
+
+def test_a_code_that_no_channel_claims_goes_by_priority_as_everything_else_does() -> None:
+    by_priority = [("acquirer", "by_priority"), ("wechat-like", "by_priority"), ("alipay-like", "by_priority")]
+    for code in (U_CODE, "some other app's", None):
+        assert routed(code, ALIPAY, WECHAT, ANY) == by_priority
+
+
+def test_a_wallet_whose_channel_fails_is_left_to_one_that_takes_any_code_and_to_no_other_wallets() -> None:
+    assert routed(A_CODE, ALIPAY, WECHAT, ANY, alipay_like=opened()) == [("acquirer", "failover_breaker_open")]
+    assert routed(A_CODE, ALIPAY, WECHAT, alipay_like=opened()) == []
+
+
+def test_a_channel_that_is_switched_off_claims_nothing() -> None:
+    off = ChannelConfig("alipay-like", CNY, enabled=False, codes=frozenset({"alipay"}))
+    assert routed(A_CODE, off, WECHAT) == [("wechat-like", "by_priority")]

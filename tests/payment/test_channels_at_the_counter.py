@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from daemon.payment.channels import ChannelConfig
 from daemon.payment.effects import AttemptMoved, Noted, Persist, Query
-from daemon.payment.events import Answer, AnswerStatus, FactorChecked, FactorOutcome, KeyPressed, OrderArrived
+from daemon.payment.events import (
+    Answer,
+    AnswerStatus,
+    CodeScanned,
+    FactorChecked,
+    FactorOutcome,
+    KeyPressed,
+    OrderArrived,
+)
 from daemon.payment.money import Amount
 from daemon.payment.state import Paying, Rules, Showing, State
 from daemon.payment.status import Status
@@ -87,3 +95,20 @@ def test_an_attempt_never_changes_its_channel_after_it_was_submitted(counter):
     counter.wait(4)
     assert isinstance(counter.state.stage, Paying)
     assert [s.request.channel for s in counter.state.settling.values()] == ["first"]
+
+
+def test_a_scanned_code_goes_through_its_own_apps_channel(counter):
+    wechat = ChannelConfig("wechat-like", CNY, priority=1, codes=frozenset({"wechat"}))
+    alipay = ChannelConfig("alipay-like", CNY, priority=2, codes=frozenset({"alipay"}))
+    for order_id, code, name in (
+        ("o1", "286281234567890123", "alipay-like"),
+        ("o2", "134567890123456789", "wechat-like"),
+    ):
+        counter.state = State(rules=Rules(channels=(wechat, alipay), flow="qr_scanned"))
+        counter.send(OrderArrived(counter.order(order_id, 1850, lives_s=900)))
+        effects = counter.send(CodeScanned(code))
+        [request] = [c.request for e in effects if isinstance(e, Persist) for c in e.changes
+                     if isinstance(c, AttemptMoved) and c.request is not None]  # fmt: skip
+        assert (request.channel, request.auth_code) == (name, code)
+        [noted] = [c for e in effects if isinstance(e, Persist) for c in e.changes if isinstance(c, Noted)]
+        assert noted.facts == {"order_id": order_id, "channel": name, "reason": "by_code"}
