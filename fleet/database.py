@@ -85,13 +85,15 @@ CREATE TABLE IF NOT EXISTS tickets (
 TABLES_VERSION = 2
 SCHEMA_VERSION = MIGRATIONS[-1].version
 
+STATEMENTS = 512  # more than the program has, so that none is parsed twice
+
 OUTBOX = Outbox()
 INBOX = Inbox()
 
 
 def open_database(path: Path) -> sqlite3.Connection:
     """WAL and FULL: what is committed survives a power cut. May be used from another thread, by one at a time."""
-    connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=10, check_same_thread=False, cached_statements=STATEMENTS)
     path.chmod(0o600)
     # secure_delete: an order that has gone out may name a member's phone, a pay request who was forced
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "busy_timeout=10000"):

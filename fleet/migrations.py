@@ -14,6 +14,7 @@ from fleet.migrations_money import (
     FACTOR_TRIES,
     MEMBERS_AND_VOUCHERS,
     POINTS_AND_PACKETS,
+    RUNNING_BALANCES,
     SIGN_UPS,
     SMILES,
     TOP_UPS,
@@ -122,4 +123,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(16, "top-ups at a box", TOP_UPS),
     Migration(17, "a coupon for a smile", SMILES),
     Migration(18, "wrong tries of a payer at all boxes together", FACTOR_TRIES),
+    Migration(19, "balances are kept beside their postings", RUNNING_BALANCES),
 )  # fmt: skip

@@ -155,3 +155,19 @@ FACTOR_TRIES = (
     "CREATE INDEX factor_tries_by_handle ON factor_tries (handle) WHERE wrong > 0",
     "CREATE INDEX factor_tries_told ON factor_tries (tenant, told_at)",
 )
+
+RUNNING_BALANCES = (
+    # all that was booked for an attempt, refunds and points too
+    "CREATE INDEX entries_by_attempt ON entries (order_id, attempt) WHERE order_id IS NOT NULL",
+    # a balance is read with each payment, and its postings are as many as ever were; `ledger verify` compares the two
+    """CREATE TABLE balances (
+      account TEXT NOT NULL REFERENCES accounts (name), currency TEXT NOT NULL, amount_minor INTEGER NOT NULL,
+      PRIMARY KEY (account, currency)
+    ) STRICT, WITHOUT ROWID""",
+    "INSERT INTO balances SELECT account, currency, sum(amount_minor) FROM postings GROUP BY account, currency",
+    """CREATE TRIGGER postings_are_summed AFTER INSERT ON postings BEGIN
+      INSERT INTO balances VALUES (NEW.account, NEW.currency, NEW.amount_minor)
+        ON CONFLICT (account, currency) DO UPDATE SET amount_minor = amount_minor + excluded.amount_minor;
+    END""",
+    "DROP INDEX postings_by_account",
+)

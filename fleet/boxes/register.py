@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fleet.errors import BoxUnknown, RequestRefused
@@ -51,10 +52,16 @@ def revoke(tx: sqlite3.Connection, box: str, now: int) -> None:
 
 def trusted_key(tx: sqlite3.Connection, kid: str) -> TrustedKey | None:
     """A box's key id is its id."""
+    row = tx.execute("SELECT public_pem FROM boxes WHERE id = ? AND revoked_at IS NULL", (kid,)).fetchone()
+    return _key(kid, row[0]) if row is not None else None
+
+
+@lru_cache(maxsize=4096)
+def _key(kid: str, pem: bytes) -> TrustedKey:
+    """Whether it is trusted still is asked with each message; only its parsing is remembered."""
     from mqtt.envelope import TrustedKey  # not needed to list boxes, and slow to import
 
-    row = tx.execute("SELECT public_pem FROM boxes WHERE id = ? AND revoked_at IS NULL", (kid,)).fetchone()
-    return TrustedKey(kid, parse_public_pem(row[0], f"box {kid}")) if row is not None else None
+    return TrustedKey(kid, parse_public_pem(pem, f"box {kid}"))
 
 
 def public_pem_of(tx: sqlite3.Connection, box: str) -> str:

@@ -120,10 +120,9 @@ def capture(tx: sqlite3.Connection, charge: Charge, now: int) -> Answer:
     if wanted is None:
         return Answer(Verdict.DECLINED, Reason.CLOSED)
     payer = accounts.payer_account(charge.payer)
-    if not accounts.exists(tx, payer):
-        return Answer(Verdict.DECLINED, Reason.UNKNOWN_PAYER)
     if accounts.balance(tx, payer, charge.currency) < charge.amount_minor:
-        return Answer(Verdict.DECLINED, Reason.INSUFFICIENT_FUNDS)
+        known_payer = accounts.exists(tx, payer)
+        return Answer(Verdict.DECLINED, Reason.INSUFFICIENT_FUNDS if known_payer else Reason.UNKNOWN_PAYER)
     return Answer(Verdict.APPROVED, Reason.OK, _reference(books.capture(tx, charge, payer, now)))
 
 

@@ -7,6 +7,7 @@ of the ledger's own thread. A fleet without a matcher's key has no matcher, and 
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -34,6 +35,7 @@ class MatcherDesk:
     ) -> None:
         """`afterwards` takes what is to be done once the transaction that it is called in is on disk."""
         self._folder, self._now, self._afterwards, self._put = folder, now, afterwards, put
+        self._key_file = str(key_file(folder))
         self._lock = threading.Lock()
         self._opened: Answering | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="matcher")
@@ -101,7 +103,7 @@ class MatcherDesk:
     def _matcher(self) -> Answering | None:
         """Opened with the first question after `kingfisher-fleet face key` has made it."""
         with self._lock:
-            if self._opened is None and key_file(self._folder).exists():
+            if self._opened is None and os.path.exists(self._key_file):  # noqa: PTH110 - with each payment: five times as fast
                 self._opened = open_matcher(self._folder)
             return self._opened
 

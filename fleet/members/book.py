@@ -206,10 +206,10 @@ def hold(tx: sqlite3.Connection, quote_id: str, order_id: str, attempt: int, now
 def note_payment(tx: sqlite3.Connection, order_id: str, attempt: int, status: str, now: int) -> None:
     """An attempt has ended, or an approved one was reversed: its coupons, points and offer follow."""
     note_end(tx, order_id, attempt, status, now)
-    if topups.member_of(tx, order_id) is not None:
-        return
-    settle_points(tx, order_id, attempt, kept_minor(tx, order_id, attempt), now, status)
-    if status == "approved":
+    if (member := _payer(tx, order_id, attempt)) is not None:
+        kept = kept_minor(tx, order_id, attempt)
+        points.settle(tx, member[0], order_id, attempt, kept, member[1], now, status)
+    if status == "approved" and topups.member_of(tx, order_id) is None:
         offer(tx, order_id, attempt, now)
 
 
@@ -260,15 +260,13 @@ def thanks(tx: sqlite3.Connection, order_id: str, attempt: int) -> tuple[int, in
 
 
 def _payer(tx: sqlite3.Connection, order_id: str, attempt: int) -> tuple[str, str] | None:
-    """The member who paid, and in what."""
+    """The member who paid for goods, and in what."""
     row = tx.execute(
-        "SELECT a.payer, o.currency FROM attempts a JOIN orders o USING (order_id) WHERE order_id = ? AND attempt = ?",
+        "SELECT a.payer, o.currency FROM attempts a JOIN members m ON m.handle = a.payer JOIN orders o USING (order_id)"
+        " LEFT JOIN topup_orders t USING (order_id) WHERE a.order_id = ? AND a.attempt = ? AND t.order_id IS NULL",
         (order_id, attempt),
     ).fetchone()
-    sold = row is not None and topups.member_of(tx, order_id) is None
-    if not sold or row["payer"] is None or not is_member(tx, row["payer"]):
-        return None
-    return row["payer"], row["currency"]
+    return None if row is None else (row["payer"], row["currency"])
 
 
 def offer(tx: sqlite3.Connection, order_id: str, attempt: int, now: int, on: str = "success") -> None:

@@ -77,15 +77,15 @@ def transfer(
 def balance(tx: sqlite3.Connection, account: str, currency: str) -> int:
     """Minor units; 0 for an account that never saw this currency."""
     row = tx.execute(
-        "SELECT coalesce(sum(amount_minor), 0) FROM postings WHERE account = ? AND currency = ?", (account, currency)
+        "SELECT amount_minor FROM balances WHERE account = ? AND currency = ?", (account, currency)
     ).fetchone()
-    return int(row[0])
+    return 0 if row is None else int(row[0])
 
 
 def balances(tx: sqlite3.Connection) -> list[Balance]:
     rows = tx.execute(
-        "SELECT a.name, a.kind, p.currency, coalesce(sum(p.amount_minor), 0) FROM accounts a"
-        " LEFT JOIN postings p ON p.account = a.name GROUP BY a.name, p.currency ORDER BY a.kind DESC, a.name"
+        "SELECT a.name, a.kind, b.currency, coalesce(b.amount_minor, 0) FROM accounts a"
+        " LEFT JOIN balances b ON b.account = a.name ORDER BY a.kind DESC, a.name, b.currency"
     )
     return [Balance(*row) for row in rows]
 

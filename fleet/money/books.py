@@ -8,11 +8,13 @@ stands in suspense until the provider has given it back.
 from __future__ import annotations
 
 import sqlite3
+from typing import Literal
 
 from fleet.channels.adapter import Charge
 from fleet.money import accounts
 
 SUSPENSE = "suspense:late"
+OnceForAnAttempt = Literal["capture", "reversal", "late_capture"]
 
 
 def clearing_account(channel: str) -> str:
@@ -86,11 +88,12 @@ def refund(
     )
 
 
-def _entry(tx: sqlite3.Connection, kind: str, order_id: str, attempt: int) -> sqlite3.Row | None:
+def _entry(tx: sqlite3.Connection, kind: OnceForAnAttempt, order_id: str, attempt: int) -> sqlite3.Row | None:
+    # The kind stands in the statement: were it a parameter, SQLite would plan anew each time, as the index hangs on it.
     row = tx.execute(
         "SELECT e.id, d.account AS debit, c.account AS credit, c.amount_minor, c.currency FROM entries e"
         " JOIN postings d ON d.entry = e.id AND d.amount_minor < 0 JOIN postings c ON c.entry = e.id"
-        " AND c.amount_minor > 0 WHERE e.kind = ? AND e.order_id = ? AND e.attempt = ?",
-        (kind, order_id, attempt),
+        f" AND c.amount_minor > 0 WHERE e.kind = '{kind}' AND e.order_id = ? AND e.attempt = ?",
+        (order_id, attempt),
     ).fetchone()
     return row if isinstance(row, sqlite3.Row) else None

@@ -17,6 +17,11 @@ _CHECKS: dict[str, str] = {
         " WHERE a.kind NOT IN ('equity', 'clearing', 'points') GROUP BY p.account, p.currency"
         " HAVING sum(p.amount_minor) < 0"
     ),
+    "a balance is not what its postings come to": (
+        "SELECT account || ' ' || currency FROM (SELECT account, currency, amount_minor FROM balances UNION ALL"
+        " SELECT account, currency, -sum(amount_minor) FROM postings GROUP BY account, currency)"
+        " GROUP BY account, currency HAVING sum(amount_minor) <> 0"
+    ),
     "money stands in suspense that no refund is on its way for": (
         "SELECT e.order_id || '/' || e.attempt FROM entries e WHERE e.kind = 'late_capture' AND NOT EXISTS"
         " (SELECT 1 FROM refunds r WHERE r.order_id = e.order_id AND r.attempt = e.attempt AND r.late = 1"

@@ -62,6 +62,7 @@ class Payments:
     ) -> None:
         self.channels, self._errands, self._now, self._put = channels, errands, now, answer
         self._settlement = Settlement(channels)
+        self._own_books = {name: channel for name, channel in channels.items() if isinstance(channel, OwnBooks)}
 
     # --- from the boxes -------------------------------------------------------------------------------------------
 
@@ -93,8 +94,8 @@ class Payments:
             self._send(tx, box, standing)
 
     def _charge(self, tx: sqlite3.Connection, charge: Charge, name: str) -> None:
-        channel = self.channels[name]
-        answer = channel.pay_within(tx, charge) if isinstance(channel, OwnBooks) else None
+        own = self._own_books.get(name)
+        answer = own.pay_within(tx, charge) if own is not None else None
         if answer is None:
             self._errands.pay(charge, name)
             return

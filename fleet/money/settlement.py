@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from fleet.channels.adapter import Channel, Charge, Credential, provider_key
@@ -72,8 +72,10 @@ class Settlement:
             return said.model_copy(update={"channels": sorted(self.channels)})
         if wanted.quote is not None:
             members.hold(tx, wanted.quote, wanted.order_id, wanted.attempt, now)
-        charge = attempts.charge(order, attempts.known(tx, wanted.order_id, wanted.attempt))
-        return replace(charge, credential=_credential(wanted))
+        return Charge(
+            wanted.order_id, wanted.attempt, wanted.payer, order["merchant"].removeprefix("merchant:"),
+            wanted.amount_minor, order["currency"], order["title"], _credential(wanted),
+        )  # fmt: skip
 
     def query(self, tx: sqlite3.Connection, box: str, order_id: str, attempt: int, now: int) -> PayAnswerBody | None:
         """How it stands; None: the provider is to be asked first. What never came is declined, and stays so if it
