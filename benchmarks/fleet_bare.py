@@ -25,7 +25,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt.connection import MAX_IN_FLIGHT, TlsOptions, _send_at_once
+from mqtt.connection import IN_FLIGHT, TlsOptions, _send_at_once
 
 ASK, SAID = "bench/ask", "bench/said"
 CONNECT_S = 300.0
@@ -39,7 +39,7 @@ def connected(
     ready = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTv5)
     client.tls_set_context(tls.context())
-    client.max_inflight_messages_set(MAX_IN_FLIGHT)
+    client.max_inflight_messages_set(IN_FLIGHT)
     client.on_socket_open = _send_at_once
 
     def on_message(_client: Client, _: Any, message: MQTTMessage) -> None:

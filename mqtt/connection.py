@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ParamSpec
 
@@ -26,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.errors import LinkBusy, LinkDown, LinkLost, PublishRefused
+from mqtt.read_ahead import ReadAhead
 
 log = logging.getLogger("mqtt.link")
 
@@ -33,7 +35,7 @@ P = ParamSpec("P")
 
 NO_MATCHING_SUBSCRIBERS = 0x10
 RETAIN_NOT_SUPPORTED = 0x9A
-MAX_IN_FLIGHT = 20
+IN_FLIGHT = 20
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
@@ -68,6 +70,7 @@ class LinkOptions:
     keepalive_s: int = 30
     session_expiry_s: int = 24 * 3600
     receive_maximum: int = 20
+    in_flight: int = IN_FLIGHT  # sent at once; 0: as many as may be under way
     max_packet_bytes: int = 256 * 1024
     max_under_way: int = 500
     connect_timeout_s: float = 10.0
@@ -173,9 +176,7 @@ class Connection:
         if under_way >= self._max_under_way:
             future.set_exception(LinkBusy("publish", f"{under_way} messages under way"))
             return future
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        if expires_in_s is not None:
-            properties.MessageExpiryInterval = max(1, expires_in_s)
+        properties = _expiring(max(1, expires_in_s)) if expires_in_s is not None else None
         info = self._client.publish(topic, payload, qos=1, retain=retain and self._retain, properties=properties)
         if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             future.set_exception(LinkBusy("publish", "no message id is free"))
@@ -230,9 +231,11 @@ class Connection:
             reconnect_on_failure=False,
         )
         client.connect_timeout = self._options.connect_timeout_s
-        client.max_inflight_messages_set(MAX_IN_FLIGHT)
+        client.max_inflight_messages_set(self._options.in_flight)
         if self._options.tls is not None:
-            client.tls_set_context(self._options.tls.context())
+            context = self._options.tls.context()
+            context.sslsocket_class = ReadAhead
+            client.tls_set_context(context)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=self._retain)
         client.on_socket_open = _send_at_once
@@ -254,8 +257,8 @@ class Connection:
             return  # the broker closes; on_disconnect follows
         self._session_present = bool(flags.session_present)
         theirs = getattr(properties, "ReceiveMaximum", None)
-        if isinstance(theirs, int) and theirs < MAX_IN_FLIGHT:
-            self._max_under_way = max(1, theirs)  # paho sends MAX_IN_FLIGHT at once, so fewer must be held back here
+        if isinstance(theirs, int) and theirs < (self._options.in_flight or self._max_under_way):
+            self._max_under_way = max(1, theirs)  # paho sends `in_flight` at once, so fewer must be held back here
         # As published: a message that somebody had retained shows it, even where it comes live.
         plain = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
         retained = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
@@ -316,6 +319,21 @@ class Connection:
         unacked = tuple(entry.reference for entry in lost if entry.reference is not None)
         _guarded(self._on_end, reason, unacked)
         self.ended.set()
+
+
+class _Expiry(Properties):
+    """paho would look through all the properties that there are, for each message anew."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        self.MessageExpiryInterval = seconds
+        packed: bytes = super().pack()  # type: ignore[no-untyped-call]
+        object.__setattr__(self, "pack", lambda: packed)
+
+
+@lru_cache(maxsize=256)
+def _expiring(seconds: int) -> Properties:
+    return _Expiry(seconds)
 
 
 def _send_at_once(_: Client, __: object, sock: object) -> None:

@@ -1,5 +1,7 @@
 """Carries outbox rows to the link, in order of priority, a bounded number under way; sends again what a loss left open.
 
+A row is read once for each connection: how far each priority has been handed over is remembered, since ids only grow.
+
 No I/O of its own: its owner (the one thread that writes the database) calls `send`, `acked` and `reset`, and passes
 what `on_acked` and `on_refused` tell (on the link's thread) back to that thread.
 """
@@ -15,7 +17,7 @@ from typing import Protocol
 
 from mqtt.connection import PubAck
 from mqtt.errors import PublishRefused
-from mqtt.outbox import Outbox, OutboxRow
+from mqtt.outbox import Outbox, OutboxRow, Priority
 
 log = logging.getLogger("mqtt.courier")
 
@@ -34,7 +36,8 @@ class Publisher(Protocol):
 
 class Courier:
     """`on_acked(id)`: call `acked` in a transaction, then `send` again. `on_refused(id, code)`: the broker does not
-    take it (its ACL, its size limit); it stays in the outbox until it expires and is tried again after a reconnect."""
+    take it (its ACL, its size limit); it stays in the outbox until it expires and is tried again after a reconnect, as
+    is one whose `acked` was not committed."""
 
     def __init__(
         self,
@@ -53,30 +56,34 @@ class Courier:
         self._lock = threading.Lock()
         self._under_way: set[int] = set()
         self._acked: set[int] = set()  # by the broker, but not yet deleted from the outbox
-        self._refused: set[int] = set()
+        self._handed_over = dict.fromkeys(Priority, 0)  # the last id of each priority
+        self._generation = 0  # of the connection
+        self._more = False
 
     def send(self, tx: sqlite3.Connection, now: int) -> int:
         """Hand what is pending to the link, up to the window. The number handed over."""
         sent = 0
-        after = (-1, 0)
-        while True:
+        self._more = False
+        for priority in Priority:
             with self._lock:
-                room = self._window - len(self._under_way)
-                skip = self._under_way | self._acked | self._refused
-            if room <= 0:
-                return sent
-            rows = self._outbox.pending(tx, self._window, after=after)
-            if not rows:
-                return sent
-            after = (rows[-1].priority, rows[-1].id)
-            fresh = [row for row in rows if row.id not in skip and row.expires_at > now][:room]
-            for row in fresh:
-                if not self._hand_over(row, now):
+                room, after = max(0, self._window - len(self._under_way)), self._handed_over[priority]
+                generation, acked = self._generation, set(self._acked)
+            for row in self._outbox.following(tx, priority, after, now, room + 1 + len(acked)):
+                if row.id in acked:
+                    continue
+                if room == 0 or not self._hand_over(row, now, generation):
+                    self._more = True
                     return sent
-                sent += 1
+                room, sent = room - 1, sent + 1
+        return sent
+
+    @property
+    def more(self) -> bool:
+        """Whether something waits for room: then `acked` and `send` should not."""
+        return self._more
 
     def acked(self, tx: sqlite3.Connection, message_id: int) -> None:
-        """The broker has it: it leaves the outbox. If the caller's transaction fails, it is simply sent again."""
+        """The broker has it: it leaves the outbox."""
         self._outbox.mark_acked(tx, message_id)
         with self._lock:
             self._acked.discard(message_id)
@@ -85,9 +92,10 @@ class Courier:
         """After `on_connected`: whatever was under way is pending again."""
         with self._lock:
             self._under_way.clear()
-            self._refused.clear()
+            self._handed_over = dict.fromkeys(Priority, 0)
+            self._generation += 1
 
-    def _hand_over(self, row: OutboxRow, now: int) -> bool:
+    def _hand_over(self, row: OutboxRow, now: int, generation: int) -> bool:
         with self._lock:
             self._under_way.add(row.id)
         future = self._link.publish(
@@ -101,6 +109,9 @@ class Courier:
             with self._lock:
                 self._under_way.discard(row.id)
             return False
+        with self._lock:
+            if self._generation == generation:  # otherwise it went to the connection before, and goes once more
+                self._handed_over[Priority(row.priority)] = row.id
         future.add_done_callback(lambda done: self._done(row.id, done))
         return True
 
@@ -110,8 +121,6 @@ class Courier:
             self._under_way.discard(message_id)
             if error is None:
                 self._acked.add(message_id)
-            elif isinstance(error, PublishRefused):
-                self._refused.add(message_id)
         if error is None:
             self._on_acked(message_id)
         elif isinstance(error, PublishRefused):

@@ -65,6 +65,17 @@ class Outbox:
         )
         return [OutboxRow(*row) for row in rows]
 
+    def following(
+        self, tx: sqlite3.Connection, priority: Priority, after: int, now: int, limit: int
+    ) -> list[OutboxRow]:
+        """The next rows of a priority after the id `after` that have not expired."""
+        rows = tx.execute(
+            "SELECT id, topic, payload, kind, priority, expires_at FROM outbox"
+            " WHERE priority = ? AND id > ? AND expires_at > ? ORDER BY id LIMIT ?",
+            (int(priority), after, now, limit),
+        )
+        return [OutboxRow(*row) for row in rows]
+
     def mark_acked(self, tx: sqlite3.Connection, message_id: int) -> None:
         """The broker has it. Unknown ids (acknowledged twice) are fine."""
         tx.execute("DELETE FROM outbox WHERE id = ?", (message_id,))

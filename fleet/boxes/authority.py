@@ -157,6 +157,8 @@ acl_file {folder}/acl
 # An envelope has at most 64 KiB.
 max_packet_size {packet}
 set_tcp_nodelay true
+# How many wait for an acknowledgement is for either side to say: the gateway takes hundreds, which it commits together.
+max_inflight_messages 0
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -205,6 +206,47 @@ def test_a_row_the_broker_refuses_does_not_stop_the_others_and_is_tried_after_a_
     assert carrier.send(tx, 0) == 0
     carrier.reset()
     assert carrier.send(tx, 0) == 1
+
+
+def test_a_row_that_went_to_the_connection_before_goes_to_this_one_too() -> None:
+    tx, link, acked = database(), FakeLink(), list[int]()
+    only = put(tx, "pay", Priority.MONEY)
+    carrier = courier(link, acked)
+    publish = link.publish
+
+    def reconnected_meanwhile(*args: Any, **named: Any) -> Future[PubAck]:
+        carrier.reset()
+        return publish(*args, **named)
+
+    link.publish = reconnected_meanwhile  # type: ignore[method-assign]
+    carrier.send(tx, 0)
+    link.publish = publish  # type: ignore[method-assign]
+    carrier.reset()
+    carrier.send(tx, 0)
+    assert [reference for reference, _ in link.sent] == [only, only]
+
+
+def test_the_courier_says_whether_something_waits_for_room() -> None:
+    tx, link, acked = database(), FakeLink(), list[int]()
+    ids = [put(tx, "pay", Priority.MONEY) for _ in range(4)]
+    carrier = courier(link, acked)
+    carrier.send(tx, 0)
+    assert carrier.more
+    link.sent[0][1].set_result(PubAck(True))
+    carrier.acked(tx, ids[0])
+    carrier.send(tx, 0)
+    assert not carrier.more
+
+
+def test_money_that_comes_later_overtakes_what_waits_for_room() -> None:
+    tx, link, acked = database(), FakeLink(), list[int]()
+    events = [put(tx, "event", Priority.CONTROL) for _ in range(2)]
+    carrier = courier(link, acked, window=1)
+    carrier.send(tx, 0)
+    money = put(tx, "pay", Priority.MONEY)
+    link.sent[0][1].set_result(PubAck(True))
+    carrier.send(tx, 0)
+    assert [reference for reference, _ in link.sent] == [events[0], money]
 
 
 def test_expired_rows_are_not_sent() -> None:
