@@ -327,13 +327,14 @@ class Box:
                 self._p.matcher.heard(said)
             case KillAds() | PlayAckBody() | ContentNoticeBody() | ContentChunkBody() as said:
                 self._about_content(said)
-            case TimeHeard(corrected, reached):
+            case TimeHeard(corrected, reached, by_s):
                 self._conditions.set(views.Condition.NO_CLOCK, None)
                 behind = self._store_watch.heard(reached)
                 if behind is not None:
                     self._conditions.set(box_store.BEHIND, behind)
                 if corrected:
-                    note(log, "clock_corrected", now=self._p.clock.now())
+                    note(log, "clock_corrected", now=self._p.clock.now(), by_s=by_s)
+                    self._payment.step(ev.ClockCorrected(by_s, self._p.link.box_id))
                     self._time.write_floor()
                     self._say_state()  # what was refused for its times comes again
                 return self._between_payments(self._payment.take_up_orders())

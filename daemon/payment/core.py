@@ -21,6 +21,7 @@ from daemon.payment.events import (
     Answer,
     ApprovedLate,
     BanksListed,
+    ClockCorrected,
     CodeScanned,
     CounterFree,
     CounterTaken,
@@ -49,6 +50,7 @@ from daemon.payment.events import (
 from daemon.payment.flows import FLOWS, IDENTITY
 from daemon.payment.order import Order, PayRequest, Turn
 from daemon.payment.passage import passed
+from daemon.payment.retiming import retimed
 from daemon.payment.state import (
     COLLECTING,
     AskFactor,
@@ -134,6 +136,8 @@ def _step(state: State, event: Event, now: float) -> Result:
         case OrdersFound(turns):
             found = tuple(_on_its_way(state, turn) for turn in turns)
             return _next(replace(state, waiting=(*state.waiting, *found)), now)
+        case ClockCorrected():
+            return retimed(state, event), ()
         case CounterTaken():
             return replace(state, counter_taken=True), ()
         case CounterFree():

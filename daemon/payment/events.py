@@ -238,6 +238,14 @@ class OrdersFound:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockCorrected:
+    """The fleet's time is `by_s` seconds ahead of what this box, `box`, took for the time until now."""
+
+    by_s: float
+    box: str
+
+
+@dataclass(frozen=True, slots=True)
 class CounterTaken:
     """Display and keypad serve something else now (an enrolment): orders wait."""
 
@@ -255,6 +263,6 @@ class Tick:
 Event = (
     Passed | OrderArrived | OrderWithdrawn | KeyPressed | CodeScanned | FaceHint | FaceDecided | FaceUnavailable
     | PayerFound | FactorChecked | BanksListed | Quoted | SignUpReady | Smiled | OfferCame | Persisted
-    | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp | LinkDown | OrdersFound | CounterTaken
-    | CounterFree | Tick
+    | PersistFailed | Answer | ApprovedLate | RefundAsked | LinkUp | LinkDown | OrdersFound | ClockCorrected
+    | CounterTaken | CounterFree | Tick
 )  # fmt: skip

@@ -51,6 +51,7 @@ class TimeHeard:
 
     corrected: bool
     store: int | None = None
+    by_s: int = 0  # so far was the clock behind
 
 
 Meaning = (
@@ -106,11 +107,13 @@ class Inbound:
             case QuoteBody() as body:
                 return self._quote(body, message)
             case TimeBody(nonce=nonce, now=now, store=store):
-                before = self._clock.certain()
+                before, wall = self._clock.certain(), self._clock.now()
                 heard = self._clock.answered(nonce, now)
                 noted = (Noted("clock_corrected", {"now": now}),) if heard is Heard.CORRECTED else ()
                 self._scribe.write(noted, message, also=lambda tx: locks_begin_anew(tx, before, self._clock))
-                return TimeHeard(heard is Heard.CORRECTED, store) if heard is not Heard.IGNORED else None
+                if heard is Heard.IGNORED:
+                    return None
+                return TimeHeard(heard is Heard.CORRECTED, store, self._clock.now() - wall)
             case TriesBody() as locks:
                 self._scribe.write((), message, also=lambda tx: self._tries.adopt(tx, locks))
                 return None

@@ -41,3 +41,19 @@ def test_a_clock_wrong_by_a_year_takes_no_order_before_it_was_put_right(rig, mon
     assert box.until(lambda: len(states) > before)  # the fleet is asked for what was refused
     box.say("order", box.order("o1"))
     assert box.until(lambda: box.rows("SELECT order_id FROM orders") == [("o1",)])
+
+
+def test_an_order_that_is_open_while_the_clock_is_put_right_ends_by_the_right_time(rig, monkeypatch):
+    """Its screen would stand an hour too long, and its payer be asked for money that nobody takes any more."""
+    box = rig()
+    asked: list[str] = []
+    monkeypatch.setattr(FleetLink, "connected", property(lambda _: True))
+    monkeypatch.setattr(box.link, "say", lambda typ, body, life_s=60: asked.append(getattr(body, "nonce", "")))
+    monkeypatch.setattr(box.link, "say_state", lambda _: None)
+    box.start()
+    box.say("order", box.order("o1", expires_at=int(time.time()) + 1800))
+    assert box.until(lambda: box.rows("SELECT status FROM orders") == [("open",)])
+    box.queue.put(LinkState(True))
+    assert box.until(lambda: any(asked))
+    box.say("time", {"nonce": next(filter(None, reversed(asked))), "now": int(time.time()) + 3600})
+    assert box.until(lambda: box.rows("SELECT status FROM orders") == [("expired",)])

@@ -16,6 +16,7 @@ from payment_doubles.world import FACELESS, RIGHT_PIN, World
 
 from daemon.payment.emvco import Merchant
 from daemon.payment.events import (
+    ClockCorrected,
     CodeScanned,
     CounterFree,
     FaceDecided,
@@ -254,6 +255,10 @@ class Life(RuleBasedStateMachine):
     def a_payer_pays_while_nobody_can_be_asked(self) -> None:
         self.the_link_is_lost(30.0)
         self.a_payer_comes_and_confirms("nothing")
+
+    @rule(by_s=st.sampled_from([-20.0, 6.0, 30.0]))
+    def the_clock_is_put_right(self, by_s: float) -> None:
+        self.world.send(ClockCorrected(by_s, "kf-x"))
 
     @rule()
     def the_power_is_cut(self) -> None:

@@ -252,6 +252,7 @@ EVENTS: tuple[ev.Event, ...] = (
     ev.Smiled("o1", 1), ev.Smiled("o1", 2), ev.OfferCame("o1", 1, Offer("c1", "x", 1)),
     ev.CodeScanned("134567890123456789"), ev.Persisted(1), ev.Persisted(999), ev.PersistFailed(1, "full"),
     ev.PersistFailed(999, "full"), ev.LinkUp(), ev.LinkDown(), ev.Tick(), ev.CounterTaken(), ev.CounterFree(),
+    ev.ClockCorrected(3600, "kf-x"), ev.ClockCorrected(-3600, "kf-x"),
     ev.OrdersFound((Turn(Order("o3", CNY, None, 1e9)),)), ev.OrderArrived(Order("o4", CNY, None, -1)),
     ev.OrderArrived(Order("o5", None, None, 1e9)),
     ev.Passed(Order("o6", CNY, None, 1e9), GRACE), ev.Answer("o1", 1, ev.AnswerStatus.APPROVED, "too_late", CNY, "r"),
