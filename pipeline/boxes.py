@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,19 +33,13 @@ def suppress(boxes: Floats, scores: Floats, overlap: float) -> list[int]:
     boxes: (N, 4) corners; scores: (N,). A box goes when its IoU with a kept, better one is above
     `overlap`, or when it has no area.
     """
-    sizes = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
-    order = np.argsort(-scores, kind="stable")
-    order = order[(sizes[order] > 0) & np.isfinite(sizes[order])]
+    # Plain numbers: a face has a handful of candidates, which cost numpy more to call than to compare.
+    candidates: list[Box] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes.tolist()]
+    order = [int(index) for index in np.argsort(-scores, kind="stable") if 0 < area(candidates[index]) < math.inf]
     keep: list[int] = []
-    while order.size:
-        best, rest = int(order[0]), order[1:]
-        keep.append(best)
-        if not rest.size:
-            break
-        width = np.minimum(boxes[best, 2], boxes[rest, 2]) - np.maximum(boxes[best, 0], boxes[rest, 0])
-        height = np.minimum(boxes[best, 3], boxes[rest, 3]) - np.maximum(boxes[best, 1], boxes[rest, 1])
-        inter = np.maximum(width, 0) * np.maximum(height, 0)
-        order = rest[inter <= overlap * (sizes[best] + sizes[rest] - inter)]
+    for index in order:
+        if all(iou(candidates[index], candidates[kept]) <= overlap for kept in keep):
+            keep.append(index)
     return keep
 
 

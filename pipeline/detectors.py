@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +24,26 @@ def rfb_boxes(outputs: Mapping[str, Floats], width: int, height: int) -> tuple[F
 
 def yunet_boxes(outputs: Mapping[str, Floats], columns: int, scale: float) -> tuple[Floats, Floats]:
     """YuNet, whose input has so many columns and showed the frame `scale` times as large; as `rfb_boxes`."""
-    boxes, scores = [], []
-    for stride in STRIDES:
-        score = np.sqrt(outputs[f"cls_{stride}"][0, :, 0] * outputs[f"obj_{stride}"][0, :, 0])
-        candidates = np.flatnonzero(score > DETECTED)
-        if not candidates.size:
-            continue
-        across = columns // stride
-        cell = np.stack([candidates % across, candidates // across], axis=1)
-        shape = outputs[f"bbox_{stride}"][0, candidates]
-        centre = (cell + shape[:, :2]) * stride
-        half = np.exp(shape[:, 2:]) * stride / 2
-        boxes.append(np.concatenate([centre - half, centre + half], axis=1) / scale)
-        scores.append(score[candidates])
-    if not boxes:
+    sure, there, shapes = (
+        np.concatenate([outputs[f"{part}_{stride}"][0] for stride in STRIDES]) for part in ("cls", "obj", "bbox")
+    )
+    scores = np.sqrt(sure[:, 0] * there[:, 0])
+    candidates = np.flatnonzero(scores > DETECTED)
+    if not candidates.size:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    return np.concatenate(boxes).astype(np.float32), np.concatenate(scores)
+    cells, strides = _cells(columns, tuple(outputs[f"cls_{stride}"].shape[1] for stride in STRIDES))
+    shape, stride = shapes[candidates], strides[candidates]
+    centre = (cells[candidates] + shape[:, :2]) * stride
+    half = np.exp(shape[:, 2:]) * stride / 2
+    boxes = np.concatenate([centre - half, centre + half], axis=1) / scale
+    return boxes.astype(np.float32), scores[candidates]
+
+
+@cache
+def _cells(columns: int, counts: tuple[int, ...]) -> tuple[NDArray[np.float64], Floats]:
+    """Column and row of each stride's every cell (N, 2), and the stride (N, 1)."""
+    cells = [
+        np.stack([np.arange(count) % (columns // stride), np.arange(count) // (columns // stride)], axis=1)
+        for stride, count in zip(STRIDES, counts, strict=True)
+    ]
+    return np.concatenate(cells).astype(np.float64), np.repeat(np.array(STRIDES, np.float32), counts)[:, None]

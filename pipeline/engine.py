@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -162,9 +163,10 @@ class FaceEngine:
             sees = model.declared.sees
             box = square(face.box, picture.width, picture.height) if sees.square else face.box
             self._crops[role].fill(picture.pixels, *grown(box, sees.scale, picture.width, picture.height))
-            logits = model.run()[0].astype(np.float64)
-            weights = np.exp(logits - logits.max())
-            parts[role] = float(weights[sees.live_class] / weights.sum())
+            logits = model.run()[0].tolist()
+            highest = max(logits)
+            weights = [math.exp(logit - highest) for logit in logits]
+            parts[role] = weights[sees.live_class] / sum(weights)
         return parts if all(live == live for live in parts.values()) else dict.fromkeys(parts, 0.0)
 
     def embed(self, view: FaceView) -> Embedding:

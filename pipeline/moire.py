@@ -40,8 +40,8 @@ def prominence(gray: Numbers) -> float:
     """How far the highest peaks stand over what is as fine as they are, in nats. gray: (side, side), side in SIDES."""
     window, where, starts, sizes = _plan(len(gray))
     spectrum = np.fft.rfft2((gray - gray.mean()) * window)
-    power = np.log(np.square(spectrum.real) + np.square(spectrum.imag) + np.float32(FLOOR * gray.size))
-    over = power.ravel()[where]
+    seen = spectrum.ravel().take(where)
+    over = np.log(np.square(seen.real) + np.square(seen.imag) + np.float32(FLOOR * gray.size))
     over -= np.repeat(np.add.reduceat(over, starts) / sizes + MEDIAN_OVER_MEAN, sizes)
     return float(np.partition(over, -PEAKS)[-PEAKS:].mean())
 

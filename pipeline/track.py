@@ -17,7 +17,7 @@ from pipeline.quality import advise
 from pipeline.thresholds import Thresholds
 
 MOVED = 0.12  # of the face's height between two frames: what is blurred then is blurred by motion
-SPARSE = (8, 4)  # every so many rows and columns are compared to tell a frame from its repetition
+SPARSE = (16, 8)  # every so many rows and columns are compared to tell a frame from its repetition
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +106,11 @@ class Track:
     def _follow(self, picture: Picture, watch: Stopwatch, turning: bool) -> Subject | Guidance | None:
         """None where a detection is due: it is the frame for one, nobody is followed yet, or following is unsure."""
         due = self._since_detection + 1 >= self._limits.track.detect_every
-        if due or self._view is None or self._look is None or not self._alone:
+        if due or self._view is None or not self._alone:
             return None
         with watch.stage("follow"):
-            followed = follow(self._engine, picture, self._view, self._look, self._limits.track)
+            seen = self._look or look_of(self._view.aligned)
+            followed = follow(self._engine, picture, self._view, seen, self._limits.track)
         if followed is None:
             return None
         before, self._view, self._look = self._view, *followed
@@ -137,7 +138,7 @@ class Track:
             return Guidance(Hint.ONE_PERSON, _relative(face.box, picture))
         with watch.stage("look"):
             self._view = self._engine.look(picture, face)
-            self._look = look_of(self._view.aligned)
+            self._look = None  # worked out when it is compared with
         return self._gate(picture, before, self._view, turning)
 
     def _is_alone(self, face: Face, faces: list[Face]) -> bool:

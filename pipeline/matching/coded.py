@@ -319,7 +319,7 @@ def _best_of_two(estimates: NDArray[np.float32], people: NDArray[np.int32]) -> N
         row = int(np.argmax(estimates))
     for number, value in taken:
         estimates[number] = value
-    return np.unique([first, row])
+    return np.array(sorted({first, row}))
 
 
 def _at_least(estimates: NDArray[np.float32], floor: float) -> NDArray[np.intp]:
