@@ -304,6 +304,8 @@ class Box:
                 return self._step(event, message)
             case ev.Quoted() | ev.OfferCame() as event:
                 return self._step(event)
+            case IdentityCheck(command_id, order) if self._p.matcher is not None and order.flow == "id_card":
+                self._enrolment.report(command_id, "", "verify.failed", "no_cards_kept")
             case IdentityCheck(order=order):
                 return self._step(ev.OrderArrived(order))
             case enrolment.Request() as request:

@@ -192,6 +192,8 @@ class Gateway:
 
     def _note_event(self, tx: sqlite3.Connection, box: str, event: EventBody) -> None:
         log.info("event=box_event box=%s name=%s", box, event.event)
+        if self.matcher is not None:
+            event = at_gateway.verified(self.matcher, box, event)
         verifications.note_event(tx, box, event)
         commands.note_event(tx, box, event, self.now())
         departures.note_event(tx, box, event, self.now())

@@ -14,13 +14,13 @@ NOT_ENROLLED = frozenset({"enrol.failed", "enrol.cancelled"})
 
 
 def take(tx: sqlite3.Connection, matcher: MatcherDesk, box: str, asked: SealedBody, now: int) -> None:
-    """A question is about an open order of this very box, an enrolment about a command that it was given."""
+    """A question is about an open order of this very box, or about a command that it was given."""
     refusal: str | None = None
     match asked:
         case FaceProbeBody() | FaceFindBody() | FaceFactorBody():
             order = attempts.order(tx, box, asked.order_id)
             if order is None:
-                refusal = "unknown_order"
+                refusal = None if _verifies(tx, box, asked.order_id, now) else "unknown_order"
             elif order["status"] != "open" or now > order["expires_at"]:
                 refusal = "order_closed"
         case FaceEnrolBody():
@@ -32,6 +32,31 @@ def take(tx: sqlite3.Connection, matcher: MatcherDesk, box: str, asked: SealedBo
             if row is None or wanted != asked.handle or row["status"] != "open":
                 refusal = "unknown_command"
     matcher.ask(box, asked, refusal)
+
+
+def _verifies(tx: sqlite3.Connection, box: str, command_id: str, now: int) -> bool:
+    """Whether this box was asked who stands there, and has not said yet."""
+    row = tx.execute(
+        "SELECT 1 FROM commands WHERE command_id = ? AND box = ? AND command = 'verify' AND status = 'open'"
+        " AND expires_at >= ?",
+        (command_id, box, now),
+    ).fetchone()
+    return row is not None
+
+
+def verified(matcher: MatcherDesk, box: str, event: EventBody) -> EventBody:
+    """The end of an identity check at an open-loop box, with the person's own name; failed where the matcher has named
+    nobody so, or has not checked what the box claims. Any other event as it is."""
+    if event.event != "verify.done" or event.command_id is None:
+        return event
+    factors = str(event.data.get("factors", "")).split(",")
+    found = matcher.identified(box, event.command_id, event.handle or "", factors)
+    if found is None:
+        return event
+    if found.payer is None:
+        reason = (found.refusal or AnswerReason.FACE_UNKNOWN).value
+        return event.model_copy(update={"event": "verify.failed", "handle": None, "reason": reason, "data": {}})
+    return event.model_copy(update={"handle": found.payer})
 
 
 def paid_by(matcher: MatcherDesk, box: str, wanted: PayRequestBody) -> tuple[PayRequestBody, AnswerReason | None]:

@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,6 +64,13 @@ class MatcherDesk:
         """Who it is that this box knows by this name."""
         matcher = self._matcher()
         return None if matcher is None else matcher.book.whose(box, alias)
+
+    def identified(self, box: str, command_id: str, alias: str, factors: Iterable[str]) -> Redeemed | None:
+        """Whom this box has verified for a command; None: it knows its people itself."""
+        matcher = self._matcher()
+        if matcher is None or matcher.book.place_of(box) is None:
+            return None
+        return tokens.identified(matcher.book, box, command_id, alias, factors)
 
     def undo(self, command_id: str) -> None:
         """The box has said that this enrolment failed or was cancelled."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from daemon.payment.flows import FLOWS, needs_camera
@@ -70,6 +71,21 @@ def redeem(book: FaceBook, box: str, wanted: PayRequestBody, now: int) -> Redeem
     return Redeemed(str(row["handle"]))
 
 
+def identified(book: FaceBook, box: str, command_id: str, alias: str, factors: Iterable[str]) -> Redeemed:
+    """Who was verified for this command, where no money moves: somebody whom a look for it has named here, with factors
+    that were checked here."""
+    with book.reading() as tx:
+        rows = tx.execute(
+            "SELECT * FROM tokens WHERE box = ? AND order_id = ? AND alias = ? ORDER BY made_at DESC",
+            (box, command_id, alias),
+        ).fetchall()
+    if not rows:
+        return Redeemed(None, AnswerReason.FACE_UNKNOWN)
+    claimed = tuple(factors)
+    row = next((row for row in rows if _proves(row, claimed)), None)
+    return Redeemed(None, AnswerReason.FACTOR_UNPROVEN) if row is None else Redeemed(str(row["handle"]))
+
+
 def _refusal(row: sqlite3.Row | None, box: str, wanted: PayRequestBody, now: int) -> AnswerReason | None:
     if row is None or row["box"] != box:  # of another box it says no more than of one that never was
         return AnswerReason.FACE_UNKNOWN
@@ -79,11 +95,14 @@ def _refusal(row: sqlite3.Row | None, box: str, wanted: PayRequestBody, now: int
         return None if row["used_attempt"] == wanted.attempt else AnswerReason.FACE_USED
     if now >= row["expires_at"]:
         return AnswerReason.FACE_EXPIRED
+    return None if _proves(row, wanted.factors) else AnswerReason.FACTOR_UNPROVEN
+
+
+def _proves(row: sqlite3.Row, factors: Iterable[str]) -> bool:
+    """Whether each factor that a box claims was checked here; a look-alike needs the PIN."""
     proven = set(row["proven"].split())
-    claimed = [CHECKED[name] for name in wanted.factors if name in CHECKED]
-    if any(not proven & set(names) for names in claimed) or (row["unsure"] and not proven & {"pin"}):
-        return AnswerReason.FACTOR_UNPROVEN
-    return None
+    claimed = [CHECKED[name] for name in factors if name in CHECKED]
+    return all(proven & set(names) for names in claimed) and (not row["unsure"] or "pin" in proven)
 
 
 def _hash(token: str) -> str:

@@ -129,6 +129,26 @@ def test_a_stranger_and_a_wrong_pin_are_refused_and_nothing_is_charged(shop):
     assert balance_minor(shop) == before
 
 
+def test_who_stands_there_is_answered_with_the_persons_own_name(shop):
+    shop.hands.wait_screen("Idle")
+    shop.hands.choose("nobody")
+    asked = shop.town.begin_fleet("--json", "verify", "--box", "counter-1", "--title", "Room 1204")
+    shop.hands.wait_screen("Look")
+    shop.hands.choose("grace_hopper")
+    shop.hands.wait_screen("EnterPin")
+    shop.type_pin("2580")
+    said = json.loads(asked.communicate(timeout=60)[0].splitlines()[-1])
+    shop.hands.choose("nobody")
+    assert (said["status"], said["result"]["handle"], said["result"]["factors"]) == ("done", "grace_hopper", "face,pin")
+    shop.hands.wait_screen("Idle")
+
+
+def test_a_card_is_nobodys_at_a_box_that_keeps_no_cards(shop):
+    asked = shop.town.begin_fleet("--json", "verify", "--box", "counter-1", "--flow", "id_card")
+    said = json.loads(asked.communicate(timeout=60)[0].splitlines()[-1])
+    assert (said["status"], said["reason"]) == ("failed", "no_cards_kept")
+
+
 def test_a_gateway_that_does_not_answer_is_named_and_the_code_is_offered_instead(shop):
     shop.hands.wait_screen("Idle")
     shop.hands.choose("nobody")

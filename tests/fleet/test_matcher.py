@@ -357,6 +357,21 @@ def test_a_box_can_not_claim_a_factor_that_was_not_proven_here(gateway):
     assert gateway.redeem(found.face_token, found.payer, **wanted).payer == "grace"
 
 
+def test_a_box_that_was_asked_who_stands_there_names_whom_the_matcher_named_with_what_was_checked_here(gateway):
+    book = gateway.matcher.book
+    [found] = gateway.look(order="c1").found
+
+    def who(box=BOX, command="c1", alias=found.payer, factors=("face", "pin")):
+        return tokens.identified(book, box, command, alias, factors)
+
+    assert who() == tokens.Redeemed(None, AnswerReason.FACTOR_UNPROVEN), "no PIN was typed yet"
+    gateway.ask(gateway.sealer.factor(CheckFactor("c1", 7, (found.payer,), Factor.PIN, PIN), gateway.now))
+    assert who() == tokens.Redeemed("grace")
+    assert who(factors=("face",)).payer == "grace"
+    nobody = tokens.Redeemed(None, AnswerReason.FACE_UNKNOWN)
+    assert [who(box=OTHER_BOX), who(command="c2"), who(alias="grace"), who(alias="")] == [nobody] * 4
+
+
 def test_a_code_needs_no_token_and_a_closed_loop_box_none_at_all(gateway):
     assert gateway.redeem(None, "anonymous", flow="qr_scanned") is None
     gateway.matcher.book.put_box(BOX, None)
