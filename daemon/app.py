@@ -38,6 +38,7 @@ from daemon.enrolment.authority import authority_of
 from daemon.event_queue import EventQueue
 from daemon.evidence import shelf
 from daemon.evidence.record import Grounds
+from daemon.first_things import First, FirstThings
 from daemon.front.painter import Painter
 from daemon.gate import passages
 from daemon.gate.agreement import GATE
@@ -116,7 +117,9 @@ def run(loaded: Loaded, path: Path) -> int:
     start, logs, lines, board = StartUp(), RecentLogs(), LogBundle(), Board()
     again = threading.Event()
     config, state = loaded.config, loaded.config.box.state
+    software = version("kingfisher")
     queue: EventQueue[Event] = EventQueue(newest_only)
+    first = FirstThings(lambda: faces.begin())
     for lack in harden_process():
         queue.put(ConditionChanged(lack, True))
     with ExitStack() as parts:
@@ -136,9 +139,9 @@ def run(loaded: Loaded, path: Path) -> int:
             parts.callback(lamp.close)
             voice = open_voice(config.devices.voice, rig)
             parts.callback(voice.close)
-        with start.part("models"):
+        with start.part("models"):  # what they are; the face side loads them
             manifest = load_set(config.face.set)
-            engine = FaceEngine.load(config.face.models, manifest, threads=config.face.threads)
+            model_hash = manifest.model("embedding").sha256
             thresholds = load_thresholds(config.face.thresholds or CALIBRATED[config.face.set], manifest)
         with start.part("store"):
             fresh = not (state / "store" / "store.db").exists()
@@ -146,14 +149,16 @@ def run(loaded: Loaded, path: Path) -> int:
             options = box_store.store_options(config.store, db, trusted.now)
             if config.box.profile == "closed-loop":
                 members = open_members(
-                    state / "store", opened_by, config.box, engine.model_hash, options, config.face.matcher,
+                    state / "store", opened_by, config.box, model_hash, options, config.face.matcher,
                     GATE if config.gate.on else PAY,
                 )  # fmt: skip
             else:
-                members = open_nobody(state / "store", opened_by, config.box, engine.model_hash, options)
+                members = open_nobody(state / "store", opened_by, config.box, model_hash, options)
             parts.callback(members.close)
         with start.part("screen"):
-            painter = Painter(display, config.box.locale, _tell(queue, "no_display"))
+            painter = Painter(
+                display, config.box.locale, _tell(queue, "no_display"), on_first=partial(first.done, First.SCREEN)
+            )
             painter.start()
             parts.callback(painter.stop)
         with start.part("link"):
@@ -168,23 +173,31 @@ def run(loaded: Loaded, path: Path) -> int:
                 tls=_tls(config.broker),
                 on_message=queue.put,
                 on_link=queue.put,
+                on_up=partial(first.done, First.LINK),
             )
             parts.callback(link.stop)
+            link.start()
         updates = TemplateUpdate(db, members, trusted, update_rule_of(config))
         parts.callback(updates.finish)
         with start.part("face"):
-            matcher = open_matcher(config, link, trusted, engine.model_hash, queue.put)
+            matcher = open_matcher(config, link, trusted, model_hash, queue.put)
             if matcher is not None:
                 parts.callback(matcher.close)
             choose = matcher.matcher if matcher is not None else updates.matcher(members.matcher)
             faces = FaceWatch(
                 build_camera(config.devices.camera, rig),
-                Faces(engine, thresholds, choose, config.face.max_gap_s),
+                lambda: Faces(
+                    FaceEngine.load(config.face.models, manifest, threads=config.face.threads),
+                    thresholds,
+                    choose,
+                    config.face.max_gap_s,
+                ),
                 frame_timeout_s=config.face.frame_timeout_s,
                 report=matcher.report if matcher is not None else queue.put,
                 preview=painter.preview,
             )
             parts.callback(faces.stop)
+            queue.put(ConditionChanged(Condition.FACES_LOADING, True, "the models are being loaded"))
             faces.start()
         with start.part("keypad"):
             keypad = DeviceWatch(
@@ -216,8 +229,8 @@ def run(loaded: Loaded, path: Path) -> int:
                 in_force=lambda: applier.config, board=board, db=db, clock=trusted, link=link, members=members,
                 logs=logs,
                 store=StoreDesk(members, db, trusted, state, lambda *news: queue.put(ConditionChanged(*news))),
-                display_size=lambda: display.size, tls=_tls(config.broker), model_hash=engine.model_hash,
-                software=version("kingfisher"), send=queue.put, restart=lambda: _begin_anew(again, queue),
+                display_size=lambda: display.size, tls=_tls(config.broker), model_hash=model_hash,
+                software=software, send=queue.put, restart=lambda: _begin_anew(again, queue),
                 began_s=time.monotonic(),
                 fleet_versions=lambda: applier.versions | (advertising.versions if advertising else {}),
             )  # fmt: skip
@@ -228,15 +241,15 @@ def run(loaded: Loaded, path: Path) -> int:
             Parts(
                 queue=queue, db=db, clock=trusted, link=link, members=members, faces=faces, painter=painter, lamp=lamp,
                 voice=voice, notify=Notify.from_environment(), rules=_rules(config), shop=config.box.shop,
-                grounds=_grounds(config, engine.model_hash, thresholds.id), locale=config.box.locale,
-                software=version("kingfisher"), board=board, lending=Lending(faces, painter),
+                grounds=_grounds(config, model_hash, thresholds.id), locale=config.box.locale,
+                software=software, board=board, lending=Lending(faces, painter),
                 applier=applier,
                 remote=RemoteDesk(
                     in_force=lambda: applier.config, board=board, db=db, link=link, clock=trusted, members=members,
-                    painter=painter, lines=lines, software=version("kingfisher"), tell=queue.put,
+                    painter=painter, lines=lines, software=software, tell=queue.put,
                     restart=lambda: _begin_anew(again, queue),
                 ),
-                settings_of=lambda config: _live_settings(config, engine.model_hash, thresholds.id),
+                settings_of=lambda config: _live_settings(config, model_hash, thresholds.id),
                 floor=floor,
                 authority=authority_of(config), keeping=keeping_of(config), updates=updates, advertising=advertising,
                 matcher=matcher, gate=gate,
@@ -250,9 +263,7 @@ def run(loaded: Loaded, path: Path) -> int:
             if config.health.metrics_port is not None:
                 from daemon.health.metrics import BoxMetrics, MetricsServer  # few boxes are asked for them
 
-                metrics = MetricsServer(
-                    config.health.metrics_port, BoxMetrics(board, link, pulse.figures, version("kingfisher"))
-                )
+                metrics = MetricsServer(config.health.metrics_port, BoxMetrics(board, link, pulse.figures, software))
                 parts.callback(metrics.stop)
                 note(log, "metrics", port=metrics.port)
             looks = partial(watches, clock=trusted, db=db, members=members, faces=faces, painter=painter)
@@ -261,7 +272,6 @@ def run(loaded: Loaded, path: Path) -> int:
                 beat_s=config.health.heartbeat_s, renewed=Renewal(lambda: applier.config, looks),
             )  # fmt: skip
             parts.callback(monitor.stop)
-        link.start()
         control.start()
         monitor.start()
         if advertising is not None:

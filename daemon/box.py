@@ -52,6 +52,8 @@ from daemon.people import box_store
 from daemon.people.face_watch import (
     CameraFound,
     CameraLost,
+    FacesLoaded,
+    FacesLoading,
     FacesRefused,
     FacesUsable,
     ForEnrolment,
@@ -78,6 +80,7 @@ from mqtt.schemas import (
     PlayAckBody,
 )
 from pipeline.capture import Capture
+from pipeline.errors import PipelineError
 from pipeline.smile import Smiled
 
 if TYPE_CHECKING:
@@ -146,7 +149,6 @@ class Box:
 
     def _loop(self) -> Stop:
         stop = self._recover()
-        self._p.notify.ready()
         self._p.applier.begin()
         while stop is None:
             if self._p.db.stalled_s() < STALLED_S:  # a disk that hangs is no progress: let the watchdog see it
@@ -184,6 +186,12 @@ class Box:
             case CameraLost(wanted, why):
                 self._conditions.set(views.Condition.NO_CAMERA, why)
                 return self._without_camera(wanted, why)
+            case FacesLoading(ForPayment(order_id, epoch)):
+                return self._step(ev.FaceHint(order_id, epoch, views.Condition.FACES_LOADING))
+            case FacesLoading():
+                pass
+            case FacesLoaded(refused):
+                self._faces_loaded(refused)
             case FacesRefused(wanted, why):
                 self._conditions.set(views.Condition.FACES_REFUSED, why)
                 return self._without_camera(wanted, "faces_refused")
@@ -282,6 +290,13 @@ class Box:
                 return None
             case _:
                 return None
+
+    def _faces_loaded(self, refused: PipelineError | None) -> None:
+        """Only now has all of the box come up: an installed system is on trial until then. Raises `refused`."""
+        if refused is not None:
+            raise refused
+        self._conditions.set(views.Condition.FACES_LOADING, None)
+        self._p.notify.ready()
 
     def _without_camera(self, wanted: Wanted | None, why: str) -> Stop | None:
         match wanted:

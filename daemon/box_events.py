@@ -13,7 +13,7 @@ from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
 from daemon.gate.door import GateMoved
 from daemon.gate.reading import AgreementRead
 from daemon.open_loop.desk import Recognised
-from daemon.people.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, Seen
+from daemon.people.face_watch import FacesLoading, News, Seen
 from daemon.till.words import Request
 from daemon.uplink.contract import CatalogueOffer
 from daemon.uplink.fleet_link import LinkState, Message, TimeDoubted
@@ -83,7 +83,7 @@ class Stop:
 
 
 BoxEvent = (
-    KeypadKey | Scanned | TillSaid | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable | Message | LinkState
+    KeypadKey | Scanned | TillSaid | News | Message | LinkState
     | TimeDoubted | Written | PayerAnswer | Recognised | AgreementRead | GateMoved | EnrolAnswer | EraseAnswer
     | ConfigNews | ConditionChanged | RefundWanted | ClerkChecked | CatalogueBrought | Borrow | GiveBack | Stop
 )  # fmt: skip
@@ -93,4 +93,6 @@ def newest_only(event: BoxEvent) -> object | None:
     """Of guidance, and of doubts about the time, only the last counts."""
     if isinstance(event, TimeDoubted):
         return TimeDoubted
+    if isinstance(event, FacesLoading):
+        return event.wanted
     return event.wanted if isinstance(event, Seen) and isinstance(event.observation, Guidance | Challenge) else None

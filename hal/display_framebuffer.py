@@ -31,7 +31,7 @@ ReadGeometry = Callable[[int], FramebufferGeometry]
 class FramebufferOptions(BaseModel):
     """A framebuffer. `rotation` turns the picture clockwise by so many degrees, for a panel that is mounted turned."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["framebuffer"] = "framebuffer"
     path: Path = Path("/dev/fb0")
     rotation: Literal[0, 90, 180, 270] = 0

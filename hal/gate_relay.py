@@ -21,7 +21,7 @@ CLOSE_S = 0.5
 class RelayGateOptions(BaseModel):
     """`normally`: whether the contact that is switched on lets people through, or holds them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["relay"] = "relay"
     path: Path
     baud: int = Field(default=9600, ge=300, le=4_000_000)

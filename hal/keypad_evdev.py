@@ -38,7 +38,7 @@ LOST = {errno.ENODEV, errno.EIO, errno.EBADF}
 class EvdevOptions(BaseModel):
     """An input device. Without `path` the first one with ten digits and an OK key is taken, a pad before a keyboard."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["evdev"] = "evdev"
     path: Path | None = Field(default=None, description="such as /dev/input/by-id/usb-…-event-kbd")
     keys: dict[str, Key] = Field(default={}, description="changes to the key map, such as KEY_KPPLUS = 'ok'")

@@ -20,7 +20,7 @@ from hal.scanner import Scan
 class NullOptions(BaseModel):
     """This box has no such device."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["null"] = "null"
 
 

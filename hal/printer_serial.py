@@ -31,7 +31,7 @@ def paper_of(answer: int) -> Paper:
 class SerialPrinterOptions(BaseModel):
     """A printer on RS-232 or on a virtual serial port. `asks_paper`: whether it answers questions about its paper."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["serial"] = "serial"
     path: Path
     baud: int = Field(default=9600, ge=300, le=4_000_000)
@@ -75,7 +75,7 @@ class SerialPrinter:
 class FilePrinterOptions(BaseModel):
     """A printer that the kernel shows as a file, such as /dev/usb/lp0."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["file"] = "file"
     path: Path = Path("/dev/usb/lp0")
     asks_paper: bool = True

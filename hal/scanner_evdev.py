@@ -21,7 +21,7 @@ from hal.scanner_keys import Typist
 class EvdevScannerOptions(BaseModel):
     """The scanner's input device. It must be named: to the kernel a scanner is a keyboard like any other."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["evdev"] = "evdev"
     path: Path = Field(description="such as /dev/input/by-id/usb-…-event-kbd")
 

@@ -15,7 +15,7 @@ from hal.scanner import MAX_CODE, Scan, as_code
 class SerialScannerOptions(BaseModel):
     """A serial scanner; it must end each code with CR, LF or both, as most do out of the box."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["serial"] = "serial"
     path: Path = Field(description="such as /dev/serial/by-id/usb-…")
     baud: int = Field(default=9600, ge=300, le=4_000_000)

@@ -18,7 +18,7 @@ CHUNK_BYTES = 4096
 class SerialOptions(BaseModel):
     """A serial port, 8 data bits; `max_line_bytes` bounds what a noisy line can make us keep."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["serial"] = "serial"
     path: Path
     baud: int = Field(default=115200, ge=300, le=4_000_000)

@@ -22,7 +22,7 @@ STARTING = {"default": PROVISIONAL, "better": Path(__file__).parent / "data" / "
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class OperatingPoint(_Part):

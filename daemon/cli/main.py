@@ -7,6 +7,8 @@ import os
 import sys
 from importlib import import_module
 
+from daemon.cli.loading import loading
+
 # One core is enough for a gallery's dot products, and four threads that spin for them starve the face models.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -62,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     called = sys.argv[1:] if arguments is None else arguments
     command = next((word for word in called if not word.startswith("-")), None)
     if command in COMMANDS:
-        import_module(f"daemon.cli.{MODULES.get(command, command)}").add(subparsers)
+        with loading():
+            module = import_module(f"daemon.cli.{MODULES.get(command, command)}")
+        module.add(subparsers)
     else:
         for name, text in COMMANDS.items():
             subparsers.add_parser(name, help=text)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from daemon.cli.loading import loading
 from daemon.config import generations
 from daemon.config.load import load_all, locate_state
 from daemon.errors import AlreadyRunning, DaemonError
@@ -60,7 +61,8 @@ def _run(path: Path, state: Path) -> tuple[int, bool]:
     loaded = load_all(path)
     if loaded.left_out and _give_up(state, "invalid", loaded.left_out[0]):
         return 0, True
-    from daemon.app import RESTART, run  # onnxruntime takes its time: a config with errors is refused before it
+    with loading():
+        from daemon.app import RESTART, run  # takes its time: a config with errors is refused before it
 
     try:
         status = run(loaded, path)

@@ -27,7 +27,7 @@ MAX_BEGINNINGS = 3  # a config that three starts did not survive is given up
 class Document(BaseModel):
     """What the fleet sent, verified."""  # not mqtt's body: what is on disk outlives a change of the contract
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     version: int
     settings: dict[str, dict[str, Any]]
 
@@ -37,7 +37,7 @@ class Trial(BaseModel):
     began with it; `probation_s` is the time that the config before it wants it watched for; `restart`: the box begins
     anew for it, as soon as nobody pays."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     document: Document
     conditions: tuple[str, ...] = ()
     beginnings: int = 0
@@ -48,7 +48,7 @@ class Trial(BaseModel):
 class Outcome(BaseModel):
     """How a version ended. `told`: the fleet's copy is in the outbox."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     version: int
     outcome: str
     reason: str | None = None
@@ -60,7 +60,7 @@ class Outcome(BaseModel):
 class Generations(BaseModel):
     """`floor`: the highest version ever seen; nothing at or below it has an effect again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     floor: int = 0
     good: Document | None = None
     previous: Document | None = None

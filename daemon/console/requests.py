@@ -13,7 +13,7 @@ TestSeconds = Annotated[float, Field(gt=0, le=60)]
 
 
 class Args(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class NoArgs(Args):

@@ -31,10 +31,16 @@ class Painter:
     """`show` and `preview` replace what was not painted yet: only the newest counts."""
 
     def __init__(
-        self, display: Display, locale: str, on_state: Callable[[bool, str], None], theme: Theme = DAY
+        self,
+        display: Display,
+        locale: str,
+        on_state: Callable[[bool, str], None],
+        theme: Theme = DAY,
+        on_first: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_state(works, why)` comes with each change, `on_first` once, when the first picture is on the display."""
         self._display, self._locale, self._theme = display, locale, theme
-        self._on_state = on_state
+        self._on_state, self._on_first = on_state, on_first
         self._renderer = Renderer(display.size) if all(display.size) else None
         self._changed = threading.Condition()
         self._view: View | None = None
@@ -118,7 +124,7 @@ class Painter:
             self._thread.join(5)
 
     def _run(self) -> None:
-        working, animated = True, False
+        working, animated, first = True, False, True
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._dirty or self._stopping, ANIMATION_S if animated else None)
@@ -131,6 +137,9 @@ class Painter:
                 self._painting_since_s = time.monotonic()
                 animated = self._paint(view, preview, held, advert)
                 self._painting_since_s = None
+                if first:
+                    first = False
+                    self._on_first()
                 if not working:
                     working = True
                     self._on_state(True, "")

@@ -28,7 +28,7 @@ from daemon.payment.events import (
 )
 from daemon.payment.flows import Step
 from daemon.payment.order import Identified
-from daemon.people.face_watch import CameraFound, CameraLost, FacesRefused, FacesUsable, ForPayment, Seen
+from daemon.people.face_watch import ForPayment, News, Seen
 from daemon.uplink.clock import TrustedClock
 from mqtt.schemas import Body
 from mqtt.schemas.faces import FaceAnswerBody, FoundPayer, SealedBody
@@ -71,7 +71,7 @@ class _Enrolling:
     command_id: str
 
 
-Told = PayerAnswer | EnrolAnswer | Recognised | Seen | CameraLost | CameraFound | FacesRefused | FacesUsable
+Told = PayerAnswer | EnrolAnswer | Recognised | News
 Asked = ForPayment | FindPayer | CheckFactor | _Enrolling
 
 
@@ -101,7 +101,7 @@ class MatcherDesk:
         self._look = ProbeMatcher(self._sealer.model_hash)
         return self._look
 
-    def report(self, news: Seen | CameraLost | CameraFound | FacesRefused | FacesUsable) -> None:
+    def report(self, news: News) -> None:
         """In the place of the queue: what the face side decided is asked about first; everything else goes on."""
         if not isinstance(news, Seen) or not isinstance(news.wanted, ForPayment):
             self._tell(news)

@@ -22,7 +22,7 @@ Minor = Annotated[int, Field(ge=0, le=MAX_MINOR)]
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Range(Part):

@@ -1,5 +1,6 @@
 """The face side, on a thread of its own: camera frames in, hints and decisions out, tagged with whom they are for.
 
+The models are loaded here too, so that a start need not wait for them: when `begin` says so, or a face is wanted.
 The camera is read only while a payment or an enrolment wants a face. A camera that fails is closed and opened again
 with back-off; whoever waits for a face is told at once that there is none to be had.
 """
@@ -33,6 +34,7 @@ log = logging.getLogger("daemon.people.face_watch")
 
 REOPEN_FIRST_S = 0.5
 REOPEN_LONGEST_S = 10.0
+BEGIN_WITHIN_S = 5.0  # without `begin`: no network, or no display
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,23 @@ class FacesUsable:
     """Gallery, models and thresholds go together (again)."""
 
 
+@dataclass(frozen=True, slots=True)
+class FacesLoading:
+    """Somebody is to be looked for, and the models are not loaded yet: it will be done as soon as they are."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class FacesLoaded:
+    """The models are what their manifest says, and loaded. `refused`: they are not, and no box runs with them."""
+
+    refused: PipelineError | None = None
+
+
+News = Seen | CameraLost | CameraFound | FacesLoading | FacesLoaded | FacesRefused | FacesUsable
+
+
 @dataclass(frozen=True)
 class Faces:
     """What is needed to recognise anybody; `matcher(payer)` is of everybody, or of one payer, as the gallery is now.
@@ -120,24 +139,27 @@ class Faces:
 
 
 class FaceWatch:
-    """`watch` and `rest` return at once. `report` and `preview` are called on this thread."""
+    """`watch` and `rest` return at once. `load` and `preview` are called on this thread; `report` too, but for
+    `FacesLoading`. Where `load` raises a PipelineError, `FacesLoaded` says so and the thread ends."""
 
     def __init__(
         self,
         camera: Camera,
-        faces: Faces,
+        load: Callable[[], Faces],
         *,
         frame_timeout_s: float,
-        report: Callable[[Seen | CameraLost | CameraFound | FacesRefused | FacesUsable], None],
+        report: Callable[[News], None],
         preview: Callable[[NDArray[np.uint8]], None],
     ) -> None:
-        self._camera, self._faces = camera, faces
+        self._camera, self._load = camera, load
         self._frame_timeout_s = frame_timeout_s
         self._report, self._preview = report, preview
         self._changed = threading.Condition()
         self._wanted: Wanted | None = None
         self._peeks: list[Callable[[NDArray[np.uint8] | None, str], None]] = []
         self._stopping = False
+        self._begun = False
+        self._loaded = False
         self._open = False
         self._refused = False
         self._thread = threading.Thread(target=self._run, name="face-watch", daemon=True)
@@ -145,11 +167,20 @@ class FaceWatch:
     def start(self) -> None:
         self._thread.start()
 
+    def begin(self) -> None:
+        """Load the models and open the camera now: nothing more urgent is left to do."""
+        with self._changed:
+            self._begun = True
+            self._changed.notify()
+
     def watch(self, wanted: Wanted) -> None:
         """Look for this one's face from the next frame on; whoever was looked for before is dropped."""
         with self._changed:
             self._wanted = wanted
+            loading = self._thread.is_alive() and not self._loaded
             self._changed.notify()
+        if loading:
+            self._report(FacesLoading(wanted))
 
     def rest(self) -> None:
         with self._changed:
@@ -172,6 +203,9 @@ class FaceWatch:
         self._camera.close()
 
     def _run(self) -> None:
+        faces = self._loaded_faces()
+        if faces is None:
+            return
         self._ensure_open(None)
         while True:
             with self._changed:
@@ -184,12 +218,32 @@ class FaceWatch:
             if peeks and not self._open:
                 self._ensure_open(wanted)
             if wanted is not None and self._ensure_open(wanted):
-                self._look_for(wanted)
+                self._look_for(wanted, faces)
 
-    def _look_for(self, wanted: Wanted) -> None:
+    def _loaded_faces(self) -> Faces | None:
+        """None when the models were refused, or the box ends."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._begun or self._wanted is not None or self._peeks or self._stopping, BEGIN_WITHIN_S
+            )  # fmt: skip
+            if self._stopping:
+                return None
+        began_s = time.monotonic()
+        try:
+            faces = self._load()
+        except PipelineError as error:
+            self._report(FacesLoaded(error))
+            return None
+        with self._changed:
+            self._loaded = True
+        note(log, "faces_loaded", took_ms=(time.monotonic() - began_s) * 1000)
+        self._report(FacesLoaded())
+        return faces
+
+    def _look_for(self, wanted: Wanted, faces: Faces) -> None:
         session: Session
         try:
-            session = self._session(wanted)
+            session = _session(wanted, faces)
         except PipelineError as error:
             note(log, "face_session_refused", logging.ERROR, why=str(error))
             self._refused = True
@@ -249,15 +303,6 @@ class FaceWatch:
             note(log, "frame_refused", logging.WARNING, why=str(error))
             return None
 
-    def _session(self, wanted: Wanted) -> Session:
-        faces = self._faces
-        if isinstance(wanted, ForSmile):
-            return SmileSession(faces.engine)
-        if not isinstance(wanted, ForEnrolment):
-            matcher = faces.matcher(wanted.payer if isinstance(wanted, ForPayment) else None)
-            return FaceSession(faces.engine, matcher, faces.thresholds, max_gap_s=faces.max_gap_s, draw=faces.draw)
-        return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
-
     def _settle(self, wanted: Wanted, observation: Decision | Capture | Smiled) -> None:
         if isinstance(observation, Decision):
             note(
@@ -316,6 +361,15 @@ class FaceWatch:
     def _is_wanted(self, wanted: Wanted) -> bool:
         with self._changed:
             return self._wanted == wanted and not self._stopping
+
+
+def _session(wanted: Wanted, faces: Faces) -> Session:
+    if isinstance(wanted, ForSmile):
+        return SmileSession(faces.engine)
+    if isinstance(wanted, ForEnrolment):
+        return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
+    matcher = faces.matcher(wanted.payer if isinstance(wanted, ForPayment) else None)
+    return FaceSession(faces.engine, matcher, faces.thresholds, max_gap_s=faces.max_gap_s, draw=faces.draw)
 
 
 def _words(said: Guidance | Challenge) -> tuple[str, int]:

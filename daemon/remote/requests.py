@@ -12,7 +12,7 @@ from mqtt.schemas import CommandBody
 
 
 class Args(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class NoArgs(Args):

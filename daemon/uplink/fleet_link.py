@@ -74,6 +74,7 @@ class FleetLink:
         tls: TlsOptions | None,
         on_message: Callable[[Message], None],
         on_link: Callable[[LinkState | TimeDoubted], None],
+        on_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.box_id = box_id_from_key(key.public_key())
         self.fleet_id = fleet_id_from_key(fleet_key)
@@ -81,7 +82,7 @@ class FleetLink:
         self.refused: Counter[str] = Counter()
         self._db, self._clock = db, clock
         self._session = token_hex(12)  # made up anew with each connection's will
-        self._on_message, self._on_link = on_message, on_link
+        self._on_message, self._on_link, self._on_up = on_message, on_link, on_up
         self._signer = Signer(key, self.box_id, self.box_id, clock.now)
         trusted = TrustedKey(self.fleet_id, fleet_key)
         self._verifier = Verifier({self.fleet_id: trusted}.get, self.box_id, clock.now)
@@ -176,6 +177,7 @@ class FleetLink:
     def _connected(self, _connected: Connected) -> None:
         self._courier.reset()
         self._on_link(LinkState(True))
+        self._on_up()
 
     def _lost(self, lost: Lost) -> None:
         self._on_link(LinkState(False, lost.reason))

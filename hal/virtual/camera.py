@@ -25,7 +25,7 @@ from hal.virtual.pictures import NOBODY, Choice, PictureBook
 class VirtualCameraOptions(BaseModel):
     """The camera of the virtual box."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["virtual"] = "virtual"
 
 

@@ -24,7 +24,7 @@ HEADER = struct.Struct(">HHHH")
 class VirtualDisplayOptions(BaseModel):
     """The display of the virtual box."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["virtual"] = "virtual"
     width: int = Field(default=800, ge=64, le=4096)
     height: int = Field(default=480, ge=64, le=4096)

@@ -15,7 +15,7 @@ Publish = Callable[[dict[str, object]], None]
 class VirtualGateOptions(BaseModel):
     """The gate of the virtual box."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["virtual"] = "virtual"
 
 

@@ -15,14 +15,14 @@ Publish = Callable[[dict[str, object]], None]
 class VirtualLampOptions(BaseModel):
     """The lamp of the virtual box."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["virtual"] = "virtual"
 
 
 class VirtualVoiceOptions(BaseModel):
     """The voice of the virtual box."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["virtual"] = "virtual"
 
 

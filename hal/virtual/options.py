@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class VirtualBoxOptions(BaseModel):
     """Where the virtual box's page is, and what stands behind it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     host: str = "127.0.0.1"
     port: int = Field(default=8700, ge=0, le=65535, description="0 takes any free port")
     pictures: Path = Field(description="folder of portraits for the virtual camera")

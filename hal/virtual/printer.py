@@ -14,7 +14,7 @@ from hal.printer import Paper
 class VirtualPrinterOptions(BaseModel):
     """The printer of the virtual box."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["virtual"] = "virtual"
 
 

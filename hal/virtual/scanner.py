@@ -16,7 +16,7 @@ MAX_WAITING = 64
 class VirtualScannerOptions(BaseModel):
     """The scanner of the virtual box."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     type: Literal["virtual"] = "virtual"
 
 

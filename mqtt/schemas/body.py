@@ -48,7 +48,7 @@ Attempt = Annotated[int, Field(strict=True, ge=1, le=1000)]
 
 
 class Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset()  # members that are not there at all where they are None
 

@@ -153,7 +153,7 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         display.open()
         painter = Painter(display, "en", lambda *_: None)
         faces = FaceWatch(
-            NullCamera(), Faces(None, None, members.matcher), frame_timeout_s=1,  # type: ignore[arg-type]
+            NullCamera(), lambda: Faces(None, None, members.matcher), frame_timeout_s=1,  # type: ignore[arg-type]
             report=queue.put, preview=painter.preview,
         )  # fmt: skip
         (tmp_path / "box.toml").write_text('[fleet]\nkey = "fleet.pem"\n' + settings)

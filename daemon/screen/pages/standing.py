@@ -40,7 +40,7 @@ def booting(page: Page, view: Booting) -> tuple[Element, ...]:
 FACELESS = frozenset(
     {
         Condition.NO_CAMERA, Condition.NO_MODELS, Condition.NO_GALLERY, Condition.FACES_REFUSED, Condition.STORE_LOCKED,
-        Condition.KEY_REFUSED, Condition.NO_DATA, Condition.DISK_FULL,
+        Condition.KEY_REFUSED, Condition.NO_DATA, Condition.DISK_FULL, Condition.FACES_LOADING,
     }
 )  # fmt: skip
 

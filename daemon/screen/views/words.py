@@ -57,6 +57,7 @@ class Condition(StrEnum):
     NO_MODELS = "no_models"
     NO_PAYERS = "no_payers"
     FACES_REFUSED = "faces_refused"
+    FACES_LOADING = "faces_loading"
     NO_KEYPAD = "no_keypad"
     NO_CLOCK = "no_clock"
     STORE_LOCKED = "store_locked"
