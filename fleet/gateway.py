@@ -153,6 +153,7 @@ class Gateway:
                         self._tell_of_a_twin(tx, box)
                     if self.content is not None:
                         self.content.note_state(tx, box, body)
+                    self._offer_catalogues(tx, box)
             case PlayBody() if self.content is not None:
                 self.content.note_plays(tx, box, body)
             case ContentRequestBody(path=path) if path.startswith(PATH) and self.catalogues is not None:
@@ -257,6 +258,7 @@ class Gateway:
         answers.forget(tx, now)
         tombstones.forget(tx, now)
         tries.forget(tx, now)
+        self._offer_catalogues(tx, None)
         self.phones = {order_id: phone for order_id, phone in self.phones.items() if orders.is_open(tx, order_id, now)}
         INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)
@@ -363,6 +365,11 @@ class Gateway:
         for box, entry in ended:
             self._tell_tries(tx, box, entry)
         return [entry.to_json() for _, entry in ended]
+
+    def _offer_catalogues(self, tx: sqlite3.Connection, box: str | None) -> None:
+        if self.catalogues is not None:
+            for one, body, expires_at in self.catalogues.catch_up(tx, self.now(), box):
+                self.send_command(tx, one, body, expires_at)
 
     def _tell_tries(self, tx: sqlite3.Connection, box: str, changed: PayerTries | None) -> None:
         if changed is None:

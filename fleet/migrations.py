@@ -124,4 +124,13 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(17, "a coupon for a smile", SMILES),
     Migration(18, "wrong tries of a payer at all boxes together", FACTOR_TRIES),
     Migration(19, "balances are kept beside their postings", RUNNING_BALANCES),
+    Migration(
+        20, "a box that joins later gets its catalogue too",
+        (
+            "CREATE TABLE catalogue_scopes (scope TEXT NOT NULL CHECK (scope IN ('tenant', 'group', 'box')),"
+            " name TEXT NOT NULL, document TEXT NOT NULL, version INTEGER NOT NULL, pushed_at INTEGER NOT NULL,"
+            " PRIMARY KEY (scope, name)) STRICT",
+            "CREATE TABLE catalogue_offers (box TEXT PRIMARY KEY REFERENCES boxes (id), document TEXT NOT NULL) STRICT",
+        ),
+    ),
 )  # fmt: skip

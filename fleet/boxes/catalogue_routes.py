@@ -40,10 +40,9 @@ class CatalogueRoutes:
 
     async def _push(self, request: web.Request) -> web.Response:
         wanted = PushRequest.model_validate(await self._read(request))
-        document = self._shelf.document(wanted.document)
 
         def job(tx: sqlite3.Connection) -> list[dict[str, Any]]:
-            for box, body, expires_at in self._shelf.push(tx, wanted.scope, wanted.name, document, self._now()):
+            for box, body, expires_at in self._shelf.push(tx, wanted.scope, wanted.name, wanted.document, self._now()):
                 self._send(tx, box, body, expires_at)
             return catalogues.standing(tx, self._now())
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ from fleet.rollout.books import in_scope
 from mqtt.envelope import Signer
 from mqtt.identity import write_file
 from mqtt.schemas import CommandBody, ContentChunkBody, ContentRequestBody
+
+log = logging.getLogger("fleet.catalogues")
+
+Offer = tuple[str, CommandBody, int]  # box, what is to be sent to it, until when
 
 TYP, COMMAND = "catalogue", "catalogue"
 TOKEN_LIFE_S = 24 * 3600  # of the envelope; the box does not look at it, as a catalogue holds until the next one
@@ -46,11 +52,10 @@ class Catalogues:
             raise RequestRefused("pushing a catalogue", f"{path} can't be read: {error}", "push it again") from error
         return found
 
-    def push(
-        self, tx: sqlite3.Connection, scope: str, name: str, document: dict[str, Any], now: int
-    ) -> list[tuple[str, CommandBody, int]]:
-        """Signs it for every box in scope: (box, the offer to send, until when). An offer that was not taken up yet is
+    def push(self, tx: sqlite3.Connection, scope: str, name: str, sha256: str, now: int) -> list[Offer]:
+        """Signs it for every box in scope, and for whichever joins it later. An offer that was not taken up yet is
         replaced. Raises RequestRefused: nobody is there, or the document has no version."""
+        document = self.document(sha256)
         version = document.get("version")
         if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= 2**40:
             raise RequestRefused(
@@ -59,11 +64,34 @@ class Catalogues:
         boxes = in_scope(tx, scope, name)
         if not boxes:
             raise RequestRefused("pushing a catalogue", f"no box is in {scope} {name}")
-        return [self._offer(tx, box, document, version, now) for box in boxes]
+        tx.execute(
+            "INSERT OR REPLACE INTO catalogue_scopes VALUES (?, ?, ?, ?, ?)", (scope, name, sha256, version, now)
+        )
+        return [self._offer(tx, box, sha256, document, version, now) for box in boxes]
+
+    def catch_up(self, tx: sqlite3.Connection, now: int, box: str | None = None) -> Iterator[Offer]:
+        """For boxes that came to a group, or a tenant, after its newest catalogue was pushed."""
+        rows = tx.execute(
+            "SELECT b.id, s.document, max(s.version) AS version, o.document AS offered FROM boxes b"
+            " JOIN catalogue_scopes s ON s.name = CASE s.scope WHEN 'box' THEN b.id WHEN 'group' THEN b.box_group"
+            " ELSE b.tenant END LEFT JOIN catalogue_offers o ON o.box = b.id"
+            " WHERE b.revoked_at IS NULL AND (?1 IS NULL OR b.id = ?1) GROUP BY b.id",
+            (box,),
+        ).fetchall()
+        for row in rows:
+            if row["document"] == row["offered"]:
+                continue
+            try:
+                document = self.document(row["document"])
+            except RequestRefused as gone:
+                log.warning("event=catalogue_gone box=%s why=%s", row["id"], gone.why)
+                continue
+            yield self._offer(tx, row["id"], row["document"], document, row["version"], now)
 
     def _offer(
-        self, tx: sqlite3.Connection, box: str, document: dict[str, Any], version: int, now: int
-    ) -> tuple[str, CommandBody, int]:
+        self, tx: sqlite3.Connection, box: str, name: str, document: dict[str, Any], version: int, now: int
+    ) -> Offer:
+        tx.execute("INSERT OR REPLACE INTO catalogue_offers VALUES (?, ?)", (box, name))
         token = self.signer.seal(TYP, box, document, TOKEN_LIFE_S).token
         sha256 = hashlib.sha256(token).hexdigest()
         home = self.folder / box / PATH

@@ -67,6 +67,42 @@ def test_an_offer_that_was_not_taken_up_is_replaced_by_the_next(scene: Any, wait
     assert {o.command_id for o in again} == {both[1].command_id}
 
 
+def test_a_box_that_joins_a_group_later_gets_what_the_group_has_once(
+    scene: Any, wait_for: Any, push: Any, tmp_path: Path
+) -> None:
+    group = f"g-{scene.merchant}"
+    scene.fleet.cli("box", "group", scene.box.id, group)
+    (tmp_path / "g.json").write_text(json.dumps(GOODS | {"version": 41}), encoding="utf-8")
+    assert scene.fleet.cli("catalogue", "push", str(tmp_path / "g.json"), "--group", group)[0] == 0
+    wait_for(lambda: offers(scene.box), what="the offer")
+    late, stranger = scene.another_box(), scene.another_box()
+    scene.fleet.cli("box", "group", late.id, group)
+    late.connect()
+    stranger.connect()
+    [offer] = wait_for(lambda: offers(late), what="the group's catalogue")
+    assert offer.args["version"] == 41
+    raw = fetched(late, wait_for, offer.args["sha256"], offer.args["length"])
+    assert late.verifier.verify_carried(raw, "catalogue", timed=False).body["items"] == GOODS["items"]
+    late.send("event", {"event": "catalogue.done", "at": 1, "command_id": offer.command_id, "reason": "installed"})
+    row = lambda box: next((r for r in scene.fleet.cli("catalogue", "status", check=False)[1] if r["box"] == box), {})  # noqa: E731
+    wait_for(lambda: row(late.id).get("status") == "done", what="the box's word")
+    late.link.drop()
+    wait_for(lambda: late.connections == 2, what="the box back")
+    late.send("event", {"event": "catalogue.done", "at": 2, "command_id": offer.command_id, "reason": "installed"})
+    assert {one.command_id for one in offers(late)} == {offer.command_id}
+    assert offers(stranger) == []
+
+
+def test_the_highest_version_of_all_that_apply_to_a_box_is_offered(scene: Any, wait_for: Any, push: Any) -> None:
+    push(version=9)
+    wait_for(lambda: offers(scene.box), what="the offer")
+    scene.fleet.cli("box", "group", scene.box.id, "no-catalogue-there")
+    scene.box.link.drop()
+    wait_for(lambda: scene.box.connections == 2, what="the box back")
+    again = wait_for(lambda: offers(scene.box)[1:], what="the same offer, as it was not taken up")
+    assert {one.args["version"] for one in again} == {9}
+
+
 def test_what_the_box_made_of_it_is_told_with_every_error(scene: Any, wait_for: Any, push: Any) -> None:
     push(currency="XXX")
     [offer] = wait_for(lambda: offers(scene.box), what="the offer")
