@@ -16,6 +16,8 @@ from pipeline.models.sight import FRAME, FROM, TO, rectangle, whole
 from pipeline.picture import Picture, Pixels
 from pipeline.runtime import BoundModel, session_of, session_options
 
+STRIP = 48  # rows of the small picture that are worked out at once, so that what is added up stays in the cache
+
 
 class _Outside:
     """The graph before a model that does not take it in: fills the model's input."""
@@ -74,8 +76,8 @@ class Overview:
     def __init__(self, model: BoundModel) -> None:
         self._model = model
         self._filled = (0, 0)
-        self._sums = np.zeros((0, 0), np.uint16)  # of the rows that become one row
-        self._of: tuple[Picture, int] | None = None
+        self._sums = np.zeros((0, 0, 0), np.uint16)
+        self._of: tuple[Picture, int, int] | None = None
 
     def fill(self, picture: Picture, columns: int, rows: int) -> None:
         """The frame stretched to columns x rows, in the upper left of the detector's input; the rest is black."""
@@ -85,18 +87,14 @@ class Overview:
             model.input.fill(np.float32(-model.declared.subtract * model.declared.multiply))
             self._filled = (columns, rows)
         order = (2, 1, 0) if model.declared.colour == "BGR" else (0, 1, 2)
+        cells: NDArray[Any]
         if picture.width % columns or picture.height % rows:
-            np.copyto(into, picture.shrunk_to(columns, rows)[:, :, order].transpose(2, 0, 1))
-            pixels = 1
+            cells, pixels = picture.shrunk_to(columns, rows), 1
         else:
-            across, down = picture.width // columns, picture.height // rows
-            cells = self._row_sums(picture, down).reshape(rows, columns, 3 * across)
-            for plane, channel in zip(into, order, strict=True):
-                _add_up(cells, channel, across, plane)
-            pixels = across * down
+            cells, pixels = self._cells(picture, columns, rows)
         multiply = np.float32(model.declared.multiply / pixels)
-        if multiply != 1.0:
-            np.multiply(into, multiply, out=into)
+        for plane, channel in zip(into, order, strict=True):
+            np.multiply(cells[:, :, channel], multiply, out=plane, dtype=np.float32)
         if model.declared.subtract:
             np.subtract(into, np.float32(model.declared.subtract * model.declared.multiply), out=into)
 
@@ -104,38 +102,40 @@ class Overview:
         """(rows, columns): the frame stretched; green, which carries most of the luma and costs nothing."""
         if picture.width % columns or picture.height % rows:
             return picture.shrunk_to(columns, rows)[:, :, 1]
-        across, down = picture.width // columns, picture.height // rows
-        cells = self._row_sums(picture, down).reshape(rows, columns, 3 * across)
-        total = np.empty((rows, columns), np.uint16)
-        _add_up(cells, 1, across, total)
-        pixels = across * down
+        cells, pixels = self._cells(picture, columns, rows)
         if pixels & (pixels - 1):
-            return (total // pixels).astype(np.uint8)
-        return np.right_shift(total, pixels.bit_length() - 1, out=total).astype(np.uint8)
+            return (cells[:, :, 1] // pixels).astype(np.uint8)
+        return np.right_shift(cells[:, :, 1], pixels.bit_length() - 1).astype(np.uint8)
 
-    def _row_sums(self, picture: Picture, down: int) -> NDArray[np.uint16]:
-        """Each `down` rows of the frame added up; those of the last frame are kept for whoever asks next."""
-        if self._of is not None and self._of[0] is picture and self._of[1] == down:
-            return self._sums
-        frame = picture.pixels.reshape(picture.height, -1)
-        shape = (picture.height // down, frame.shape[1])
-        if self._sums.shape != shape:
-            self._sums = np.zeros(shape, np.uint16)
-        if down == 1:
-            np.copyto(self._sums, frame)
-        else:
-            np.add(frame[::down], frame[1::down], out=self._sums, dtype=np.uint16)
-            for row in range(2, down):
-                np.add(self._sums, frame[row::down], out=self._sums)
-        self._of = (picture, down)
-        return self._sums
+    def _cells(self, picture: Picture, columns: int, rows: int) -> tuple[NDArray[np.uint16], int]:
+        """(rows, columns, some) whose first three are a cell's pixels added up, by colour; and how many pixels.
+
+        What was worked out for the last frame is kept for whoever asks next.
+        """
+        across, down = picture.width // columns, picture.height // rows
+        if self._of is None or self._of[0] is not picture or self._of[1:] != (columns, rows):
+            if self._sums.shape != (rows, columns, 3 * across):
+                self._sums = np.zeros((rows, columns, 3 * across), np.uint16)
+            frame = picture.pixels.reshape(rows, down, 3 * picture.width)
+            for first in range(0, rows, STRIP):
+                _add_up(frame[first : first + STRIP], across, self._sums[first : first + STRIP].reshape(-1))
+            self._of = (picture, columns, rows)
+        return self._sums, across * down
 
 
-def _add_up(cells: NDArray[np.uint16], channel: int, across: int, out: NDArray[Any]) -> None:
-    """One colour of each cell: (rows, columns, 3 * across) to (rows, columns)."""
+def _add_up(strip: Pixels, across: int, out: NDArray[np.uint16]) -> None:
+    """(rows, down, width * 3) bytes to the sums of what becomes one pixel; behind a cell's first three is no sum.
+
+    A pixel and the next of its colour lie three apart all along, so that whole rows are added and nothing is sorted.
+    """
+    lines = strip.astype(np.uint16)
+    total = lines[:, 0].ravel() if lines.shape[1] == 1 else np.add(lines[:, 0], lines[:, 1]).ravel()
+    for row in range(2, lines.shape[1]):
+        total += lines[:, row].ravel()
     if across == 1:
-        np.copyto(out, cells[:, :, channel])
+        np.copyto(out, total)
         return
-    np.add(cells[:, :, channel], cells[:, :, channel + 3], out=out, dtype=out.dtype, casting="unsafe")
+    count = total.size - 3 * (across - 1)
+    np.add(total[:count], total[3 : 3 + count], out=out[:count])
     for column in range(2, across):
-        np.add(out, cells[:, :, channel + 3 * column], out=out, casting="unsafe")
+        out[:count] += total[3 * column : 3 * column + count]
