@@ -18,6 +18,7 @@ from rich.console import Console
 
 from fleet.demo import gate, goods, members, open_loop
 from fleet.demo.hands import Hands
+from fleet.demo.place import Place, place
 from fleet.demo.providers.paying import PayingProvider, settle, standing
 from fleet.demo.scenario import Scenario
 from fleet.demo.scenarios import SCENARIOS
@@ -28,6 +29,7 @@ from fleet.errors import FleetError
 
 PINS = {"grace_hopper": "2580", "eileen_collins": "1793"}
 BALANCE = "100.00"
+PORTS = 18830, 8780, 8700  # broker, gateway, page; free ones where these are taken
 
 EXAMPLES = """examples:
   script/demo                          a face payment; then the page stays up, to do it by hand
@@ -57,14 +59,26 @@ def main() -> int:
         return _list(options.json)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     state = Path(os.environ.get("KINGFISHER_STATE", ".kingfisher")).resolve()
-    folder = state / ("demo" if options.fleet is None else "demo-fleet")
+    try:
+        with place(state, "demo" if options.fleet is None else "demo-fleet") as here:
+            if not here.first:
+                console.print(f"Another demo runs here: this one plays in {here.folder}, on ports of its own.")
+            return _play(options, state, here)
+    except FleetError as error:
+        console.print(f"[bold red]failed[/bold red]  {error}", soft_wrap=True)
+        return 1
+
+
+def _play(options: argparse.Namespace, state: Path, here: Place) -> int:
+    folder = here.folder
     if folder.exists() and not (options.keep and options.fleet is None):
         shutil.rmtree(folder)
     line = folder / "till"
     scenario = SCENARIOS[options.scenario]
+    broker_port, gateway_port, page_port = PORTS if here.first else (0, 0, 0)
     town = Town(
         folder, state / "models", state / "pictures", locale=options.locale,
-        broker_port=18830, gateway_port=8780, page_port=8700,
+        broker_port=broker_port, gateway_port=gateway_port, page_port=page_port,
         settings=_settings(scenario, line), open_loop=open_loop.PLACE if scenario.box == "open-loop" else "",
     )  # fmt: skip
     try:
