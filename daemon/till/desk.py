@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
+from daemon.books import payments
 from daemon.books.own_orders import Made, OwnOrders
 from daemon.box_events import Stop
 from daemon.logs import note
@@ -40,6 +41,7 @@ log = logging.getLogger("daemon.till")
 SAY_AGAIN_S = 2.0
 TRIES = 5
 MAX_N = 9999
+REMEMBERED_DAYS = payments.KEPT_S // 86_400
 
 
 class Payments(Protocol):
@@ -210,7 +212,7 @@ class TillDesk:
 
     def _standing(self, n: int | None, reference: str) -> Reply:
         state = standing.of(self._reader, reference)
-        return Yes(n, state) if state is not None else No(n, "unknown_ref")
+        return Yes(n, state) if state is not None else No(n, "unknown_ref", REMEMBERED_DAYS)
 
     def _cancel(self, wanted: CancelWanted) -> Stop | None:
         """Answered at once when nothing can be cancelled any more, else when the end is on disk."""

@@ -68,8 +68,9 @@ class LineProtocol:
         match reply:
             case Yes(n, state):
                 return encode(Frame(0 if n is None else n, "ACK", _state_fields(state) if state else {}))
-            case No(n, reason):
-                return encode(Frame(0 if n is None else n, "NAK", {"why": reason}))
+            case No(n, reason, days):
+                fields = {"why": reason} | ({"days": str(days)} if days is not None else {})
+                return encode(Frame(0 if n is None else n, "NAK", fields))
             case News(n, state):
                 return encode(Frame(n % (MAX_N + 1), "STATUS", _state_fields(state)))
             case _:

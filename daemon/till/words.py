@@ -117,10 +117,12 @@ class Yes:
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """The till's line `n` was not taken, and has no effect."""
+    """The till's line `n` was not taken, and has no effect. `days`: with `unknown_ref`, for how long a sale that ended
+    is remembered; an older one is as unknown as one that never was."""
 
     n: int | None
     reason: str
+    days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -406,7 +406,7 @@ def test_a_sale_that_the_box_never_took_is_unknown(till):
     rig, till = till
     till.say("QUERY", ref="A-9")
     till.say("CANCEL", ref="A-9")
-    assert rig.until(lambda: len(till.said("NAK", why="unknown_ref")) == 2)
+    assert rig.until(lambda: len(till.said("NAK", why="unknown_ref", days="100")) == 2)
     till.say("PING", n=77)
     assert rig.until(lambda: any(frame.n == 77 for frame in till.said("ACK")))
 

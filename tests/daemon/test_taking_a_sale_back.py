@@ -252,7 +252,7 @@ def test_a_till_that_asks_while_somebody_is_at_the_box_is_told_so(till):
 def test_a_till_that_asks_for_what_was_never_paid_hears_how_it_stands(till):
     rig, told = till
     rig.queue.put(TillSaid(RefundWanted(9, "A-2")))
-    assert rig.until(lambda: No(9, "unknown_ref") in told)
+    assert rig.until(lambda: No(9, "unknown_ref", 100) in told)
     rig.queue.put(TillSaid(OrderWanted(10, "A-3", 500, "CNY")))
     assert rig.until(lambda: any(isinstance(r, Yes) and r.n == 10 for r in told))
     rig.queue.put(TillSaid(RefundWanted(11, "A-3")))

@@ -7,8 +7,9 @@ import pytest
 from daemon.books import own_orders, payments
 from daemon.books.box_db import BoxDb
 from daemon.till import standing
+from daemon.till.desk import REMEMBERED_DAYS
 from daemon.till.protocol import LineProtocol
-from daemon.till.words import News
+from daemon.till.words import News, No
 
 
 @pytest.fixture
@@ -42,3 +43,19 @@ def test_a_till_hears_what_was_paid_where_it_is_less_than_it_asked_for(box_db, m
     line = LineProtocol().say(News(1, state))
     assert (b"|paid=1665" in line) is (said is not None)
     assert b"|amount=1850" in line
+
+
+def test_a_sale_of_long_ago_is_forgotten_and_its_answer_says_after_how_long(box_db):
+    paid(box_db, 1850)
+    ended = 1_800_000_000
+    box_db.run(lambda tx: tx.execute("CREATE TABLE evidence (order_id)"))
+    box_db.run(lambda tx: tx.execute("CREATE TABLE receipt_numbers (order_id)"))
+    box_db.run(lambda tx: tx.execute("UPDATE orders SET closed_at = ?", (ended,)))
+    days = REMEMBERED_DAYS * 86_400
+    box_db.run(lambda tx: payments.prune(tx, ended + days))
+    assert standing.of(box_db.reader(), "A-1042") is not None
+    box_db.run(lambda tx: payments.prune(tx, ended + days + 1))
+    assert standing.of(box_db.reader(), "A-1042") is None
+    line = LineProtocol().say(No(7, "unknown_ref", REMEMBERED_DAYS))
+    assert b"@7|NAK|why=unknown_ref|days=100*" in line
+    assert b"days" not in LineProtocol().say(No(7, "busy"))
