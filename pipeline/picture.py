@@ -76,8 +76,7 @@ class Picture:
         stride = 3 * self.width
         memory = self.pixels.reshape(-1)[top * stride + 3 * left :]
         image = Image.frombuffer("RGB", size, memory, "raw", "RGB", stride, 1)
-        return np.asarray(
-            image.transform(
-                (side, side), Image.Transform.AFFINE, (a, b, c - left, d, e, f - top), Image.Resampling.BILINEAR
-            )
+        sampled = image.transform(
+            (side, side), Image.Transform.AFFINE, (a, b, c - left, d, e, f - top), Image.Resampling.BILINEAR
         )
+        return np.frombuffer(sampled.tobytes(), np.uint8).reshape(side, side, 3)

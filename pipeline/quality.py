@@ -167,5 +167,10 @@ def _margin(box: Box, picture: Picture) -> float:
 def _sharpness(luma: Luma) -> float:
     """Laplacian energy, per mille of what white noise of the same contrast has: falls with blur, not with light."""
     laplacian = 4 * luma[1:-1, 1:-1] - luma[:-2, 1:-1] - luma[2:, 1:-1] - luma[1:-1, :-2] - luma[1:-1, 2:]
-    contrast = float(luma.var())
-    return 1000.0 * float(np.square(laplacian).mean()) / (20.0 * contrast) if contrast > 1.0 else 0.0
+    contrast = _mean_square(luma - luma.mean())
+    return 1000.0 * _mean_square(laplacian) / (20.0 * contrast) if contrast > 1.0 else 0.0
+
+
+def _mean_square(values: Luma) -> float:
+    flat = values.ravel()
+    return float(np.dot(flat, flat)) / flat.size

@@ -93,8 +93,9 @@ class BoundModel:
 
     def see(self, name: str, values: NDArray[Any]) -> None:
         """Bind one of the session's inputs to this memory, which is read at each run from now on."""
-        self.inputs[name] = values  # kept alive as long as it is bound
-        self._binding.bind_cpu_input(name, values)
+        if self.inputs.get(name) is not values:
+            self.inputs[name] = values  # kept alive as long as it is bound
+            self._binding.bind_cpu_input(name, values)
 
     def run(self) -> Floats:
         """Run on what the inputs hold; the next run overwrites what is returned."""

@@ -16,6 +16,7 @@ from pipeline.models.sight import FRAME, FROM, TO, rectangle, whole
 from pipeline.picture import Picture, Pixels
 from pipeline.runtime import BoundModel, session_of, session_options
 
+NO_FRAME = np.zeros((1, 1, 1, 3), np.uint8)
 STRIP = 48  # rows of the small picture that are worked out at once, so that what is added up stays in the cache
 
 
@@ -31,8 +32,9 @@ class _Outside:
         self._inputs: dict[str, NDArray[Any]] = {}
 
     def see(self, name: str, values: NDArray[Any]) -> None:
-        self._inputs[name] = values  # kept alive as long as it is bound
-        self._binding.bind_cpu_input(name, values)
+        if self._inputs.get(name) is not values:
+            self._inputs[name] = values  # kept alive as long as it is bound
+            self._binding.bind_cpu_input(name, values)
 
     def run(self) -> None:
         self._session.run_with_iobinding(self._binding)
@@ -44,14 +46,17 @@ class Crop:
     def __init__(self, model: BoundModel) -> None:
         self._outside = None if model.sees else _Outside(rectangle(model.declared), model)
         self._into = self._outside or model
-        self._corners = np.zeros((2, 2), np.int64)
+        self._from, self._to = np.zeros(2, np.int64), np.zeros(2, np.int64)
+        self._frame, self._bound = NO_FRAME[0], NO_FRAME
 
     def fill(self, frame: Pixels, x: int, y: int, width: int, height: int) -> None:
         """For the model's next run. frame: (H, W, 3) uint8 RGB, contiguous; the rectangle lies inside it."""
-        self._corners[:] = (y, x), (y + height, x + width)
-        self._into.see(FRAME, frame[None])
-        self._into.see(FROM, self._corners[0])
-        self._into.see(TO, self._corners[1])
+        if frame is not self._frame:
+            self._frame, self._bound = frame, frame[None]
+        self._from[:] = y, x
+        self._to[:] = y + height, x + width
+        for name, values in ((FRAME, self._bound), (FROM, self._from), (TO, self._to)):
+            self._into.see(name, values)
         if self._outside is not None:
             self._outside.run()
 
