@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import stat
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ def _open(options: AlipayLikeOptions | WechatLikeOptions, folder: Path) -> Chann
     currencies = frozenset(options.currencies)
     if isinstance(options, WechatLikeOptions):
         wire = Wire(options.base_url, options.call_s, _tls(options, folder))
-        api_key = _read(options.name, folder / options.api_key_file).decode("utf-8", "replace").strip()
+        api_key = _secret(options.name, folder / options.api_key_file).decode("utf-8", "replace").strip()
         if len(api_key) < 16:
             raise ChannelFailed(
                 f"channel {options.name}", f"{options.api_key_file} holds no key of 16 or more characters"
@@ -150,7 +151,7 @@ def _open(options: AlipayLikeOptions | WechatLikeOptions, folder: Path) -> Chann
         )  # fmt: skip
     what = f"channel {options.name}"
     try:
-        private = load_pem_private_key(_read(options.name, folder / options.private_key), password=None)
+        private = load_pem_private_key(_secret(options.name, folder / options.private_key), password=None)
         public = load_pem_public_key(_read(options.name, folder / options.provider_public_key))
     except (ValueError, TypeError) as error:
         raise ChannelFailed(what, "a key file is no PEM key", "RSA, 2048 bits or more") from error
@@ -158,6 +159,14 @@ def _open(options: AlipayLikeOptions | WechatLikeOptions, folder: Path) -> Chann
         raise ChannelFailed(what, "its keys are of another kind", "RSA, 2048 bits or more")
     wire = Wire(options.base_url, options.call_s)
     return AlipayLike(options.name, wire, options.app_id, private, public, times=options.times, currencies=currencies)
+
+
+def _secret(name: str, path: Path) -> bytes:
+    """Raises ChannelFailed where anybody but its owner may read it."""
+    content = _read(name, path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ChannelFailed(f"channel {name}", f"others may read {path}", f"chmod 600 {path}")
+    return content
 
 
 def _read(name: str, path: Path) -> bytes:
@@ -171,6 +180,7 @@ def _tls(options: WechatLikeOptions, folder: Path) -> ssl.SSLContext | None:
     if options.client_certificate is None:
         return None
     context = ssl.create_default_context()
+    _secret(options.name, folder / options.client_certificate)
     try:
         context.load_cert_chain(folder / options.client_certificate)
     except (OSError, ssl.SSLError) as error:

@@ -324,6 +324,21 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     provider.stop()
 
 
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+@pytest.mark.parametrize(
+    ("kind", "file"), [("alipay-like", "ours.pem"), ("wechat-like", "wechat.key"), ("wechat-like", "client.pem")]
+)
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path, kind: str, file: str, mode: int) -> None:
+    provider = PayingProvider(kind)
+    table = provider.settings(tmp_path) + ('client_certificate = "client.pem"\n' if file == "client.pem" else "")
+    (tmp_path / "channels.toml").write_text(table)
+    (tmp_path / file).touch()
+    (tmp_path / file).chmod(mode)
+    with pytest.raises(ChannelFailed, match=f"channel {kind}: others may read .*{file}.*chmod 600"):
+        open_channels(ChannelOptions(providers=load_channels(tmp_path / "channels.toml")), None, lambda: 0)
+    provider.stop()
+
+
 @pytest.mark.parametrize(
     ("kind", "file", "content"),
     [

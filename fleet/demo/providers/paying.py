@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fleet.demo.providers.alipay import AlipayDouble
 from fleet.demo.providers.bank import Bank, ProviderServer
 from fleet.demo.providers.wechat import WechatDouble
+from mqtt.identity import write_file
 
 KINDS = ("alipay-like", "wechat-like")
 API_KEY = "0123456789abcdef0123456789abcdef"
@@ -66,12 +67,12 @@ class PayingProvider:
         limits = f"{times}lost_after_s = {lost_after_s}\ngive_up_s = {give_up_s}\n"
         head = f'[[channel]]\nname = "{self.kind}"\ntype = "{self.kind}"\nbase_url = "{self.server.url}"\n'
         if self.kind == "alipay-like":
-            (folder / "ours.pem").write_bytes(_private(our_key()))
+            write_file(folder / "ours.pem", _private(our_key()), mode=0o600)
             public = their_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / "theirs.pem").write_bytes(public)
             keys = 'private_key = "ours.pem"\nprovider_public_key = "theirs.pem"\n'
             return f'{head}app_id = "2014072300007148"\n{keys}{limits}'
-        (folder / "wechat.key").write_text(API_KEY + "\n")
+        write_file(folder / "wechat.key", f"{API_KEY}\n".encode(), mode=0o600)
         keys = 'merchant_id = "1230000109"\napi_key_file = "wechat.key"\nreverse_after_s = 0.0\n'
         return f'{head}app_id = "wxd678efh567hg6787"\n{keys}{limits}'
 
