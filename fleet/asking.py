@@ -1,4 +1,4 @@
-"""`kingfisher-fleet order|enrol`: what the running gateway is asked for, as only it speaks to the boxes."""
+"""`kingfisher-fleet order|enrol|till`: what the running gateway is asked for, as only it speaks to the boxes."""
 
 from __future__ import annotations
 
@@ -62,6 +62,13 @@ def enrol(args: Namespace) -> int:
     )
     say(args, view | {"account_opened": opened}, "")
     return 0 if view["status"] == "done" else 1
+
+
+def till(args: Namespace) -> int:
+    """The one place where the till's token is shown."""
+    state = StateFolder(args.state)
+    link = f"{GatewayClient.of(state).address}/till#{state.token(state.till_token_file)}"
+    return say(args, {"till": link}, link)
 
 
 def _progress(args: Namespace, line: str) -> None:

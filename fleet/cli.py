@@ -220,6 +220,9 @@ def parser(command_word: str | None = None) -> argparse.ArgumentParser:
     _add_wait(enrol, "until the box says how it ended")
     enrol.set_defaults(act=_of("asking", "enrol"))
 
+    till = command("till", "The link that opens the till's page; whoever has it can charge.", "  kingfisher-fleet till")
+    till.set_defaults(act=_of("asking", "till"))
+
     orders = command("orders", "The newest orders.", "  kingfisher-fleet orders --limit 20")
     orders.add_argument("--limit", type=_count, default=20, help="default: %(default)s")
     orders.set_defaults(act=_of("actions", "orders"))

@@ -37,7 +37,7 @@ log = logging.getLogger("fleet.service")
 
 SWEEP_EVERY_S = 15.0
 WAITED_FOR = ("/pay", "/order", "/time", "/face")  # somebody stands before the box
-UNHURRIED_S = 0.02
+UNHURRIED_S = 0.1
 IN_FLIGHT = 500  # messages each way that wait for an acknowledgement: a commit's worth and more
 
 
@@ -193,7 +193,7 @@ async def _run(options: ServiceOptions, announce: Callable[[dict[str, Any]], Non
             "pid": os.getpid(),
             "fleet": service.fleet,
             "http": address,
-            "till": f"{address}/till#{state.token(state.till_token_file)}",
+            "till": f"{address}/till",  # without its token: what is announced stands in logs
             "broker": f"{options.broker[0]}:{options.broker[1]}",
             "state": str(state.folder),
             "channels": sorted(service.gateway.channels),

@@ -52,4 +52,4 @@ def gateway(args: Namespace) -> int:
 
 
 def _announce(args: Namespace, facts: dict[str, Any]) -> None:
-    say(args, {"event": "ready"} | facts, f"gateway ready on {facts['http']}\ntill: {facts['till']}")
+    say(args, {"event": "ready"} | facts, f"gateway ready on {facts['http']}; `kingfisher-fleet till` opens the till")

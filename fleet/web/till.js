@@ -164,7 +164,7 @@ async function refresh() {
     if (!boxes.length) trouble("还没有盒子 No box is registered yet: kingfisher-fleet box add");
     else if (!order) trouble("");
   } catch (error) {
-    trouble(token ? "网关没有回答 The gateway does not answer: " + error.message : "请用网关打印的链接打开 Open the link that the gateway printed (it carries the till's key)");
+    trouble(token ? "网关没有回答 The gateway does not answer: " + error.message : "请用 kingfisher-fleet till 打印的链接打开 Open the link that `kingfisher-fleet till` prints (it carries the till's key)");
   }
   showAmount();
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import os
 import shutil
 import socket
@@ -176,8 +177,21 @@ def page(browser: Any, scene: Any) -> Iterator[Any]:
     assert page.problems == []
 
 
+def till_link(scene: Any) -> str:
+    code, said, _ = scene.fleet.cli("till")
+    assert code == 0
+    return str(said["till"]).replace("/till#", f"/till?box={scene.box.id}#")
+
+
+def test_the_gateway_says_where_the_till_is_and_nobody_the_way_in(scene: Any) -> None:
+    token = (scene.fleet.state / "till_token").read_text().strip()
+    assert scene.fleet.facts["till"] == scene.fleet.facts["http"] + "/till"
+    assert token not in json.dumps(scene.fleet.facts) + (scene.fleet.state / "gateway.log").read_text()
+    assert till_link(scene).endswith(f"#{token}")
+
+
 def open_till(page: Any, scene: Any) -> None:
-    page.goto(scene.fleet.facts["till"].replace("/till#", f"/till?box={scene.box.id}#"))
+    page.goto(till_link(scene))
     page.wait_for_function(f"document.getElementById('box').value === '{scene.box.id}'")
 
 
@@ -220,12 +234,12 @@ def test_a_clerk_sees_why_a_payment_was_declined_and_the_second_attempt_succeed(
 
 def test_without_its_key_the_till_says_what_to_do(page: Any, scene: Any) -> None:
     page.goto(scene.fleet.facts["http"] + "/till")
-    page.wait_for_selector("text=Open the link that the gateway printed")
+    page.wait_for_selector("text=Open the link that `kingfisher-fleet till` prints")
     assert page.is_disabled("#charge")
 
 
 def test_the_till_works_in_a_frame_of_another_loopback_page(page: Any, scene: Any, tmp_path: Path) -> None:
-    till = scene.fleet.facts["till"].replace("/till#", f"/till?box={scene.box.id}#")
+    till = till_link(scene)
     (tmp_path / "index.html").write_text(f'<iframe src="{till}" width=340 height=310>')
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
