@@ -8,8 +8,6 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from fleet.actions import reading, say, table
-from fleet.boxes import tries as counts
-from fleet.client import GatewayClient
 from fleet.state import StateFolder
 
 Command = Callable[..., argparse.ArgumentParser]
@@ -28,6 +26,9 @@ def add(command: Command, of: Act) -> None:
 
 
 def tries(args: Namespace) -> int:
+    from fleet.boxes import tries as counts  # slow to import, and no other command needs it
+    from fleet.client import GatewayClient
+
     if args.unlock is not None:
         ended = GatewayClient.of(StateFolder(args.state)).post("/v1/tries/unlock", {"handle": args.unlock})
         return say(args, ended, f"{args.unlock} is unlocked at every box that the gateway reaches")
