@@ -110,7 +110,9 @@ def _picture(file: BinaryIO) -> Frames:
 def _video(av: Any, file: BinaryIO) -> Frames:
     if av is None:
         raise BadFile("this box has no video decoder (the package's extra `video`)")
-    with file, av.open(file, metadata_errors="ignore") as container:
+    # before release 19 a title that is no UTF-8 was an error by itself
+    lenient = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+    with file, av.open(file, **lenient) as container:
         if container.format.name not in CONTAINERS:
             raise BadFile(f"{container.format.name} is not shown; MP4 and WebM are")
         if not container.streams.video:
