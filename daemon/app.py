@@ -93,6 +93,7 @@ SCHEMA = (
     plays.create_schema, killed.create_schema, passages.create_schema,
     Outbox().create_tables, Inbox().create_tables,
 )  # fmt: skip
+SCHEMA_EDITION = 1  # the next number whenever a table, a column or an index is added above
 
 
 @dataclass
@@ -126,7 +127,7 @@ def run(loaded: Loaded, path: Path) -> int:
         parts.enter_context(_listening(logs))
         parts.enter_context(_listening(lines))
         with start.part("state"):
-            db = BoxDb(state / "box.db", SCHEMA)
+            db = BoxDb(state / "box.db", SCHEMA, SCHEMA_EDITION)
             parts.callback(db.close)
             trusted = TrustedClock(db.run(clock.load_floor), db.run(clock.load_certain))
         with start.part("devices"):

@@ -52,7 +52,7 @@ def backup(records: Records, path: Path, progress: Progress) -> None:
     try:
         os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         with records.reading(), contextlib.closing(sqlite3.connect(aside)) as copy:
-            records.db.conn.backup(
+            records.db.backup(
                 copy, pages=PAGES_A_STEP, progress=lambda _, left, total: progress(total - left, total, "pages")
             )
             copy.execute("PRAGMA journal_mode=DELETE")
@@ -144,7 +144,7 @@ def _written_anew(
     options: StoreOptions,
 ) -> None:
     database = schema.connect(into / FILE_NAME)
-    with contextlib.closing(database.conn), database.atomic():
+    with contextlib.closing(database), database.atomic():
         keyring.take_copy(database, folder)
         for person in people:
             row = (person.subject, person.version, person.counter, person.generation)

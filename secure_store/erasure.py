@@ -38,7 +38,7 @@ def make_gone(records: Records, what: str, marks: Sequence[bytes]) -> None:
         if not found_in(records.folder, marks):
             return
         # SQLite moved cells about and left bytes behind in the slack of a page: write the file anew without them.
-        records.db.vacuum()
+        records.db.execute("VACUUM")
         records.empty_log()
         left = found_in(records.folder, marks)
         if left:

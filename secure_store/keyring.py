@@ -13,8 +13,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlite_utils import Database
-
+from secure_store.database import Database
 from secure_store.durable import write_durably
 from secure_store.errors import StoreDamaged, WrongKey
 from secure_store.factors import FactorKeys

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlite_utils import Database
 
 from secure_store import keyring, layout, page_sums, schema, transform
 from secure_store.access import FILE_NAME, hold, named
 from secure_store.census import Census
+from secure_store.database import Database
 from secure_store.errors import (
     PersonUnknown,
     ProfileRefused,

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from secure_store.access import error_of
+from secure_store.database import Database, open_database
 from secure_store.errors import NotAStore, SchemaTooNew, StoreDamaged, StoreUnwritable
 
 APPLICATION_ID = 0x4B465353  # "KFSS"
@@ -59,21 +58,20 @@ def connect(path: Path, page_bytes: int = PAGE_BYTES) -> Database:
     try:
         # SQLite gives its log the mode of the file, so the file is made first, for its owner alone.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(path, check_same_thread=False, timeout=5.0)
+        database = open_database(path)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnwritable(str(path), f"it cannot be opened ({error})") from None
     try:
-        connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # a damaged handle still has a name
-        database = Database(connection, execute_plugins=False)
+        database.text_factory = partial(str, encoding="utf-8", errors="replace")  # a damaged handle still has a name
         _set_up(database, path, page_bytes)
     except sqlite3.DatabaseError as error:
-        connection.close()
+        database.close()
         raise error_of(path, error) from None
     except UnicodeDecodeError as error:  # SQLite quotes damaged bytes in its own messages
-        connection.close()
+        database.close()
         raise StoreDamaged(str(path), f"SQLite cannot read it ({error})") from None
     except BaseException:
-        connection.close()
+        database.close()
         raise
     return database
 
@@ -103,13 +101,18 @@ def _set_up(database: Database, path: Path, page_bytes: int) -> None:
 
 def migrate(database: Database, version: int) -> None:
     """Each step in one transaction together with its version number: cut off anywhere, it is whole or not begun."""
+    if version == NEWEST:
+        return
+    import sqlite_utils  # slow to import, and most starts find the newest schema
+
+    tables = sqlite_utils.Database(database, execute_plugins=False)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        with database.atomic():
+        with tables.atomic():
             for statement in script.split(";"):
                 if statement.strip():
-                    database.execute(statement)
-            database.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            database.execute(f"PRAGMA user_version={number}")
+                    tables.execute(statement)
+            tables.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            tables.execute(f"PRAGMA user_version={number}")
 
 
 def _pragmas(database: Database) -> Callable[[str], int]:

@@ -228,7 +228,7 @@ class SecureStore(OpenLoopStore):
         records = self._records
         with records.reading():
             loaded = load_gallery(
-                records.db.conn,
+                records.db,
                 model_hash=model_hash,
                 purpose=purpose,
                 now=records.options.now(),

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from secure_store import consent, keyring, layout, page_sums, schema
 from secure_store.access import FILE_NAME
+from secure_store.database import open_database
 from secure_store.errors import PersonUnknown, ProfileRefused, StoreBusy, StoreDamaged, StoreError, StoreRolledBack
 from secure_store.keys import KeyProvider
 from secure_store.options import Profile, StoreOptions
@@ -120,7 +119,7 @@ def salvageable(folder: Path, provider: KeyProvider, tenant: str) -> list[str]:
 
 def open_copy(folder: Path, provider: KeyProvider, tenant: str) -> dict[int, keyring.BoxKeys] | None:
     """The KEKs from the ring's copy beside the database."""
-    scratch = Database(memory=True, execute_plugins=False)
+    scratch = open_database(":memory:")
     try:
         schema.migrate(scratch, 0)
         keyring.take_copy(scratch, folder)

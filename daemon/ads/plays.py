@@ -14,8 +14,11 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import sqlite_utils
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
+
 
 MAX_ROWS = 100_000  # some ten days of ten-second showings without a fleet; then the oldest go, and are counted
 BATCH = 50

@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
-
-import sqlite_utils
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daemon.errors import DatabaseClosed, DatabaseRefused
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -28,11 +29,16 @@ SCHEMA_VERSION = 1
 class BoxDb:
     """Owns the file and its writer thread.
 
+    `schema` makes the tables that are missing. With an `edition` only in a file that another edition of the schema has
+    left: two releases that differ in it may open the file in turn.
+
     Raises:
         DatabaseRefused: when the file is damaged or belongs to a newer release.
     """
 
-    def __init__(self, path: Path, schema: Iterable[Callable[[sqlite_utils.Database], None]]) -> None:
+    def __init__(
+        self, path: Path, schema: Iterable[Callable[[sqlite_utils.Database], None]], edition: int | None = None
+    ) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
@@ -41,7 +47,7 @@ class BoxDb:
         self._pending: deque[float] = deque()  # when each job that has not ended was handed in
         self._connection = _open(path)
         try:
-            _prepare(path, self._connection, schema)
+            _prepare(path, self._connection, schema, edition)
         except sqlite3.OperationalError as error:  # full, unreadable for a moment, held by another: not damaged
             self._connection.close()
             raise DatabaseRefused(path, f"can't be opened now ({error})", _MAKE_ROOM) from error
@@ -140,7 +146,10 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(
-    path: Path, connection: sqlite3.Connection, schema: Iterable[Callable[[sqlite_utils.Database], None]]
+    path: Path,
+    connection: sqlite3.Connection,
+    schema: Iterable[Callable[[sqlite_utils.Database], None]],
+    edition: int | None,
 ) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -157,8 +166,21 @@ def _prepare(
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise DatabaseRefused(path, f"is damaged ({found})", _RESTORE)
+    if version == SCHEMA_VERSION and edition is not None and _edition(connection) == edition:
+        return
+    import sqlite_utils  # slow to import, and most starts find every table made
+
     database = sqlite_utils.Database(connection)
     for create in schema:
         create(database)
     if version != SCHEMA_VERSION:
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    if edition is not None:  # last: a start that was cut off makes the rest of the tables at the next one
+        database.table("schema_edition").upsert({"id": 1, "edition": edition}, pk="id")
+
+
+def _edition(connection: sqlite3.Connection) -> int | None:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name='schema_edition'").fetchone() is None:
+        return None
+    row = connection.execute("SELECT edition FROM schema_edition WHERE id=1").fetchone()
+    return None if row is None else int(row["edition"])

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import sqlite_utils
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from daemon.books import journal
@@ -23,6 +23,9 @@ from mqtt.errors import EnvelopeRefused
 from mqtt.identity import box_id_from_key
 from mqtt.outbox import Priority
 from mqtt.schemas import CheckpointBody
+
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
 
 TYP = "checkpoint"
 LIFE_S = 24 * 3600  # as a message: the next one says all that this one did

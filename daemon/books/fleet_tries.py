@@ -8,12 +8,14 @@ fleet is ended by the fleet, or by its time.
 from __future__ import annotations
 
 import sqlite3
-
-import sqlite_utils
+from typing import TYPE_CHECKING
 
 from daemon.books import pin_tries
 from daemon.books.pin_tries import Try
 from mqtt.schemas import EventBody, PayerTries
+
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
 
 MOST_AT_ONCE = 100
 

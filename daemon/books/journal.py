@@ -11,10 +11,12 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-import sqlite_utils
+from typing import TYPE_CHECKING
 
 from daemon.errors import JournalBroken
+
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
 
 GENESIS = "0" * 64
 

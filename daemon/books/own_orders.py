@@ -12,9 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import sqlite_utils
+from typing import TYPE_CHECKING, Any, Literal
 
 from daemon.books import journal
 from daemon.counter.cart import Cart, Line
@@ -24,6 +22,9 @@ from daemon.uplink.clock import TrustedClock
 from daemon.uplink.fleet_link import FleetLink
 from mqtt.outbox import Priority
 from mqtt.schemas import OrderMadeBody
+
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
 
 Source = Literal["clerk", "cart", "till", "gate"]
 WORD_LIFE_S = 24 * 3600  # of the message; when the order itself ends stands in it, and the gateway holds to that

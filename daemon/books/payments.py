@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import sqlite_utils
+from typing import TYPE_CHECKING
 
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest, Turn
 from daemon.payment.settling import APPROVED_LATE
 from daemon.payment.status import UNSETTLED, Status
+
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
 
 KEPT_S = 100 * 24 * 3600  # longer than any policy looks back (`payment_history.VISITS_S`)
 PRUNED_AT_ONCE = 200

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import sqlite_utils
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
+
 
 MAX_TRIES = 3
 LOCK_S = 15 * 60

@@ -6,8 +6,11 @@ The check digit is that of ISO/IEC 7812-1, annex B (Luhn): one wrong digit, or t
 from __future__ import annotations
 
 import sqlite3
+from typing import TYPE_CHECKING
 
-import sqlite_utils
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
+
 
 LONGEST = 12
 

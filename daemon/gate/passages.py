@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass
-
-import sqlite_utils
+from typing import TYPE_CHECKING
 
 from daemon.books import journal
 from daemon.counter.gate import Passage
 from daemon.payment.status import Status
+
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
 
 RESUMED_S = 600  # so long a passage whose gate never opened is opened again, without another charge
 KEPT_S = 90 * 24 * 3600

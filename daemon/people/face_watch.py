@@ -224,7 +224,7 @@ class FaceWatch:
         """None when the models were refused, or the box ends."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._begun or self._wanted is not None or self._peeks or self._stopping, BEGIN_WITHIN_S
+                lambda: self._begun or self._wanted is not None or self._stopping, BEGIN_WITHIN_S
             )  # fmt: skip
             if self._stopping:
                 return None

@@ -10,8 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-
-import sqlite_utils
+from typing import TYPE_CHECKING
 
 from daemon.books import fleet_tries, journal
 from daemon.books.box_db import BoxDb
@@ -21,6 +20,9 @@ from mqtt.outbox import Priority
 from mqtt.schemas import EventBody
 from secure_store.errors import PersonUnknown
 from secure_store.store import SecureStore
+
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
 
 EVENT_LIFE_S = 24 * 3600
 TELL_EVERY_S = 30.0

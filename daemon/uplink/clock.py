@@ -20,8 +20,11 @@ import threading
 import time
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import sqlite_utils
+if TYPE_CHECKING:
+    import sqlite_utils  # slow to import: only where tables are made
+
 
 RELEASED_AT = 1_790_000_000  # no box runs this before it was written
 FLOOR_EVERY_S = 3600

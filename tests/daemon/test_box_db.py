@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
+from daemon import app
 from daemon.books import journal, payments, pin_tries
 from daemon.books.box_db import SCHEMA_VERSION, BoxDb, open_reader
 from daemon.errors import DatabaseRefused
@@ -17,6 +21,7 @@ from daemon.payment.order import Order, PayRequest
 from daemon.payment.status import Status
 from mqtt.outbox import Outbox, Priority
 
+EDITION = (1, "fe8a013bd9e013e0")  # the schema's number and what it makes
 SCHEMA = (payments.create_schema, journal.create_schema, pin_tries.create_schema)
 
 
@@ -143,3 +148,53 @@ def test_what_was_deleted_stands_nowhere_in_the_file(tmp_path, size):
         db.close()
     files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert [name for name, content in files.items() if mark in content] == []
+
+
+def test_the_tables_of_this_edition_are_made_once_and_those_of_another_again(tmp_path):
+    made = []
+
+    def create(database):
+        made.append("tables")
+        payments.create_schema(database)
+
+    for edition in (1, 1, 2, 2, 1):
+        BoxDb(tmp_path / "box.db", (create,), edition).close()
+    assert len(made) == 3
+
+
+def test_a_start_that_was_cut_off_while_it_made_tables_makes_the_rest_at_the_next(tmp_path):
+    def cut_off(database):
+        raise sqlite3.OperationalError("the plug was pulled")
+
+    with pytest.raises(DatabaseRefused):
+        BoxDb(tmp_path / "box.db", (payments.create_schema, cut_off), 1)
+    db = BoxDb(tmp_path / "box.db", (payments.create_schema, journal.create_schema), 1)
+    try:
+        assert db.run(lambda tx: journal.append(tx, "first", {}, 1)).seq == 1
+    finally:
+        db.close()
+
+
+def test_a_box_that_has_all_its_tables_starts_without_what_makes_them(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from daemon import app; from daemon.books.box_db import BoxDb\n"
+        "BoxDb(Path(sys.argv[1]), app.SCHEMA, app.SCHEMA_EDITION).close(); print('sqlite_utils' in sys.modules)"
+    )
+    start = [sys.executable, "-I", "-c", script, str(tmp_path / "box.db")]
+    assert [subprocess.run(start, capture_output=True, text=True, check=True).stdout for _ in range(2)] == [
+        "True\n", "False\n",
+    ]  # fmt: skip
+
+
+def test_a_new_table_or_column_has_a_new_edition(tmp_path):
+    """Without one, a box that is updated would never make it."""
+    db = BoxDb(tmp_path / "box.db", app.SCHEMA, app.SCHEMA_EDITION)
+    try:
+        made = sorted(row["sql"] for row in db.reader().execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    finally:
+        db.close()
+    words = " ".join("\n".join(made).split())
+    digest = hashlib.sha256(words.encode()).hexdigest()[:16]
+    assert (app.SCHEMA_EDITION, digest) == EDITION, (
+        "raise SCHEMA_EDITION in daemon/app.py, then write the new pair here"
+    )

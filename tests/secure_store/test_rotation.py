@@ -84,7 +84,7 @@ def test_a_rotation_meets_a_damaged_record_and_keeps_the_old_key(reopen, person,
     store = reopen()
     enrol_some(store, person, 3)
     store._records.db.execute("UPDATE people SET counter=counter+1 WHERE subject='p-01'")
-    store._records.db.conn.commit()
+    store._records.db.commit()
     with pytest.raises(StoreDamaged, match="p-01"):
         store.rotate()
     assert "rotation_unfinished" in store.status().conditions
