@@ -12,6 +12,7 @@ from daemon.payment.effects import (
     FindPayer,
     ListBanks,
     Noted,
+    OrderClosed,
     Persist,
     Reverse,
     Submit,
@@ -41,6 +42,7 @@ from daemon.payment.state import (
     AskPayer,
     ChooseBank,
     ChooseWay,
+    Idle,
     Looking,
     Paying,
     Rules,
@@ -391,6 +393,53 @@ def test_a_payer_who_walks_away_from_any_screen_leaves_an_idle_box(counter):
         counter.wait(10)
         assert not isinstance(counter.state.stage, COLLECTING), flow
         assert not counter.state.settling, flow
+
+
+def up_to(counter, screen):
+    """Brings the payer to this screen; its name is the stage's."""
+    match screen:
+        case "Looking":
+            start(counter, "face_first")
+        case "AskPayer, phone":
+            start(counter, "phone_first")
+        case "AskPayer, card":
+            start(counter, "id_card")
+        case "AskFactor":
+            start(counter, "face_first")
+            counter.see()
+        case "ChooseBank":
+            start(counter, "face_pin_bank")
+            counter.see()
+            prove(counter, Factor.PIN, "1234")
+            counter.send(BanksListed("o1", counter.state.epoch, (Bank("CCB", "a"), Bank("ICBC", "b"))))
+        case "ChooseWay":
+            start(counter, "face_first", ways=WAYS)
+            keys(counter, "menu")
+        case "ScanCode":
+            start(counter, "qr_scanned")
+    assert type(counter.state.stage).__name__ == screen.partition(",")[0]
+
+
+@pytest.mark.parametrize("typed", [(), ("1",)], ids=["nothing typed", "one key, then gone"])
+@pytest.mark.parametrize(
+    ("screen", "reason"),
+    [
+        ("Looking", "no_face"), ("AskPayer, phone", "no_phone_typed"), ("AskPayer, card", "no_card_typed"),
+        ("AskFactor", "no_pin_typed"), ("ChooseBank", "nothing_chosen"), ("ChooseWay", "nothing_chosen"),
+        ("ScanCode", "no_code_scanned"),
+    ],
+)  # fmt: skip
+def test_who_walks_away_cancels_by_name_and_the_next_one_finds_an_idle_box(counter, screen, reason, typed):
+    up_to(counter, screen)
+    if typed and screen in ("ChooseBank", "ChooseWay"):
+        typed = ("9",)  # chooses nothing
+    keys(counter, *typed)
+    closed = [c for c in changes(counter.wait(119)) if isinstance(c, OrderClosed)]
+    assert [(c.order_id, c.status, c.reason) for c in closed] == [("o1", Status.CANCELLED, reason)]
+    assert isinstance(counter.state.stage, Idle)
+    assert not counter.state.settling
+    counter.send(OrderArrived(Order("o2", Amount(1850, "CNY"), None, counter.now + 120)))
+    assert isinstance(counter.state.stage, Looking)
 
 
 # ---- look-alikes ----------------------------------------------------------------------------------------------------
