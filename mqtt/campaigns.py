@@ -18,6 +18,7 @@ from mqtt.schemas import Body, Code, Id, Sha256, UnixTime
 TARGET = "ads/campaigns.json"  # where the document stands among the targets
 MAX_BYTES = 1024 * 1024
 OWNER_MAX_BYTES = 64 * 1024  # of a sub-tenant's document
+OWNER_WEIGHT = 10  # of all that a sub-tenant signs for a slot, where the slot says nothing else
 DAY_MINUTES = 24 * 60
 
 
@@ -83,10 +84,15 @@ class Campaign(Body):
 
 
 class OpenSlot(Body):
-    """Who may use a slot: the owner of the boxes opens and closes it for others."""
+    """Who may use a slot: the owner of the boxes opens and closes it for others. `weight` is the most that the
+    campaigns a sub-tenant signs for it may have together, OWNER_WEIGHT where nothing is said: with a weight of its own
+    choice it would push out everybody else's."""
+
+    LEFT_OUT = frozenset({"weight"})
 
     slot: Slot
     owners: Annotated[Sequence[Code], Field(max_length=1000)]
+    weight: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
 
 
 class Campaigns(Body):
@@ -107,6 +113,10 @@ class Campaigns(Body):
 
     def owners_of(self, slot: Slot) -> frozenset[str]:
         return frozenset(owner for opened in self.open if opened.slot is slot for owner in opened.owners)
+
+    def weight_of(self, slot: Slot) -> int:
+        """What a sub-tenant's campaigns may weigh together in it."""
+        return next((opened.weight for opened in self.open if opened.slot is slot and opened.weight), OWNER_WEIGHT)
 
     def targets(self) -> dict[str, Item]:
         """Every file that a campaign shows, by its target path."""
@@ -165,16 +175,39 @@ def parse_owned(document: bytes, owner: str) -> Campaigns:
     return theirs
 
 
+def too_heavy(campaigns: Campaigns, theirs: Campaigns) -> dict[Slot, tuple[int, int]]:
+    """The slots in which an owner's campaigns weigh more together than they may: (what they weigh, what they may)."""
+    weights = {slot: sum(one.weight for one in theirs.campaigns if one.slot is slot) for slot in Slot}
+    lets = {slot: campaigns.weight_of(slot) for slot in Slot}
+    return {slot: (weight, lets[slot]) for slot, weight in weights.items() if weight > lets[slot]}
+
+
 def joined(campaigns: Campaigns, owner: str, theirs: Campaigns) -> tuple[Campaigns, tuple[str, ...]]:
-    """With the owner's campaigns in the slots that are open to it; and the ids of those whose slot is closed. Raises
-    CampaignsRefused when there are too many, or an id is taken."""
-    allowed = [one for one in theirs.campaigns if owner in campaigns.owners_of(one.slot)]
-    closed = tuple(one.id for one in theirs.campaigns if owner not in campaigns.owners_of(one.slot))
+    """With the owner's campaigns in the slots that are open to it, no heavier than a slot lets them be; and the ids of
+    those for which a slot is closed, or has no weight left. Raises CampaignsRefused when there are too many, or an id
+    is taken."""
+    allowed = [
+        light
+        for slot in Slot
+        if owner in campaigns.owners_of(slot)
+        for light in _within([one for one in theirs.campaigns if one.slot is slot], campaigns.weight_of(slot))
+    ]
+    closed = tuple(one.id for one in theirs.campaigns if one.id not in {light.id for light in allowed})
     whole = campaigns.model_dump() | {"campaigns": [*campaigns.campaigns, *allowed]}
     try:
         return Campaigns.model_validate(whole, strict=False), closed
     except ValidationError as error:
         raise CampaignsRefused([str(item["msg"]) for item in error.errors()]) from error
+
+
+def _within(campaigns: Sequence[Campaign], most: int) -> list[Campaign]:
+    """The first `most` of them at the latest, in proportion: one each, and of the rest each its share."""
+    kept = list(campaigns[:most])
+    over = sum(one.weight - 1 for one in kept)
+    if sum(one.weight for one in kept) <= most:
+        return kept
+    left = most - len(kept)
+    return [one.model_copy(update={"weight": 1 + (one.weight - 1) * left // over}) for one in kept]
 
 
 class CampaignsRefused(Exception):

@@ -60,11 +60,11 @@ def read(page: Path, version: int, *, owner: str | None = None, standing: Campai
     faults += [f"{name}: nobody knows it" for name in told.keys() - {"open", "campaign"}]
     opened = told.get("open", {})
     if "open" not in told and standing is not None and owner is None:
-        opened = {one.slot.value: list(one.owners) for one in standing.open}
+        opened = {one.slot.value: one.to_json() for one in standing.open}
     document = json.dumps(
         {
             "version": version,
-            "open": [{"slot": slot, "owners": owners} for slot, owners in opened.items()] if _is_table(opened) else 0,
+            "open": [_open(slot, told) for slot, told in opened.items()] if _is_table(opened) else 0,
             "campaigns": campaigns,
         },
         ensure_ascii=False, indent=1,
@@ -76,6 +76,11 @@ def read(page: Path, version: int, *, owner: str | None = None, standing: Campai
     except CampaignsRefused as refused:
         raise ContentRefused(f"{page}", str(refused), "nothing was published") from None
     return Edition(parsed, document, files | {TARGET if owner is None else document_of(owner): document})
+
+
+def _open(slot: str, told: Any) -> dict[str, Any]:
+    """`idle = ["main"]`, or `idle = { owners = ["main"], weight = 5 }`."""
+    return {**told, "slot": slot} if _is_table(told) else {"slot": slot, "owners": told}
 
 
 def _is_table(value: Any) -> bool:

@@ -68,6 +68,11 @@ def _owners(command: Command, of: Act, within: Any) -> None:
         let = command(word, told, f"  kingfisher-fleet content {word} idle bakery", within)
         let.add_argument("slot", choices=("idle", "paying", "success"))
         let.add_argument("owner", metavar="OWNER")
+        if allowed:
+            let.add_argument(
+                "--weight", type=int, metavar="N",
+                help="what each sub-tenant signs for this slot may weigh together, beside your campaigns (10 at first)",
+            )  # fmt: skip
         let.set_defaults(act=of("content.owner_actions", "let"), allowed=allowed)
     pack = command(
         "pack", "For a sub-tenant, wherever its key is: sign a page of campaigns with its files. Needs no fleet.",

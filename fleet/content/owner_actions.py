@@ -32,7 +32,7 @@ def owner(args: Namespace) -> int:
 
 
 def let(args: Namespace) -> int:
-    changed = owners.let(repository(args), Slot(args.slot), args.owner, args.allowed)
+    changed = owners.let(repository(args), Slot(args.slot), args.owner, args.allowed, getattr(args, "weight", None))
     told, heard = announce(args) if changed else (None, "nothing to tell")
     word = f"{args.slot} is {'open' if args.allowed else 'closed'} to {args.owner}"
     facts = {"slot": args.slot, "owner": args.owner, "open": args.allowed, "changed": changed, "boxes_told": told}

@@ -20,7 +20,18 @@ from tuf.api.serialization.json import JSONSerializer
 
 from fleet.content import book
 from fleet.content.repository import ContentRefused, Published, Repository
-from mqtt.campaigns import TARGET, Campaigns, Slot, document_of, is_owner, joined, parse, parse_owned
+from mqtt.campaigns import (
+    TARGET,
+    Campaigns,
+    OpenSlot,
+    Slot,
+    document_of,
+    is_owner,
+    joined,
+    parse,
+    parse_owned,
+    too_heavy,
+)
 from mqtt.identity import load_public_key, write_file
 
 SIGNED = "signed.json"
@@ -81,7 +92,12 @@ def take(repository: Repository, owner: str, signed: bytes, files: dict[str, byt
     if document is None:
         raise ContentRefused(f"what {owner} signed", f"{document_of(owner)} is missing")
     theirs = parse_owned(document, owner)
-    _, closed = joined(standing(repository), owner, theirs)
+    whole = standing(repository)
+    for slot, (weight, lets) in too_heavy(whole, theirs).items():
+        why = f"its campaigns weigh {weight} in the slot {slot.value}, which lets them be {lets}"
+        hint = f"`content open {slot.value} {owner} --weight {weight}`, if that is meant to be"
+        raise ContentRefused(f"what {owner} signed", why, hint)
+    _, closed = joined(whole, owner, theirs)
     if closed:
         slots = sorted({campaign.slot.value for campaign in theirs.campaigns if campaign.id in closed})
         hint = f"`content open {slots[0]} {owner}`, if that is meant to be"
@@ -106,20 +122,19 @@ def shown(repository: Repository) -> Campaigns:
     return whole
 
 
-def let(repository: Repository, slot: Slot, owner: str, allowed: bool) -> bool:
-    """Opens or closes a slot to an owner. False: it was so already. Raises ContentRefused."""
+def let(repository: Repository, slot: Slot, owner: str, allowed: bool, weight: int | None = None) -> bool:
+    """Opens or closes a slot to an owner; `weight`: from now on what each sub-tenant signs for it may weigh so much.
+    False: it was so already. Raises ContentRefused."""
     now = standing(repository)
-    owners = {one.slot: list(one.owners) for one in now.open}
-    here = owners.setdefault(slot, [])
-    if (owner in here) is allowed:
+    here = next((one for one in now.open if one.slot is slot), OpenSlot(slot=slot, owners=()))
+    if (owner in here.owners) is allowed and weight in (None, here.weight):
         return False
-    if allowed:
-        here.append(owner)
-    else:
-        here.remove(owner)
+    others = [name for name in here.owners if name != owner]
+    after = here.model_copy(update={"owners": [*others, owner] if allowed else others, "weight": weight or here.weight})
+    opened = [*(one for one in now.open if one.slot is not slot), after]
     document = json.loads(now.model_dump_json()) | {
         "version": now.version + 1,
-        "open": [{"slot": one.value, "owners": names} for one, names in owners.items()],
+        "open": [one.to_json() for one in opened],
     }
     content = json.dumps(document, ensure_ascii=False, indent=1).encode()
     parse(content)

@@ -19,7 +19,7 @@ from daemon.content.errors import Why
 from daemon.content.store import ContentStore
 from daemon.content.updating import last_good
 from fleet.cli import main
-from fleet.content import owners
+from fleet.content import book, owners
 from fleet.content.repository import ContentRefused, sha256
 from mqtt.campaigns import CampaignsRefused, Slot, document_of
 
@@ -268,3 +268,56 @@ def test_an_operators_round_with_a_sub_tenant(page, tmp_path, capsys):
     assert run("content", "close", "idle", "bakery")[1]["open"] is False
     assert run("content", "owner", "bakery", "--remove")[0] == 0
     assert run("content", "owner")[1] == {}
+
+
+def weighty(*weights: int) -> dict[str, Any]:
+    """What the bakery would sign: a campaign of each weight, all in the idle slot."""
+    one = told()
+    [campaign] = one["campaigns"]
+    return one | {"campaigns": [campaign | {"id": f"bakery-{n}", "weight": w} for n, w in enumerate(weights)]}
+
+
+def weights(brought: Any) -> list[int]:
+    return [campaign.weight for campaign in brought.campaigns.campaigns if campaign.owner == "bakery"]
+
+
+def test_the_fleet_takes_nothing_heavier_than_the_slot_lets_it_be(mall, page, bakery):
+    page.write_text(PAGE.replace("items", "weight = 1000\nitems"))
+    with pytest.raises(ContentRefused, match=r"weigh 1000 in the slot idle.*be 10.*open idle bakery --weight 1000"):
+        bring(mall, page, bakery)
+    assert owners.let(mall.repository, Slot.IDLE, "bakery", True, 1000)
+    bring(mall, page, bakery)
+    assert weights(mall.fetch()) == [1000]
+
+
+def test_a_box_shows_a_sub_tenant_no_more_often_than_its_slot_says_however_many_campaigns_it_signs(mall, bakery):
+    picture = {"owners/bakery/x.png": b"x"}
+    item = {"target": "owners/bakery/x.png", "sha256": sha256(b"x"), "length": 1}
+    heavy = weighty(1000, 500, 1)
+    forced(mall, bakery, heavy | {"campaigns": [one | {"items": [item]} for one in heavy["campaigns"]]}, picture)
+    first = mall.fetch()
+    assert weights(first) == [5, 3, 1]
+    assert owners.let(mall.repository, Slot.IDLE, "bakery", True, 2)
+    second = mall.fetch()
+    assert weights(second) == [1, 1]
+    assert second.closed == ("bakery-2",)
+
+
+def test_a_slots_weight_stays_when_it_is_opened_to_somebody_else_or_closed(mall):
+    owners.let(mall.repository, Slot.IDLE, "bakery", True, 7)
+    owners.let(mall.repository, Slot.IDLE, "florist", True)
+    owners.let(mall.repository, Slot.IDLE, "bakery", False)
+    standing = owners.standing(mall.repository)
+    assert (standing.weight_of(Slot.IDLE), standing.owners_of(Slot.IDLE) & {"bakery", "florist"}) == (7, {"florist"})
+    assert standing.weight_of(Slot.PAYING) == 10
+
+
+def test_a_page_may_say_what_a_slot_lets_others_weigh_and_one_without_open_changes_nothing(page):
+    page.write_text('[open]\nidle = { owners = ["main", "bakery"], weight = 5 }\npaying = ["main"]\n')
+    first = book.read(page, 1).campaigns
+    assert (first.weight_of(Slot.IDLE), first.weight_of(Slot.PAYING)) == (5, 10)
+    page.write_text("")
+    assert book.read(page, 2, standing=first).campaigns.open == first.open
+    page.write_text('[open]\nidle = { owners = ["main"], wait = 5 }\n')
+    with pytest.raises(ContentRefused, match=r"open\.0\.wait"):
+        book.read(page, 3)
