@@ -108,6 +108,8 @@ def measure(town: Town, counter: Counter, seconds: float) -> dict[str, float]:
     time.sleep(seconds)
     took_s = time.monotonic() - began_s
     carried = counter.payload - payload
+    if town.services["box"].process.poll() is not None or not carried:
+        raise SystemExit("the box is gone, or silent: that is no idle one")
     billed = carried + HEADERS * (counter.segments - segments)
     return {
         "core_percent": round(100 * (cpu_s(pid) - cpu) / took_s, 2),
