@@ -4,8 +4,8 @@
     python benchmarks/fleet_payment.py --json
 
 The whole is `Gateway.receive` on signed pay requests for orders that are in the books, in transactions of 64 as the
-desk makes them. Each part is measured alone on the same messages; the books are what is left. What paho and the hand-over
-between threads cost is not in it: `fleet_table.py --only throughput` says what the process takes altogether.
+desk makes them. Each part is measured alone on the same messages; the books are what is left. What paho and the
+hand-over between threads cost is not in it: `fleet_table.py --only throughput` says what the process takes altogether.
 """
 
 from __future__ import annotations
