@@ -77,7 +77,7 @@ def main() -> int:
     faces = portraits(options.images, options.people)
     with progress_bar() as tell:
         cues = stage(engine, faces, options.frames, tell)
-        sessions = {mode: play(engine, asking(thresholds, mode), faces, tell) for mode in ("doubt", "always")}
+        sessions = play(engine, asking(thresholds), faces, tell)
     result = pad.measure(cues, thresholds)
     if options.json:
         whole = {
@@ -107,25 +107,34 @@ def main() -> int:
     return 0
 
 
-def asking(thresholds: Thresholds, mode: str) -> Thresholds:
-    liveness = thresholds.liveness.model_copy(update={"challenge": mode})
-    return thresholds.model_copy(update={"liveness": liveness})
+def asking(thresholds: Thresholds) -> dict[str, Thresholds]:
+    """The thresholds with each of the ways to ask for a challenge, by its name."""
+    liveness = thresholds.liveness
+    return {
+        mode: thresholds.model_copy(update={"liveness": liveness.model_copy(update={"challenge": mode})})
+        for mode in ("doubt", "always")
+    }
 
 
 def play(
-    engine: FaceEngine, limits: Thresholds, faces: Mapping[str, Pixels], tell: Tell, kinds: tuple[str, ...] = WHOLE
-) -> dict[str, Outcome]:
-    """Whole sessions with each portrait, by kind of attack."""
-    found = {}
+    engine: FaceEngine,
+    limits: Mapping[str, Thresholds],
+    faces: Mapping[str, Pixels],
+    tell: Tell,
+    kinds: tuple[str, ...] = WHOLE,
+) -> dict[str, dict[str, Outcome]]:
+    """Whole sessions with each portrait, by the thresholds' name and the kind of attack. Each is drawn once for all."""
+    found: dict[str, dict[str, Outcome]] = {mode: {} for mode in limits}
     for place, kind in enumerate(kinds):
-        outcomes = []
+        outcomes: dict[str, list[tuple[bool, bool]]] = {mode: [] for mode in limits}
         for number, portrait in enumerate(faces.values()):
             views = [ATTACKS[kind](portrait, number, step) for step in range(STEPS)]
-            outcomes.append(session(engine, limits, views, number))
-            tell(place * len(faces) + number + 1, len(kinds) * len(faces), f"at the box, {limits.liveness.challenge}")
-        found[kind] = Outcome(
-            sum(accepted for accepted, _ in outcomes), sum(asked for _, asked in outcomes), len(outcomes)
-        )
+            for mode, own in limits.items():
+                outcomes[mode].append(session(engine, own, views, number))
+            tell(place * len(faces) + number + 1, len(kinds) * len(faces), "at the box")
+        for mode, seen in outcomes.items():
+            accepted, asked = (sum(column) for column in zip(*seen, strict=True))
+            found[mode][kind] = Outcome(accepted, asked, len(seen))
     return found
 
 
