@@ -12,6 +12,7 @@ messages, and the owner of the durable outbox sends its unacknowledged rows afte
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -27,6 +28,8 @@ __all__ = ["Connected", "Link", "LinkOptions", "Lost", "PubAck", "Received", "Tl
 
 log = logging.getLogger("mqtt.link")
 
+NO_NETWORK = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
+NO_NETWORK_S = 1.0  # between two tries while there is no way out of this machine: nobody is burdened by them
 STEADY_AFTER_S = 10.0  # a connection that held this long makes the next back-off start small again
 
 
@@ -65,6 +68,7 @@ class Link:
         self._connection: Connection | None = None
         self._last: Connection | None = None
         self._told_lost = False
+        self._no_network = False
         self._retain = True
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{options.client_id}", daemon=True)
 
@@ -118,7 +122,7 @@ class Link:
                 self._backoff.reset()
             if self._learnt_not_to_retain():
                 continue  # the broker is there: it only wants it otherwise
-            self._stop.wait(self._backoff.next_s())
+            self._stop.wait(NO_NETWORK_S if self._no_network else self._backoff.next_s())
 
     def _learnt_not_to_retain(self) -> bool:
         """Whether the connection that has just ended was the first to hear that this broker takes no retained messages.
@@ -153,8 +157,10 @@ class Link:
                 self._options, will, on_ready=ready, on_message=self._on_message, on_end=ended, retain=self._retain
             )
             self._connection = self._last = connection
+            self._no_network = False
             connection.open()
         except Exception as error:
+            self._no_network = isinstance(error, OSError) and error.errno in NO_NETWORK
             level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
             log.log(level, "event=connect_failed client=%s why=%s", self._options.client_id, error)
             self._connection = None

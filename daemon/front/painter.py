@@ -23,8 +23,9 @@ log = logging.getLogger("daemon.front.painter")
 Pixels = NDArray[np.uint8]
 Advert = tuple[type[View], Pixels, tuple[int, int]]  # over which views, what, and where its left upper corner is
 NOBODYS = Booting | Idle | Trouble  # screens on which nothing of a payer can stand
-REOPEN_S = 2.0
+REOPEN_S = 1.0
 ANIMATION_S = 0.1
+LOOK_WITHIN_S = 0.25
 
 
 class Painter:
@@ -50,6 +51,8 @@ class Painter:
         self._dirty = False
         self._painting_since_s: float | None = None
         self._asked: list[Callable[[Pixels | None], None]] = []
+        self._painted = threading.Condition()
+        self._last: type[View] | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
 
@@ -115,6 +118,12 @@ class Painter:
             self._dirty = self._dirty or self._view is not None
             self._changed.notify()
 
+    def wait_for_look(self) -> None:
+        """Until a payer is seen to be looked for, a moment at most: whoever is about to make the machine busy for a face
+        lets the screen that asks for one come first."""
+        with self._painted:
+            self._painted.wait_for(lambda: self._last in (Look, EnrolLook), LOOK_WITHIN_S)
+
     def stop(self) -> None:
         """Paints what is still due, then ends. May be called twice."""
         with self._changed:
@@ -137,6 +146,9 @@ class Painter:
                 self._painting_since_s = time.monotonic()
                 animated = self._paint(view, preview, held, advert)
                 self._painting_since_s = None
+                with self._painted:
+                    self._last = type(view)
+                    self._painted.notify_all()
                 if first:
                     first = False
                     self._on_first()

@@ -148,12 +148,20 @@ def _compose(canvas: Image.Image, box: Box, radius: int, empty: Colour, pixels: 
     canvas.paste(picture, (box.x, box.y), mask)
 
 
+def _bayer() -> NDArray[np.float32]:
+    """(8, 8): thresholds in 0..1, each as far as can be from those near it."""
+    order = np.zeros((1, 1), np.float32)
+    for _ in range(3):
+        order = np.block([[4 * order, 4 * order + 2], [4 * order + 3, 4 * order + 1]])
+    return (order + np.float32(0.5)) / np.float32(64)
+
+
 @lru_cache(maxsize=16)
 def _gradient(size: tuple[int, int], top: Colour, bottom: Colour) -> Image.Image:
-    """From top left to bottom right, dithered a little so that no bands show."""
+    """From top left to bottom right, in an ordered dither (Bayer, 1973) so that no bands show."""
     width, height = size
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     along = (ys / height * 0.8 + xs / width * 0.2)[..., None]
     colours = np.array(top[:3], np.float32) * (1 - along) + np.array(bottom[:3], np.float32) * along
-    grain = np.random.default_rng(7).random((height, width, 1), np.float32)
+    grain = np.tile(_bayer(), (height // 8 + 1, width // 8 + 1))[:height, :width, None]
     return Image.fromarray(np.floor(colours + grain).clip(0, 255).astype(np.uint8))

@@ -32,6 +32,7 @@ BAR = 1.5
 PATIENCE_S = 600.0
 # The second where the first was lost: a busy journal drops lines on its way to the console.
 UP = "Reached target multi-user|Startup finished in"
+READY = "event=ready|event=screen view=Idle"
 OURS = (
     "kingfisher.service", "kingfisher-key.service", "kingfisher-first-boot.service", "kingfisher-good.service",
     "kingfisher-reboot.path", "kingfisher-rig.service", "serial-getty@ttyAMA0.service",
@@ -96,7 +97,7 @@ def _start(folder: Path, disk: Path, image: Path) -> float:
             took_s = time.monotonic() - began_s
             time.sleep(5)
         else:
-            for event in ("event=ready", "event=connected"):
+            for event in (READY, "event=connected"):
                 machine.wait(event, PATIENCE_S)
             shot = folder / "now.png"
             wait_until(lambda: not is_black(machine.qmp.screenshot(shot)), PATIENCE_S, "something is on the display")

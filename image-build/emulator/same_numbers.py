@@ -1,5 +1,5 @@
 """Whether the box's processor gives the pipeline's numbers: 20 frames analysed here and, by qemu-user, in the box's own
-root with its ARM64 wheels. Needs root (a chroot); run it with the development environment's Python.
+root with its ARM64 wheels. Needs root (a mount, a chroot); run it with the development environment's Python.
 
     image-build/emulator/same_numbers.py             finds the newest `base` in the build's cache
 """
@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,9 @@ def main() -> int:
     if not bases:
         print("no root is in the cache: image-build/build first", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="kf-same-", dir=bases[-1] / "var/tmp") as inside:
-        work = Path(inside)
+    with _written_beside(bases[-1]) as root:
+        work = root / "run/same-numbers"
+        work.mkdir(parents=True)
         shutil.copytree(REPO / "pipeline", work / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
         (work / "models").mkdir()
         for model in (state / "models").glob("*.onnx"):
@@ -63,14 +66,29 @@ def main() -> int:
         _film(state / "pictures", work / "frames")
         (work / "analyse.py").write_text(ANALYSE)
         here = _results([sys.executable, "-I", str(work / "analyse.py"), str(work)])
-        there_path = "/" + str(work.relative_to(bases[-1]))
-        chroot = ["chroot", str(bases[-1]), "/opt/kingfisher/bin/python", "-I"]
+        there_path = "/" + str(work.relative_to(root))
+        chroot = ["chroot", str(root), "/opt/kingfisher/bin/python", "-I"]
         there = _results([*chroot, f"{there_path}/analyse.py", there_path])
     cosines = [float(np.dot(a["embedding"], b["embedding"])) for a, b in zip(here, there, strict=True)]
     scores = [abs(a[k] - b[k]) for a, b in zip(here, there, strict=True) for k in ("score", "liveness")]
     print(f"{len(cosines)} frames: lowest cosine {min(cosines):.7f}, largest difference of a score {max(scores):.2e}")
     good = len(cosines) == FRAMES and min(cosines) >= LEAST_COSINE and max(scores) <= LARGEST_SCORE_DIFFERENCE
     return 0 if good else 1
+
+
+@contextmanager
+def _written_beside(base: Path) -> Iterator[Path]:
+    """The root of the cache, which every image is made of, as it is: what is written into this one goes again."""
+    with tempfile.TemporaryDirectory(prefix="kf-same-") as folder:
+        upper, work, root = (Path(folder) / name for name in ("upper", "work", "root"))
+        for path in (upper, work, root):
+            path.mkdir()
+        layers = f"lowerdir={base},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, root], check=True)
+        try:
+            yield root
+        finally:
+            subprocess.run(["umount", root], check=True)
 
 
 def _film(pictures: Path, into: Path) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -297,6 +298,23 @@ def test_more_under_way_than_allowed_is_refused_and_nothing_is_sent() -> None:
     with pytest.raises(LinkBusy):
         futures[5].result(30)
     link.stop(1)
+
+
+def test_a_box_without_a_network_does_not_wait_long_once_it_has_one() -> None:
+    """Only a broker that does not answer is spared: the first tries of a start come before the network is there."""
+    lost: Queue[Lost] = Queue()
+    link = Link(
+        LinkOptions("255.255.255.255", 1883, "box", ()),  # no way leads there
+        on_message=lambda received: None,
+        on_connected=lambda connected: None,
+        on_lost=lost.put,
+        backoff=FullJitter(draw=lambda low, high: 3600.0),
+    )
+    link.start()
+    try:
+        assert [lost.get(timeout=60).reason for _ in range(3)] == ["unreachable"] * 3
+    finally:
+        link.stop()
 
 
 def test_full_jitter_grows_to_its_cap_and_starts_small_again() -> None:
