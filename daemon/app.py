@@ -196,6 +196,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 frame_timeout_s=config.face.frame_timeout_s,
                 report=matcher.report if matcher is not None else queue.put,
                 preview=painter.preview,
+                wait_for_look=painter.wait_for_look,
             )
             parts.callback(faces.stop)
             queue.put(ConditionChanged(Condition.FACES_LOADING, True, "the models are being loaded"))

@@ -119,8 +119,8 @@ class Painter:
             self._changed.notify()
 
     def wait_for_look(self) -> None:
-        """Until a payer is seen to be looked for, a moment at most: whoever is about to make the machine busy for a face
-        lets the screen that asks for one come first."""
+        """Until the screen that asks for a face is on the display, a moment at most: whoever is about to keep the
+        machine busy with faces lets it come first."""
         with self._painted:
             self._painted.wait_for(lambda: self._last in (Look, EnrolLook), LOOK_WITHIN_S)
 

@@ -150,10 +150,12 @@ class FaceWatch:
         frame_timeout_s: float,
         report: Callable[[News], None],
         preview: Callable[[NDArray[np.uint8]], None],
+        wait_for_look: Callable[[], None] = lambda: None,
     ) -> None:
+        """`wait_for_look` returns once the screen asks for a face, or after a moment; called on this thread."""
         self._camera, self._load = camera, load
         self._frame_timeout_s = frame_timeout_s
-        self._report, self._preview = report, preview
+        self._report, self._preview, self._wait_for_look = report, preview, wait_for_look
         self._changed = threading.Condition()
         self._wanted: Wanted | None = None
         self._peeks: list[Callable[[NDArray[np.uint8] | None, str], None]] = []
@@ -217,6 +219,8 @@ class FaceWatch:
                 self._take_a_look(answer)
             if peeks and not self._open:
                 self._ensure_open(wanted)
+            if isinstance(wanted, ForPayment | ForEnrolment):
+                self._wait_for_look()
             if wanted is not None and self._ensure_open(wanted):
                 self._look_for(wanted, faces)
 

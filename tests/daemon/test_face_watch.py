@@ -61,6 +61,7 @@ class Watched:
         self.rows = rows
         self.engine = engine
         self._reports: Queue[Any] = Queue()
+        self.happened: list[str] = []
         camera = VirtualCamera(STATE / "samples")
         camera.choose("grace_hopper")
         thresholds = load_thresholds(PROVISIONAL, engine.manifest)
@@ -69,7 +70,8 @@ class Watched:
             lambda: Faces(engine, thresholds, self._matcher, draw=lambda: random.Random(4)),
             frame_timeout_s=2.0,
             report=self._reports.put,
-            preview=lambda image: None,
+            preview=lambda image: self.happened.append("picture"),
+            wait_for_look=lambda: self.happened.append("screen"),
         )
         self.watch.start()
 
@@ -118,6 +120,14 @@ def test_a_payer_in_doubt_is_asked_to_act(watched: Watched) -> None:
         if isinstance(seen.observation, Challenge):
             break
     assert newest_only(seen) == WANTED, "an older request is of no use"
+
+
+@pytest.mark.parametrize("watched", [(FaceEngine, 1)], indirect=True)
+def test_the_screen_that_asks_for_a_face_comes_before_the_first_look(watched: Watched) -> None:
+    watched.watch.watch(WANTED)
+    watched.next_of(Seen)
+    assert watched.happened[:2] == ["screen", "picture"]
+    assert watched.happened.count("screen") == 1, "once for each payer, not for each frame"
 
 
 def test_the_box_shows_and_forgets_the_condition_by_its_own_name(rig: Any) -> None:

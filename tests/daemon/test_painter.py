@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from daemon.front import painter as painters
 from daemon.front.painter import Painter
-from daemon.screen.views import Idle
+from daemon.screen.views import Idle, Look
 from hal.display_framebuffer import FramebufferDisplay, FramebufferOptions
 from hal.framebuffer_pixels import BitField, FramebufferGeometry
 
@@ -45,3 +46,33 @@ def test_a_display_that_comes_after_the_start_is_said_to_lack_until_then_and_sho
     painter.stop()
     display.close()
     assert told[-1] == (True, "")
+
+
+@pytest.fixture
+def painter(tmp_path: Path):
+    path = tmp_path / "fb0"
+    path.write_bytes(bytes(GEOMETRY.memory_length))
+    display = FramebufferDisplay(FramebufferOptions(path=path), lambda fd: GEOMETRY)
+    made = Painter(display, "en", lambda *_: None)
+    made.start()
+    yield made
+    made.stop()
+    display.close()
+
+
+def test_who_waits_for_the_screen_that_asks_for_a_face_waits_for_that_one(painter, monkeypatch) -> None:
+    monkeypatch.setattr(painters, "LOOK_WITHIN_S", 60.0)
+    waited = threading.Event()
+    waiter = threading.Thread(target=lambda: (painter.wait_for_look(), waited.set()), daemon=True)
+    waiter.start()
+    painter.show(Idle("Kingfisher Coffee"))
+    assert wait_until(lambda: painter._last is Idle)
+    assert not waited.is_set()
+    painter.show(Look(1850, "CNY", None, None, 12, 30))
+    assert waited.wait(30)
+    painter.wait_for_look()  # it stands there: nobody waits any more
+
+
+def test_nobody_waits_for_a_screen_that_does_not_come(painter, monkeypatch) -> None:
+    monkeypatch.setattr(painters, "LOOK_WITHIN_S", 0.01)
+    painter.wait_for_look()
