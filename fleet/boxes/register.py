@@ -74,10 +74,10 @@ def public_pem_of(tx: sqlite3.Connection, box: str) -> str:
 
 def choose(tx: sqlite3.Connection, wanted: str | None) -> sqlite3.Row:
     """The box by id or name; the only one where none is named. Raises BoxUnknown."""
-    rows = tx.execute(
-        "SELECT id, name, merchant FROM boxes WHERE revoked_at IS NULL AND (? IS NULL OR id = ? OR name = ?)",
-        (wanted, wanted, wanted),
-    ).fetchall()
+    columns = "SELECT id, name, merchant FROM boxes WHERE revoked_at IS NULL"
+    rows = tx.execute(f"{columns} AND id = ?", (wanted,)).fetchall()
+    if not rows:  # its id is what a till gives with each order: the others are looked through for a name alone
+        rows = tx.execute(f"{columns} AND (? IS NULL OR name = ?)", (wanted, wanted)).fetchall()
     if len(rows) == 1:
         row: sqlite3.Row = rows[0]
         return row
