@@ -3,6 +3,7 @@
     python benchmarks/queue_of_payers.py                 # a table
     python benchmarks/queue_of_payers.py --payments 20 --json
     python benchmarks/queue_of_payers.py --key-s 0.3 --phone-s 5
+    python benchmarks/queue_of_payers.py --only-screens --arrivals 60   # what stands between an order and its screen
 
 Human times are assumptions, printed with the table and changeable by options; the box's own times are measured. A
 payment lasts from the order's arrival until its payer has read the outcome and makes room. Face and PIN: a stock
@@ -153,9 +154,10 @@ def one_payment(way: Way, town: Town, eyes: Eyes, human: Human) -> None:
     eyes.wait_screen("Idle")
 
 
-def ask(town: Town) -> str:
+def ask(town: Town, flow: str = "") -> str:
     """An order over the gateway's own door, as a till's program asks for it; its id."""
-    return str(post(town, "/v1/orders", {"box": BOX_NAME, "amount": AMOUNT, "title": "Latte"})["order_id"])
+    named = {"flow": flow} if flow else {}
+    return str(post(town, "/v1/orders", {"box": BOX_NAME, "amount": AMOUNT, "title": "Latte"} | named)["order_id"])
 
 
 def post(town: Town, path: str, body: dict[str, str]) -> dict[str, Any]:
@@ -170,10 +172,11 @@ def post(town: Town, path: str, body: dict[str, str]) -> dict[str, Any]:
     return said
 
 
-def arrival_ms(town: Town, eyes: Eyes) -> float:
-    """From the verified order to the first picture of its screen; the order is then cancelled."""
+def arrival_ms(town: Town, eyes: Eyes, flow: str) -> float:
+    """From the verified order to the first picture of its screen; the order is then cancelled. By code nothing else has
+    to be done meanwhile; by face the camera and the models begin."""
     time.sleep(0.3)
-    order_id = ask(town)
+    order_id = ask(town, flow)
     eyes.wait_event("order_arrived", order=order_id)
     eyes.wait_screen("Look", "ScanCode")
     took = eyes.first_picture_after(eyes.when("order_arrived", order=order_id))
@@ -206,7 +209,7 @@ def set_to(town: Town, way: Way) -> None:
     town.config.write_text(text)
 
 
-def measure(payments: int, human: Human) -> dict[str, Any]:
+def measure(payments: int, arrivals_n: int, only_screens: bool, human: Human) -> dict[str, Any]:
     state = Path(os.environ.get("KINGFISHER_STATE", REPOSITORY / ".kingfisher"))
     with tempfile.TemporaryDirectory() as folder:
         town = Town(Path(folder), state / "models", state / "pictures", locale="en", settings=SETTINGS)
@@ -214,9 +217,9 @@ def measure(payments: int, human: Human) -> dict[str, Any]:
             town.found()
             town.start_broker()
             town.start_gateway()
-            arrivals: list[float] = []
+            arrivals: dict[str, list[float]] = {"face_first": [], "qr_scanned": []}
             keys: list[float] = []
-            for way in WAYS:
+            for way in WAYS[:1] if only_screens else WAYS:
                 set_to(town, way)
                 town.start_box()
                 with Eyes(town.page_url) as eyes:
@@ -224,9 +227,11 @@ def measure(payments: int, human: Human) -> dict[str, Any]:
                     eyes.wait_event("connected")
                     if way is WAYS[0]:
                         people(Scene(town, eyes, till, {PAYER: PIN}))
-                        arrivals = [arrival_ms(town, eyes) for _ in range(payments)]
+                        for _ in range(arrivals_n):
+                            for flow, took in arrivals.items():
+                                took.append(arrival_ms(town, eyes, flow))
                         keys = [ms for _ in range(3) for ms in key_ms(eyes)]
-                    for _ in range(payments):
+                    for _ in range(0 if only_screens else payments):
                         one_payment(way, town, eyes, human)
                 town.services["box"].stop()
     return report(human, arrivals, keys)
@@ -238,7 +243,20 @@ def people(scene: Scene) -> None:
     scene.hands.choose("nobody")
 
 
-def report(human: Human, arrivals: list[float], keys: list[float]) -> dict[str, Any]:
+def report(human: Human, arrivals: dict[str, list[float]], keys: list[float]) -> dict[str, Any]:
+    screens = {
+        "arrival_to_screen_ms": spread(arrivals["face_first"]),
+        "arrival_without_camera_ms": spread(arrivals["qr_scanned"]),
+        "key_to_pixels_ms": spread(keys),
+    }
+    bars = {
+        "order to screen within 50 ms": screens["arrival_to_screen_ms"]["median"] <= ARRIVAL_BAR_MS,
+        "nine orders in ten within 50 ms": screens["arrival_to_screen_ms"]["nine_in_ten"] <= ARRIVAL_BAR_MS,
+        "key to pixels within 30 ms": screens["key_to_pixels_ms"]["median"] <= KEY_BAR_MS,
+        "nine keys in ten within 30 ms": screens["key_to_pixels_ms"]["nine_in_ten"] <= KEY_BAR_MS,
+    }
+    if not WAYS[0].whole_s:
+        return {"human": vars(human), "payments_each": 0, "ways": {}, **screens, "bars": bars}
     ways = {
         way.name: {
             "median_s": round(statistics.median(way.whole_s), 2),
@@ -250,30 +268,36 @@ def report(human: Human, arrivals: list[float], keys: list[float]) -> dict[str, 
         for way in WAYS
     }
     face, code = ways["face"]["median_s"], ways["QR, scanned"]["median_s"]
-    arrival, key = statistics.median(arrivals), statistics.median(keys)
     return {
         "human": vars(human), "payments_each": len(WAYS[0].whole_s), "ways": ways,
-        "arrival_to_screen_ms": {"median": round(arrival, 1), "longest": round(max(arrivals), 1)},
-        "key_to_pixels_ms": {"median": round(key, 1), "longest": round(max(keys), 1)},
+        **screens,
         "bars": {
             "a whole face payment within 10 s": face <= WHOLE_FACE_BAR_S,
             "face + PIN within 10 s": ways["face + PIN"]["median_s"] <= WHOLE_FACE_BAR_S,
             "face within three QR payments": face <= 3 * code,
-            "order to screen within 50 ms": arrival <= ARRIVAL_BAR_MS,
-            "key to pixels within 30 ms": key <= KEY_BAR_MS,
+            **bars,
         },
     }  # fmt: skip
+
+
+def spread(took_ms: list[float]) -> dict[str, float]:
+    ordered = sorted(took_ms)
+    nine_in_ten = ordered[min(len(ordered) - 1, len(ordered) * 9 // 10)]
+    return {"median": round(statistics.median(ordered), 1), "nine_in_ten": round(nine_in_ten, 1),
+            "longest": round(ordered[-1], 1)}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--payments", type=int, default=10, help="each way (default: %(default)s)")
+    parser.add_argument("--arrivals", type=int, default=10, help="orders timed to their screen (default: %(default)s)")
+    parser.add_argument("--only-screens", action="store_true", help="no payments: orders and keys to their pixels")
     parser.add_argument("--json", action="store_true")
     for name, default in vars(Human()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=default, metavar="S")
     options = parser.parse_args()
     human = Human(**{name: getattr(options, name) for name in vars(Human())})
-    found = measure(options.payments, human)
+    found = measure(options.payments, options.arrivals, options.only_screens, human)
     if options.json:
         json.dump(found, sys.stdout, indent=2)
         print()
@@ -287,8 +311,9 @@ def main() -> None:
         print(
             f"{name:12} {figures[0]:9.2f} {figures[1]:10.2f} {figures[2]:13.2f} {figures[3]:14.2f} {figures[4]:11.1f}"
         )
-    for name in ("arrival_to_screen_ms", "key_to_pixels_ms"):
-        print(f"{name}: median {found[name]['median']}, longest {found[name]['longest']}")
+    for name in ("arrival_to_screen_ms", "arrival_without_camera_ms", "key_to_pixels_ms"):
+        said = found[name]
+        print(f"{name}: median {said['median']}, nine in ten {said['nine_in_ten']}, longest {said['longest']}")
     for bar, held in found["bars"].items():
         print(f"{'held  ' if held else 'MISSED'}  {bar}")
 

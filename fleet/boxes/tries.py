@@ -89,8 +89,9 @@ def _wrong(tx: sqlite3.Connection, tenant: str, handle: str, factor: str, tries:
     if wrong >= MAX_TRIES:
         lock_s = min(LOCK_S << min(wrong - MAX_TRIES, 20), LONGEST_LOCK_S)
         locked_until = max(locked_until, now + lock_s)
-    locks = wrong >= MAX_TRIES
-    entry = _keep(tx, tenant, handle, factor, wrong, locked_until, now, told=locks)
+    before = 0 if known is None else known["locked_until"]
+    locks = wrong >= MAX_TRIES and (before <= now or locked_until - before >= LOCK_S)  # each goes to every box
+    entry = _keep(tx, tenant, handle, factor, wrong, locked_until, now, told=wrong >= MAX_TRIES)
     return entry if locks else None
 
 

@@ -61,9 +61,14 @@ def test_each_further_one_locks_twice_as_long_and_never_longer_than_a_day(books:
     assert fourth is not None
     assert fourth.locked_until == NOW + 900 + 1800
     for _ in range(30):
-        last = tries.note(books, "kf-b", wrong(count=100), NOW + 900)
-    assert last is not None
-    assert last.locked_until == NOW + 900 + 86_400
+        tries.note(books, "kf-b", wrong(count=100), NOW + 900)
+    assert tries.listing(books, NOW)[0]["locked_until"] == NOW + 900 + 86_400
+
+
+def test_a_box_that_makes_up_tries_sets_all_others_talking_a_few_times_and_no_more(books: sqlite3.Connection) -> None:
+    told = [tries.note(books, "kf-a", wrong(), NOW + second) for second in range(200)]
+    assert sum(one is not None for one in told) <= 8
+    assert tries.listing(books, NOW)[0]["wrong"] == 200
 
 
 def test_a_payment_with_the_right_pin_begins_the_count_anew(books: sqlite3.Connection) -> None:
