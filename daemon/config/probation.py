@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import inf
 
 BLINK_S = 3.0  # a condition this short is none: a camera that is opened anew, a link that changes over
 FIND_BROKER_S = 60.0
@@ -75,4 +76,6 @@ class Probation:
     def _patience_s(self, name: str) -> float:
         if name == "offline":
             return min(FIND_BROKER_S, max(BLINK_S, self.lasts_s / 2))
+        if name == "faces_loading":
+            return inf  # a start that is not over yet is not good, nor bad; systemd ends one that never is
         return min(BLINK_S, self.lasts_s / 2)

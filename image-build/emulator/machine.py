@@ -103,8 +103,8 @@ class Machine:
         threading.Thread(target=self._follow, args=(connect(sockets["journal"]), self.starts), daemon=True).start()
 
     def processor_s(self) -> float:
-        """What the emulator has worked since it was switched on, in seconds of this machine's cores: while they do other
-        things too, that differs less from start to start than the clock."""
+        """What the emulator has worked since it was switched on, in seconds of this machine's cores: while these do
+        other things too, that differs less from start to start than the clock."""
         assert self._process is not None, "the machine is off"
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)

@@ -51,12 +51,21 @@ def test_the_broker_may_take_a_while_to_be_found_and_no_longer():
     assert judged((0, ("offline",)), (FIND_BROKER_S, ("offline",))).condition == "offline"
 
 
+def test_models_that_take_long_to_load_make_a_config_neither_bad_nor_good():
+    loading = ("faces_loading",)
+    assert judged((0, loading), (LASTS_S + 100, loading)).verdict is Verdict.WATCHING
+    assert judged((0, loading), (LASTS_S + 100, loading), (LASTS_S + 101, ())).verdict is Verdict.GOOD
+
+
 def test_a_condition_that_is_just_there_when_the_time_is_over_is_waited_for():
     assert judged((LASTS_S - 1, ("no_camera",)), (LASTS_S, ("no_camera",))).verdict is Verdict.WATCHING
     assert judged((LASTS_S - 1, ("no_camera",)), (LASTS_S + 5, ("no_camera",))).verdict is Verdict.WORSE
 
 
-@given(st.lists(st.sampled_from(["no_camera", "offline", "too_hot"]), max_size=3), st.floats(0, 200), st.floats(1, 600))
+NAMES = ["no_camera", "offline", "too_hot", "faces_loading"]
+
+
+@given(st.lists(st.sampled_from(NAMES), max_size=3), st.floats(0, 200), st.floats(1, 600))
 def test_it_never_wants_to_look_again_in_the_past(names, now, lasts_s):
     probation, said = Probation(frozenset(), 0.0, lasts_s).judge(dict.fromkeys(names, ""), now)
     assert probation.next_look_s(now) >= now
