@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+from daemon.books.box_db import open_reader
 from fleet.demo.hands import Hands
+from fleet.demo.town import wait_until
+
+
+def tries_at_the_box(shop) -> int:
+    with closing(open_reader(shop.town.box_db)) as reader:
+        return int(reader.execute("SELECT count(*) FROM pin_tries").fetchone()[0])
 
 
 def reconnect(shop):
@@ -88,6 +97,16 @@ def test_three_wrong_pins_lock_the_payer_also_after_a_restart(open_shop):
     shop.hands.wait_screen("Declined")
     assert shop.outcome(order_id)["reason"] == "pin_locked"
     assert shop.charges(order_id) == 0
+    counted = [("grace_hopper", "pin", 3, True)]
+    names = ("handle", "factor", "wrong", "locked")
+    assert wait_until(lambda: [tuple(o[n] for n in names) for o in shop.town.fleet_json("tries")] == counted, 30)
+    shop.town.fleet("tries", "--unlock", "grace_hopper")
+    assert wait_until(lambda: tries_at_the_box(shop) == 0, 30)
+    order_id = shop.up_to_pin()
+    shop.type_pin("2580")
+    shop.hands.wait_screen("Approved")
+    assert shop.charges(order_id) == 1
+    shop.books_agree()
 
 
 def test_an_open_order_is_taken_up_again_after_a_power_cut(open_shop):
