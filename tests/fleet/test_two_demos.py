@@ -12,7 +12,9 @@ import pytest
 from fleet.demo.place import AT_ONCE, place
 from fleet.errors import FleetError
 
-HOLD = "import sys, pathlib; from fleet.demo.place import place\nwith place(pathlib.Path(sys.argv[1]), 'demo') as here:\n"
+HOLD = (
+    "import sys, pathlib; from fleet.demo.place import place\nwith place(pathlib.Path(sys.argv[1]), 'demo') as here:\n"
+)
 
 
 def test_the_second_demo_keeps_out_of_the_firsts_folder_and_ports(tmp_path: Path) -> None:
