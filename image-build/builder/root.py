@@ -154,7 +154,7 @@ def _settle(root: Path) -> None:
     machine_id.touch()
     (root / "var/lib/dbus/machine-id").unlink(missing_ok=True)
     link(root / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
-    shutil.rmtree(root / "var/tmp", ignore_errors=True)  # emulator/same_numbers.py may be at work in the cached base
+    shutil.rmtree(root / "var/tmp", ignore_errors=True)
     for folder in ("boot", "var", "tmp", "proc", "sys", "dev", "run", "mnt"):
         (root / folder).mkdir(exist_ok=True)
     launcher = root / PREFIX / "bin/kingfisher"
