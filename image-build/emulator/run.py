@@ -17,7 +17,8 @@ from qmp import EmulatorFault
 
 BOOT_S = 420.0
 SETTLE_S = 420.0
-READY, CONNECTED = "event=ready", "event=connected"
+# The second where the first was lost: a busy journal drops lines on its way to the console.
+READY, CONNECTED = "event=ready|event=faces_loaded", "event=connected"
 PICTURE = "grace_hopper"
 GROW_MB = 128
 
