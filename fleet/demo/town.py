@@ -137,7 +137,10 @@ class Town:
             config.write_text(f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
             self._start("broker", [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(config)])
         else:
-            self._start_ours("broker", "fleet.cli", "broker", "--listen", f"127.0.0.1:{self.broker_port}")
+            self._start_ours(
+                "broker", "fleet.cli", "--state", str(self.folder / "fleet"), "broker",
+                "--listen", f"127.0.0.1:{self.broker_port}",
+            )  # fmt: skip
         try:
             self._until_listening("broker", self.broker_port)
         except ServiceFailed:
