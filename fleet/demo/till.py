@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import os
+import select
 import threading
 import tty
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Self
 from urllib.parse import quote, unquote
 
 from fleet.demo.hands import NotSeen
+
+LOOK_S = 0.1  # so often a till that hears nothing asks whether it is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Till:
         self._changed = threading.Condition()
         self._n = 0
         self._far = self._near = -1
+        self._over = threading.Event()
+        self._listener = threading.Thread(target=self._listen, name="till", daemon=True)
 
     def __enter__(self) -> Self:
         self._far, self._near = os.openpty()
@@ -43,11 +48,13 @@ class Till:
         self.link.parent.mkdir(parents=True, exist_ok=True)
         self.link.unlink(missing_ok=True)
         self.link.symlink_to(os.ttyname(self._near))
-        threading.Thread(target=self._listen, args=(self._far,), name="till", daemon=True).start()
+        self._listener.start()
         return self
 
     def __exit__(self, *why: object) -> None:
         self.link.unlink(missing_ok=True)
+        self._over.set()
+        self._listener.join()  # before the numbers of these files are somebody else's
         for end in (self._far, self._near):
             os.close(end)
 
@@ -79,11 +86,14 @@ class Till:
             )
         return said
 
-    def _listen(self, far: int) -> None:
+    def _listen(self) -> None:
         kept = b""
-        while True:
+        while not self._over.is_set():
+            ready, _, _ = select.select([self._far], [], [], LOOK_S)
+            if not ready:
+                continue
             try:
-                kept += os.read(far, 4096)
+                kept += os.read(self._far, 4096)
             except OSError:
                 return
             *lines, kept = kept.replace(b"\r", b"\n").split(b"\n")

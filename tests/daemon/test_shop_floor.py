@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import select
 import threading
 import time
 import tty
@@ -169,11 +170,19 @@ class Till:
     heard: list[Frame] = field(default_factory=list)
 
     def begin(self) -> None:
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._over = threading.Event()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._listener.join()
 
     def _listen(self) -> None:
         kept = b""
-        while True:
+        while not self._over.is_set():
+            if not select.select([self.far], [], [], 0.05)[0]:
+                continue
             try:
                 kept += os.read(self.far, 4096)
             except OSError:
@@ -214,6 +223,7 @@ def till(shop):
     till.begin()
     yield rig, till
     serial.stop()
+    till.end()  # before the number of this file is another's
     os.close(far)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 import os
 import platform
 import shutil
@@ -45,6 +46,7 @@ def traced(
     """
     child = os.fork()
     if child == 0:
+        gc.disable()  # a search for garbage would copy every page of a long run of tests
         try:
             libc.ptrace(TRACEME, 0, None, None)
             os.kill(os.getpid(), signal.SIGSTOP)
