@@ -260,7 +260,7 @@ def test_the_same_reference_again_is_the_same_order(till):
     ("fields", "why"),
     [
         ({"amount": "50001"}, "above_limit"), ({"amount": "0"}, "bad_amount"), ({"currency": "USD"}, "bad_currency"),
-        ({"currency": "XXX"}, "bad_currency"), ({"ref": ""}, "bad_ref"),
+        ({"currency": "QQQ"}, "bad_currency"), ({"ref": ""}, "bad_ref"),
     ],
 )  # fmt: skip
 def test_what_a_till_may_not_ask_for_is_named_and_has_no_effect(till, fields, why):

@@ -104,9 +104,9 @@ def test_the_highest_version_of_all_that_apply_to_a_box_is_offered(scene: Any, w
 
 
 def test_what_the_box_made_of_it_is_told_with_every_error(scene: Any, wait_for: Any, push: Any) -> None:
-    push(currency="XXX")
+    push(currency="QQQ")
     [offer] = wait_for(lambda: offers(scene.box), what="the offer")
-    data = base64.b64encode(json.dumps({"errors": ["currency: 'XXX' is not known"]}).encode()).decode()
+    data = base64.b64encode(json.dumps({"errors": ["currency: 'QQQ' is not known"]}).encode()).decode()
     result = {"command_id": offer.command_id, "part": 1, "parts": 1, "media": "application/json", "data": data}
     scene.box.send("result", result)
     failed = {"event": "catalogue.failed", "at": 1, "command_id": offer.command_id, "reason": "refused"}

@@ -281,7 +281,7 @@ def test_stored_value_comes_onto_the_account_once_for_each_slip(scene: Any) -> N
         ("--percent", "1.234"),
         ("--percent", "-5"),
         ("--off", "0"),
-        ("--off", "5.00", "--currency", "XXX"),
+        ("--off", "5.00", "--currency", "QQQ"),
     ],
 )
 def test_a_kind_of_coupon_that_makes_no_sense_is_refused(scene: Any, args: tuple[str, ...]) -> None:
