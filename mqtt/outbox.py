@@ -56,15 +56,6 @@ class Outbox:
             self._drop_oldest_telemetry(tx)
         return int(row[0])
 
-    def pending(self, tx: sqlite3.Connection, limit: int, *, after: tuple[int, int] = (-1, 0)) -> list[OutboxRow]:
-        """What is not acknowledged yet, in the order of sending; `after` is the (priority, id) to go on from."""
-        rows = tx.execute(
-            "SELECT id, topic, payload, kind, priority, expires_at FROM outbox"
-            " WHERE (priority, id) > (?, ?) ORDER BY priority, id LIMIT ?",
-            (*after, limit),
-        )
-        return [OutboxRow(*row) for row in rows]
-
     def following(
         self, tx: sqlite3.Connection, priority: Priority, after: int, now: int, limit: int
     ) -> list[OutboxRow]:

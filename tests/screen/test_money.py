@@ -30,7 +30,7 @@ def test_an_amount_reads_as_on_a_receipt(minor: int, currency: str, written: str
     assert amount(minor, currency) == written
 
 
-@given(st.integers(-(10**18), 10**18), st.sampled_from(["CNY", "JPY", "KWD", "CLF", "XXX"]))
+@given(st.integers(-(10**18), 10**18), st.sampled_from(["CNY", "JPY", "KWD", "CLF", "QQQ"]))
 def test_no_cent_is_ever_lost(minor: int, currency: str) -> None:
     written = number(minor, currency)
     assert int(written.replace(",", "").replace(".", "")) == minor
