@@ -37,7 +37,7 @@ class Hands:
         self._glass = Image.new("RGB", (800, 480))
         self._fresh = False
         self._cursor = 0
-        self._waited = 0
+        self._waited = -1  # the place in `passed` of the screen that was waited for last
         self.lines: list[dict[str, Any]] = []
         self.passed: list[str] = []
         self.problems: list[str] = []
@@ -88,12 +88,23 @@ class Hands:
             if self.screen in names:
                 found.append(last)
             else:
-                found.extend(i for i in range(self._waited, last) if self.passed[i] in names)
+                found.extend(i for i in range(self._waited + 1, last) if self.passed[i] in names)
             return bool(found)
 
         self._wait(seen, timeout_s, f"screen {' or '.join(names)}")
         self._waited = found[0]
         return self.passed[found[0]]
+
+    def wait_rest(self, *names: str, timeout_s: float = 60.0) -> str:
+        """Waits until the display shows one of these now: having shown it on the way is not enough. Raises NotSeen."""
+
+        def seen() -> bool:
+            if self.screen in names:
+                self._waited = len(self.passed) - 1
+            return self.screen in names
+
+        self._wait(seen, timeout_s, f"screen {' or '.join(names)} that stays")
+        return self.passed[self._waited]
 
     def wait_event(self, name: str, /, timeout_s: float = 60.0, **facts: object) -> dict[str, Any]:
         """The first line of the event log after the last one that was waited for. Raises NotSeen."""

@@ -41,7 +41,7 @@ class Scene:
     providers: Mapping[str, PayingProvider] = field(default_factory=dict)
 
     def idle(self) -> None:
-        self.hands.wait_screen("Idle", "GateReady")
+        self.hands.wait_rest("Idle", "GateReady")
 
     def stand(self, picture: str) -> None:
         """Who is before the camera now."""

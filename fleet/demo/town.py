@@ -157,8 +157,12 @@ class Town:
         self._until_listening("gateway", self.gateway_port)
 
     def start_box(self) -> None:
+        """Returns when faces can pay too: screen and keypad are there before the models. Raises ServiceFailed."""
+        log = self.folder / "logs" / "box.log"
+        said_before = log.stat().st_size if log.exists() else 0
         self._start_ours("box", "daemon.cli.main", "run", "--config", str(self.config))
         self._until_listening("box", self.page_port)
+        self._until_said("box", b"event=faces_loaded", said_before)
 
     def stop(self) -> None:
         """In reverse order. May be called twice."""
@@ -202,17 +206,33 @@ class Town:
         self.services[name] = Service(name, process, log)
 
     def _until_listening(self, name: str, port: int) -> None:
-        service = self.services[name]
-
         def listening() -> bool:
-            if service.process.poll() is not None:
-                raise ServiceFailed(name, f"ended with status {service.process.returncode}", service.log)
             with socket.socket() as probe:
                 probe.settimeout(1)
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
-        if not wait_until(listening, START_S):
-            raise ServiceFailed(name, f"did not listen on port {port} within {START_S:.0f} s", service.log)
+        self._until_up(name, listening, f"listen on port {port}")
+
+    def _until_said(self, name: str, words: bytes, offset: int) -> None:
+        """Its log has these words, later than `offset`."""
+
+        def said() -> bool:
+            with self.services[name].log.open("rb") as log:
+                log.seek(offset)
+                return words in log.read()
+
+        self._until_up(name, said, f"say {words.decode()}")
+
+    def _until_up(self, name: str, is_up: Callable[[], bool], what: str) -> None:
+        service = self.services[name]
+
+        def up() -> bool:
+            if service.process.poll() is not None:
+                raise ServiceFailed(name, f"ended with status {service.process.returncode}", service.log)
+            return is_up()
+
+        if not wait_until(up, START_S):
+            raise ServiceFailed(name, f"did not {what} within {START_S:.0f} s", service.log)
 
 
 def _end_with_parent() -> None:

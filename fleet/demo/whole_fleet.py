@@ -240,7 +240,7 @@ def lose_one(story: Story) -> None:
     with story.step(f"{name} loses its power"):
         story.line.call(story.crowd.go_dark, number)
         seen = wait_until(lambda: "dark" in _standing(story.town), ANSWER_S, 0.2)
-        story.require(seen, "nobody noticed that a box is dark")
+        story.require(seen, f"nobody noticed that {name} is dark: {story.town.fleet_json('boxes')}")
     story.show("boxes", "--ill")
     with story.step("the others go on selling"):
         load = _orders(story, 1.0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+USUAL_BEAT_S = 20
 BEATS_MISSED = 2.5  # so many heartbeats in vain, and a box is dark: 50 s with the usual 20
 TWIN_FOR_S = 3600
 
@@ -61,14 +62,16 @@ class Filter:
 
 
 def row_of(box: Mapping[str, Any], heard_at: int | None, beat_s: int, body: Mapping[str, Any], now: int) -> Row:
-    """`box` has id, name, tenant, group, online, twin_at and the `config` it runs. A box whose last will came is dark
-    from that moment; one that only falls silent is, once it has missed its beats."""
-    silent_s = 0 if heard_at is None else max(0, now - heard_at)
+    """`box` has id, name, tenant, group, online, seen_at, twin_at and the `config` it runs; `heard_at` is its last
+    heartbeat's time. A box whose last will came is dark from that moment; one that only falls silent is, once it has
+    missed its beats. One that died before its first beat was there all the same, and is dark, not new."""
+    last_at = box["seen_at"] if heard_at is None else heard_at
+    silent_s = 0 if last_at is None else max(0, now - last_at)
     conditions = list(body.get("conditions", ())) if heard_at is not None else []
     if box["twin_at"] is not None and now - box["twin_at"] < TWIN_FOR_S and "identity_twice" not in conditions:
         conditions.append("identity_twice")
-    dark = heard_at is not None and (not box["online"] or silent_s > BEATS_MISSED * beat_s)
-    if heard_at is None and not box["online"]:
+    dark = last_at is not None and (not box["online"] or silent_s > BEATS_MISSED * (beat_s or USUAL_BEAT_S))
+    if last_at is None:
         standing = Standing.NEVER
     elif dark:
         standing = Standing.DARK

@@ -46,6 +46,7 @@ def _row(row: sqlite3.Row, now: int) -> Row:
     config = body.get("figures", {}).get("config", versions.get("config", 0))
     box = {
         "id": row["id"], "name": row["name"], "tenant": row["tenant"], "group": row["grouped"],
-        "online": bool(row["online"]), "twin_at": row["twin_at"], "config": config if isinstance(config, int) else 0,
+        "online": bool(row["online"]), "seen_at": row["seen_at"], "twin_at": row["twin_at"],
+        "config": config if isinstance(config, int) else 0,
     }  # fmt: skip
     return row_of(box, row["heard_at"], row["beat_s"] or 0, body, now)

@@ -65,7 +65,7 @@ class Shop:
         return str(view["order_id"])
 
     def up_to_pin(self, picture: str = "grace_hopper", amount: str = "18.50") -> str:
-        self.hands.wait_screen("Idle")
+        self.hands.wait_rest("Idle")
         self.hands.choose(picture)
         order_id = self.order(amount)
         self.hands.wait_screen("EnterPin")

@@ -180,17 +180,19 @@ def test_a_box_whose_store_does_not_open_goes_on_and_says_why(shop) -> None:
     key = shop.town.box_db.parent / "store.key"
     right = key.read_bytes()
     key.write_bytes(bytes(32))
-    enter(shop)
-    status = json.loads(shop.town.kingfisher("status", "--json", "--config", str(shop.town.config)))
-    assert [condition["name"] for condition in status["conditions"]] == ["store_locked"]
-    assert "opens nothing in it: it is another box" in status["conditions"][0]["why"]
-    found = store_says(shop, "verify", ok=1)
-    assert [finding["what"] for finding in found["findings"]] == ["key ring"]
-    with pytest.raises(Exception, match="Use the key this store was made with"):
-        store_says(shop, "status")
-    shop.town.services["box"].stop()
-    key.write_bytes(right)
-    enter(shop)
+    try:
+        enter(shop)
+        status = json.loads(shop.town.kingfisher("status", "--json", "--config", str(shop.town.config)))
+        assert [condition["name"] for condition in status["conditions"]] == ["store_locked"]
+        assert "opens nothing in it: it is another box" in status["conditions"][0]["why"]
+        found = store_says(shop, "verify", ok=1)
+        assert [finding["what"] for finding in found["findings"]] == ["key ring"]
+        with pytest.raises(Exception, match="Use the key this store was made with"):
+            store_says(shop, "status")
+    finally:
+        shop.town.services["box"].stop()
+        key.write_bytes(right)
+        enter(shop)
     assert store_says(shop, "status")["people"] == 1
 
 

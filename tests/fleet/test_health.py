@@ -21,7 +21,10 @@ from mqtt import topics
 from mqtt.envelope import now_unix
 from mqtt.schemas import CommandBody, StateBody
 
-BOX = {"id": "kf-a", "name": "counter", "tenant": "t", "group": "g", "online": True, "twin_at": None, "config": 3}
+BOX = {
+    "id": "kf-a", "name": "counter", "tenant": "t", "group": "g", "online": True, "seen_at": None, "twin_at": None,
+    "config": 3,
+}  # fmt: skip
 
 
 def row(heard: int | None = 0, *, beat_s: int = 20, **more: Any) -> Any:
@@ -44,6 +47,12 @@ def test_a_last_will_makes_a_box_dark_at_once() -> None:
 def test_a_box_that_never_spoke_is_not_called_dark() -> None:
     assert row(None, online=False).standing is Standing.NEVER
     assert row(None, online=False).dark_s == 0
+
+
+def test_a_box_that_died_before_its_first_beat_is_dark_and_not_new() -> None:
+    assert row(None, seen_at=990).standing is Standing.WELL
+    assert row(None, seen_at=990, online=False).standing is Standing.DARK
+    assert row(None, seen_at=940).dark_s == 60
 
 
 def test_a_condition_makes_a_box_ill_and_two_with_one_key_are_a_condition() -> None:
