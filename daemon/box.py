@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from secrets import token_hex
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from daemon import cancelling, statement
 from daemon.books import commands, payments
@@ -82,9 +82,6 @@ from mqtt.schemas import (
 from pipeline.capture import Capture
 from pipeline.errors import PipelineError
 from pipeline.smile import Smiled
-
-if TYPE_CHECKING:
-    pass  # brings the update client along
 
 log = logging.getLogger("daemon.box")
 
