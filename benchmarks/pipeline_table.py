@@ -2,7 +2,7 @@
 
     KINGFISHER_EVAL=/data/eval python benchmarks/pipeline_table.py  # a quarter of an hour; the first run more
     python benchmarks/pipeline_table.py --eval /data/eval --people 60 --json
-    python benchmarks/pipeline_table.py --only verification,open-set --svg docs
+    python benchmarks/pipeline_table.py --only plots --svg docs     # seconds, of pictures that were looked at before
 
 The evaluation folder holds lfw/images, lfw/pairs.csv, lfw/groups.csv, pad/images and pad/labels.csv; it is looked for
 in KINGFISHER_EVAL and in ../shared/eval beside the checkout. Both sets of models must be there (`models pull`,
@@ -47,7 +47,7 @@ from pipeline.thresholds import CALIBRATED, Thresholds, load_thresholds
 
 REPO = Path(__file__).resolve().parents[1]
 OF_PEOPLE = ("verification", "open-set", "liveness")
-PARTS = (*OF_PEOPLE, "speed", "search", "peers")
+PARTS = (*OF_PEOPLE, "speed", "search", "peers", "plots")
 BASELINE = "YuNet, fr_feature"
 WATCHED = "east_asian"
 
@@ -79,6 +79,10 @@ def main() -> int:
     options = parser.parse_args()
     parts = [part for part in PARTS if part in options.only.split(",")]
     sets = [name for name in SETS if name in options.sets.split(",")]
+    if options.svg:
+        options.svg.mkdir(
+            parents=True, exist_ok=True
+        )  # now: what is drawn last would be lost a quarter of an hour later
     rows: list[Figure] = []
     if "speed" in parts:
         rows += told("speed", (row for name in sets for row in speed(name, options.state)))
@@ -86,9 +90,9 @@ def main() -> int:
         rows += told("search", search_rows(options.svg))
     if "peers" in parts:
         rows += told("peers", peer_rows(options))
-    if parts := [part for part in parts if part in OF_PEOPLE]:
-        rows += side_by_side(options, parts, sets) if len(sets) > 1 else recognised(options, parts, sets)
-    if options.svg and "verification" in parts:
+    if of_people := [part for part in parts if part in OF_PEOPLE]:
+        rows += side_by_side(options, of_people, sets) if len(sets) > 1 else recognised(options, of_people, sets)
+    if options.svg and "plots" in parts:
         draw(options)
     print(json.dumps([asdict(row) for row in rows], indent=2) if options.json else table(rows))
     return 0
@@ -145,11 +149,15 @@ def of_set(name: str, options: argparse.Namespace, parts: list[str], memory: Mem
 def draw(options: argparse.Namespace) -> None:
     """The plots of all sets and the baseline, of what is remembered by now."""
     images = options.eval / "lfw" / "images"
-    engines = {BASELINE: baseline(options.state / "models")}
-    engines |= {name: FaceEngine.load(options.state / "models", load_set(name)) for name in SETS}
+    groups = dict(read_groups(options.eval / "lfw" / "groups.csv"))
     with closing(Memory(options.state / "eval-cache")) as memory, progress_bar() as tell:
-        faces = {name: embed_all(engine, memory, images, pictures_in(images), tell) for name, engine in engines.items()}
-    pipeline_plots.write(options.svg, faces, WATCHED, dict(read_groups(options.eval / "lfw" / "groups.csv")))
+
+        def seen(engine: FaceEngine) -> Faces:
+            return embed_all(engine, memory, images, pictures_in(images), tell)
+
+        before = {BASELINE: seen(baseline(options.state / "models"))}
+        sets = {name: seen(FaceEngine.load(options.state / "models", load_set(name))) for name in SETS}
+    pipeline_plots.write(options.svg, sets, before, WATCHED, groups)
 
 
 def baseline(models: Path) -> FaceEngine:
