@@ -98,11 +98,11 @@ def check(path: Path, key: Ed25519PublicKey, checkpoint: tuple[int, str] | None 
     if body.get("sha256") != digest:
         raise ExportRefused(path, len(rows), "what stands before the signature is not what was signed")
     if checkpoint is not None:
-        _hold(path, rows[1:-1], found, *checkpoint)
+        _hold(rows[1:-1], found, *checkpoint)
     return Checked(box, found[0], found[1], found[2])
 
 
-def _hold(path: Path, rows: list[str], found: tuple[int, int, str], seq: int, head: str) -> None:
+def _hold(rows: list[str], found: tuple[int, int, str], seq: int, head: str) -> None:
     first, last, _ = found
     if seq > last:
         raise JournalBroken(last + 1, f"is missing: a signed checkpoint says that there were {seq}")

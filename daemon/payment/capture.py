@@ -135,7 +135,7 @@ def waited(state: State, attempt: Settling, now: float) -> Result:
     return took(state, settle.due(attempt, now, routing.times_of(state, attempt.request)))
 
 
-def cancel_code(state: State, stage: Paying, now: float) -> Result:
+def cancel_code(state: State, stage: Paying) -> Result:
     """The payer gives up while the code is shown: it may have been paid this very moment, so it is reversed."""
     attempt = state.settling.get(stage.key)
     if stage.code is None or attempt is None or attempt.status is not Status.SUBMITTED:
@@ -198,7 +198,7 @@ def answer(state: State, event: Answer, now: float) -> Result:
         return persist(state, (Noted("answer_amount_differs", facts | {"minor": event.amount.minor}),))
     if attempt.status in (Status.SUBMITTED, Status.UNKNOWN, Status.QUERYING):  # the others say nothing of the channel
         state = routing.heard(state, attempt.request.channel, event.status.value, event.reason, now)
-    return took(state, settle.answered(attempt, event, now, state.rules.settling))
+    return took(state, settle.answered(attempt, event))
 
 
 def approved_late(state: State, event: ApprovedLate) -> Result:

@@ -239,7 +239,7 @@ def _key(state: State, key: str, now: float) -> Result:
         case Showing() as stage if key in ("ok", "cancel"):
             return _leave_showing(state, stage, now)
         case Paying() as stage if key == "cancel":
-            return capture.cancel_code(state, stage, now)
+            return capture.cancel_code(state, stage)
         case Idle() | Paying() | Showing():
             return state, ()
         case stage:

@@ -132,7 +132,7 @@ def demand_written(settling: Settling, now: float, times: SettlingTimes) -> Sett
     return replace(settling, due_s=now + times.reverse_every_s) if repeats else settling
 
 
-def answered(settling: Settling, answer: Answer, now: float, times: SettlingTimes) -> Step:
+def answered(settling: Settling, answer: Answer) -> Step:
     """The gateway's word. The caller has compared the amounts."""
     match settling.status:
         case Status.REVERSING:

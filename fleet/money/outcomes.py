@@ -90,7 +90,7 @@ def heard(
         case Ask.REVERSE, "reversing":
             _reversed_or_not(tx, channel, done, answer, row, now)
         case Ask.GIVE_BACK, "reversing" if answer.verdict is Verdict.APPROVED:
-            _end_reversal(tx, channel, done, row, now, sure=True)
+            _end_reversal(tx, channel, row, now, sure=True)
         case Ask.GIVE_BACK, "reversing" if answer.verdict is Verdict.DECLINED:
             attempts.settle(tx, *key, "manual", answer.reason, row["reference"], now)
         case _:
@@ -128,7 +128,7 @@ def _reversed_or_not(
 ) -> None:
     lost = answer.reason == Reason.NOT_FOUND and now - row["received_at"] >= channel.times.lost_after_s
     if answer.verdict is Verdict.APPROVED or lost:
-        _end_reversal(tx, channel, done, row, now, sure=row["reference"] is not None)
+        _end_reversal(tx, channel, row, now, sure=row["reference"] is not None)
     elif answer.verdict is Verdict.DECLINED:
         tx.execute(
             "UPDATE attempts SET by_refund = 1 WHERE order_id = ? AND attempt = ?", (row["order_id"], row["attempt"])
@@ -142,12 +142,10 @@ def _found_before_giving_back(
         books.capture(tx, done.charge, _source(channel, done.charge), now)
         attempts.settle(tx, row["order_id"], row["attempt"], "reversing", row["reason"], answer.reference, now)
     elif answer.verdict is Verdict.DECLINED or answer.reason == Reason.NOT_FOUND:
-        _end_reversal(tx, channel, done, row, now, sure=False)
+        _end_reversal(tx, channel, row, now, sure=False)
 
 
-def _end_reversal(
-    tx: sqlite3.Connection, channel: Channel, done: Task, row: sqlite3.Row, now: int, *, sure: bool
-) -> None:
+def _end_reversal(tx: sqlite3.Connection, channel: Channel, row: sqlite3.Row, now: int, *, sure: bool) -> None:
     """`sure`: the provider has named the trade that it gave back. Otherwise it is looked at again, as a request may
     have been slower than its reversal."""
     key = (row["order_id"], row["attempt"])

@@ -23,7 +23,7 @@ from daemon.payment.order import Identified, Order
 from daemon.payment.state import AskFactor, Idle, Rules, Showing, State
 from daemon.payment.status import Status
 from mqtt import topics
-from mqtt.envelope import Claims, Signer, TrustedKey, Verifier, new_jti
+from mqtt.envelope import Signer, TrustedKey, Verifier, new_jti
 from mqtt.errors import EnvelopeRefused
 from mqtt.identity import box_id_from_key
 from mqtt.schemas import (
@@ -50,8 +50,8 @@ LIFE_S = 120
 STATE_LIFE_S = 24 * 3600
 BEAT_S = 20
 
-# say(typ, body, life_s, retain)
-Say = Callable[[str, bytes, bool], None]
+# send(topic, payload, retain)
+Send = Callable[[str, bytes, bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class SwarmBox:
     """`heard` and `tick` are the loop's; whatever is to be sent goes to `send(topic, payload, retain)` at once."""
 
     def __init__(
-        self, key: Ed25519PrivateKey, fleet: str, fleet_key: TrustedKey, send: Say, habits: Habits | None = None
+        self, key: Ed25519PrivateKey, fleet: str, fleet_key: TrustedKey, send: Send, habits: Habits | None = None
     ) -> None:
         self.id = box_id_from_key(key.public_key())
         self.habits, self.tally, self.conditions = habits or Habits(), Tally(), set[str]()
@@ -122,7 +122,7 @@ class SwarmBox:
             return
         if claims.jti not in self._seen:
             self._seen.add(claims.jti)
-            self._act(claims, body)
+            self._act(body)
             self._reckon()
 
     def tick(self) -> None:
@@ -185,7 +185,7 @@ class SwarmBox:
 
     # ---- what it means -------------------------------------------------------------------------------------------
 
-    def _act(self, claims: Claims, body: Body) -> None:
+    def _act(self, body: Body) -> None:
         now = time.monotonic()
         match body:
             case OrderBody(order_id=order_id) if order_id not in self._orders:

@@ -311,6 +311,6 @@ def test_no_pair_of_an_attempts_state_and_an_answer_is_undefined():
             for reason in ("ok", "too_late"):
                 for said in ev.AnswerStatus:
                     attempt = Settling(request, status, 0.0, authority=authority)
-                    step = answered(attempt, ev.Answer("o1", 1, said, reason, CNY, None), 1.0, SettlingTimes())
+                    step = answered(attempt, ev.Answer("o1", 1, said, reason, CNY, None))
                     assert step.settling.status in TRANSITIONS[status] | {status}
         due(Settling(request, status, 0.0), 1.0, SettlingTimes())

@@ -88,7 +88,7 @@ def show_code(page: Page, view: ShowCode) -> tuple[Element, ...]:
     return flat(
         paper(page),
         card(page, plate),
-        modules(page, plate.inset(page.u(8)), view.code),
+        modules(plate.inset(page.u(8)), view.code),
         page.text(words("code.headline"), rows[0], 36, theme.ink, "bold", align=align, lines=2),
         page.amount(view.amount_minor, view.currency, rows[1], 56, align=align),
         page.text(words("code.detail"), rows[2], 26, theme.muted, align=align, lines=3),
@@ -97,7 +97,7 @@ def show_code(page: Page, view: ShowCode) -> tuple[Element, ...]:
     )
 
 
-def modules(page: Page, box: Box, code: str) -> list[Element]:
+def modules(box: Box, code: str) -> list[Element]:
     """A QR code (error correction M) in whole pixels a module, black on white, its quiet zone inside the box."""
     rows = [bytes(row) for row in segno.make(code, error="m", micro=False).matrix]
     side = len(rows) + 2 * QUIET
@@ -141,7 +141,7 @@ def _phone(page: Page, box: Box) -> list[Element]:
     return [
         Plate(body, page.theme.ink, body.w // 8),
         Plate(glass, page.theme.card, body.w // 16),
-        *modules(page, glass, "KINGFISHER"),
+        *modules(glass, "KINGFISHER"),
     ]
 
 

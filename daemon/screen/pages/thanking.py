@@ -69,7 +69,7 @@ def _gift(page: Page, plate: Box, gift: Gift) -> list[Element]:
         Plate(over, colour),
         page.text(words(f"offer.{'red_packet' if gift.red_packet else 'coupon'}"), label, 21, page.theme.on_colour),
         page.text(gift.title, title, 31, page.theme.on_colour, "bold", foreign=True),
-        *modules(page, code, gift.code),
+        *modules(code, gift.code),
         page.text(words("offer.scan"), scan, 25, page.theme.ink, "bold"),
         page.text(words("offer.until", date=gift.until), until, 20, page.theme.muted),
     ]
