@@ -1,10 +1,12 @@
-"""Modules are loaded without looking for garbage: all that they make stays."""
+"""Modules are loaded without looking for garbage, as all that they make stays, and with what was compiled before."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from daemon.cli.dataclass_code import compiled_before
 
 
 @contextmanager
@@ -13,7 +15,8 @@ def loading() -> Iterator[None]:
     made here is left out of later searches too."""
     gc.disable()
     try:
-        yield
+        with compiled_before():
+            yield
     finally:
         gc.freeze()
         gc.enable()
