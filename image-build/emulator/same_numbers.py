@@ -1,11 +1,14 @@
 """Whether the box's processor gives the pipeline's numbers: 20 frames analysed here and, by qemu-user, in the box's own
-root with its ARM64 wheels. Needs root (a mount, a chroot); run it with the development environment's Python.
+root with its ARM64 wheels. Needs root (a mount, a chroot) and a few minutes; run it with the development environment's
+Python.
 
-    image-build/emulator/same_numbers.py             finds the newest `base` in the build's cache
+    image-build/emulator/same_numbers.py                    finds the newest `base` in the build's cache
+    image-build/emulator/same_numbers.py --models better    the other set
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -21,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from hal.virtual.camera import VirtualCamera
+from pipeline.models.manifest import SETS
 
 REPO = Path(__file__).resolve().parents[2]
 FRAMES = 20
@@ -35,7 +39,8 @@ import numpy as np
 folder = Path(sys.argv[1])
 sys.path.insert(0, str(folder))
 from pipeline.engine import FaceEngine
-engine = FaceEngine.load(folder / "models")
+from pipeline.models.manifest import load_set
+engine = FaceEngine.load(folder / "models", load_set(sys.argv[2]))
 for path in sorted((folder / "frames").glob("*.npy")):
     image = np.load(path)
     face = max(engine.detect(image), key=lambda f: f.score)
@@ -46,6 +51,9 @@ for path in sorted((folder / "frames").glob("*.npy")):
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", choices=SETS, default="default", help="which set (%(default)s)")
+    models = parser.parse_args().models
     state = Path(os.environ.get("KINGFISHER_STATE", REPO / ".kingfisher"))
     cache = os.environ.get("KINGFISHER_IMAGE_CACHE")
     folder = (
@@ -65,13 +73,13 @@ def main() -> int:
         (work / "frames").mkdir()
         _film(state / "pictures", work / "frames")
         (work / "analyse.py").write_text(ANALYSE)
-        here = _results([sys.executable, "-I", str(work / "analyse.py"), str(work)])
+        here = _results([sys.executable, "-I", str(work / "analyse.py"), str(work), models])
         there_path = "/" + str(work.relative_to(root))
         chroot = ["chroot", str(root), "/opt/kingfisher/bin/python", "-I"]
-        there = _results([*chroot, f"{there_path}/analyse.py", there_path])
+        there = _results([*chroot, f"{there_path}/analyse.py", there_path, models])
     cosines = [float(np.dot(a["embedding"], b["embedding"])) for a, b in zip(here, there, strict=True)]
     scores = [abs(a[k] - b[k]) for a, b in zip(here, there, strict=True) for k in ("score", "liveness")]
-    print(f"{len(cosines)} frames: lowest cosine {min(cosines):.7f}, largest difference of a score {max(scores):.2e}")
+    print(f"{models}: {len(cosines)} frames, cosine {min(cosines):.7f} at least, scores {max(scores):.1e} apart at most")
     good = len(cosines) == FRAMES and min(cosines) >= LEAST_COSINE and max(scores) <= LARGEST_SCORE_DIFFERENCE
     return 0 if good else 1
 
