@@ -79,7 +79,7 @@ def main() -> int:
         there = _results([*chroot, f"{there_path}/analyse.py", there_path, models])
     cosines = [float(np.dot(a["embedding"], b["embedding"])) for a, b in zip(here, there, strict=True)]
     scores = [abs(a[k] - b[k]) for a, b in zip(here, there, strict=True) for k in ("score", "liveness")]
-    print(f"{models}: {len(cosines)} frames, cosine {min(cosines):.7f} at least, scores {max(scores):.1e} apart at most")
+    print(f"{models}: {len(cosines)} frames, cosine {min(cosines):.7f} at least, scores {max(scores):.1e} apart")
     good = len(cosines) == FRAMES and min(cosines) >= LEAST_COSINE and max(scores) <= LARGEST_SCORE_DIFFERENCE
     return 0 if good else 1
 
