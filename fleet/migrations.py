@@ -133,4 +133,8 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE TABLE catalogue_offers (box TEXT PRIMARY KEY REFERENCES boxes (id), document TEXT NOT NULL) STRICT",
         ),
     ),
+    Migration(
+        21, "how long a box watches a config before it keeps it",
+        ("ALTER TABLE rollout_boxes ADD COLUMN watch_s INTEGER",),
+    ),
 )  # fmt: skip

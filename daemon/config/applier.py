@@ -31,6 +31,7 @@ log = logging.getLogger("daemon.config")
 
 REPORT_LIFE_S = 24 * 3600
 REFUSED = "config_refused"  # the condition: the fleet's newest document is not in force
+WRITE_AGAIN_S = 5.0  # after a fault of the disk
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class ConfigApplier:
         self._ready: Ready | None = None
         self._preparing = self._settling = False
         self._probation: Probation | None = None
+        self._failed, self._rests_until_s = False, 0.0
 
     @property
     def config(self) -> Config:
@@ -120,9 +122,14 @@ class ConfigApplier:
         self._ready = news.ready or self._ready
         self._preparing = self._preparing and news.ready is None and news.fault is None
         self._settling = False
+        self._failed = self._failed or news.fault is not None
 
     def work(self, moment: Moment) -> Config | None:
         """What is due. A config that the loop is to go by from now on, when there is one."""
+        if self._failed:  # a disk that took nothing is not asked again at once, for each event anew
+            self._failed, self._rests_until_s = False, moment.now_s + WRITE_AGAIN_S
+        if moment.now_s < self._rests_until_s:
+            return None
         self._watch(moment)
         target = self._generations.running_version
         if target == self._version:
@@ -137,6 +144,8 @@ class ConfigApplier:
 
     def due_s(self, now_s: float) -> float | None:
         """When `work` wants to be called again though nothing happened, monotonic seconds."""
+        if now_s < self._rests_until_s:
+            return self._rests_until_s
         return self._probation.next_look_s(now_s) if self._probation is not None else None
 
     def finish(self) -> None:
@@ -169,15 +178,15 @@ class ConfigApplier:
         at = self._clock.now()
         if judged.verdict is Verdict.GOOD:
             note(log, "config_kept", version=self._version)
-            self._end_trial(lambda: self._generations.kept(at))
+            self._end_trial(lambda found: found.kept(at))
         elif judged.verdict is Verdict.WORSE:
             note(log, "config_worse", logging.WARNING, version=self._version, condition=judged.condition)
-            self._end_trial(lambda: self._generations.rolled_back(judged.condition, judged.why, at))
+            self._end_trial(lambda found: found.rolled_back(judged.condition, judged.why, at))
 
-    def _end_trial(self, ended: Callable[[], Generations]) -> None:
+    def _end_trial(self, ended: Callable[[Generations], Generations]) -> None:
         self._settling = True
-        after = ended()
-        self._worker.submit(self._guarded, lambda: self._settle(after))
+        version = self._version
+        self._worker.submit(self._guarded, lambda: self._settle(version, ended))
 
     # ---- on the worker ------------------------------------------------------------------------------------------
 
@@ -211,7 +220,8 @@ class ConfigApplier:
             except ConfigRefused as refused:
                 name, after = "config_rejected", before.rejected(body.version, refused.errors, at)
             else:
-                longest = load_all(self._path).config.health.probation_s
+                before_s = load_all(self._path).config.health.probation_s
+                longest = max(before_s, wanted.health.probation_s)  # nothing shortens the watch over itself
                 document = Document(version=body.version, settings=body.settings)
                 restart = allowed.needs_restart(allowed.changed(self._config, wanted))
                 name, after = "config_stored", before.trying(document, conditions, longest, restart=restart)
@@ -241,8 +251,13 @@ class ConfigApplier:
             generations.write(self._state, found)
         self._tell(ConfigNews(found, Ready(found.running_version, loaded, restart)))
 
-    def _settle(self, after: Generations) -> None:
-        generations.write(self._state, after)
+    def _settle(self, version: int, ended: Callable[[Generations], Generations]) -> None:
+        """By what stands on disk: a newer config may have been stored since the loop judged."""
+        found = generations.read(self._state).generations
+        if found.trial is None or found.trial.document.version != version:
+            self._tell(ConfigNews(found))
+            return
+        generations.write(self._state, ended(found))
         self._report()
 
     def _report(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +35,8 @@ class Document(BaseModel):
 
 class Trial(BaseModel):
     """A document that is being tried. `conditions` are what was amiss before it; `beginnings` counts how often the box
-    began with it; `probation_s` is the time that the config before it wants it watched for; `restart`: the box begins
-    anew for it, as soon as nobody pays."""
+    began with it; `probation_s`: so long it is watched; `restart`: the box begins anew for it, as soon as nobody
+    pays."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     document: Document
@@ -126,7 +127,10 @@ class Generations(BaseModel):
         if self.trial is not None and (self.outcome is None or self.outcome.version < self.floor):
             version = self.trial.document.version
             reason = RESTART if self.trial.restart else None
-            return ConfigReportBody(version=version, outcome="trial", running=version, at=now, reason=reason)
+            watch_s = math.ceil(self.trial.probation_s)
+            return ConfigReportBody(
+                version=version, outcome="trial", running=version, at=now, reason=reason, watch_s=watch_s
+            )
         if self.outcome is None:
             return None
         faults = [ConfigFault(path=path[:160] or "config", why=why[:240]) for path, why in self.outcome.errors[:50]]

@@ -233,7 +233,9 @@ class HealthSection(Section):
     """How the box looks after itself, and how often it says so."""
 
     heartbeat_s: int = Field(default=20, ge=1, le=3600, description="a fleet that hears nothing for three is told")
-    probation_s: Seconds = Field(default=120.0, description="how long a config of the fleet is watched")
+    probation_s: Seconds = Field(
+        default=120.0, description="how long a config of the fleet is watched; before and after it the longer counts"
+    )
     look_every_s: Seconds = Field(default=10.0, description="the cheap checks; the dear ones have longer times")
     camera_every_s: Seconds = Field(default=60.0, description="one picture, which nobody sees, while nobody is there")
     disk_low_mib: int = Field(default=200, ge=1)

@@ -150,7 +150,13 @@ def _follow(args: Namespace, client: GatewayClient, view: dict[str, Any]) -> int
 
 def _wait(view: dict[str, Any], deadline_s: float, timeout_s: float) -> None:
     if time.monotonic() > deadline_s:
-        raise WaitedInVain(f"rollout {view['id']}", f"still {view['state']} after {timeout_s:g} s; it goes on")
+        longest = max((m["watch_s"] for m in view["members"] if m["outcome"] == "trial" and m["watch_s"]), default=None)
+        watched = f"; a box on trial watches it for up to {longest} s" if longest is not None else ""
+        raise WaitedInVain(
+            f"rollout {view['id']}",
+            f"still {view['state']} after {timeout_s:g} s; it goes on ({view['why']}{watched})",
+            f"see `kingfisher-fleet config status {view['id']} --follow`",
+        )
     time.sleep(LOOK_EVERY_S)
 
 
@@ -206,8 +212,15 @@ def _outcome(view: dict[str, Any], member: dict[str, Any]) -> str:
 def _why(member: dict[str, Any]) -> str:
     faults = "; ".join(f"{path}: {why}" for path, why in member["errors"])
     if member["outcome"] == "trial" and member["reason"] == "restart":
-        return "begins anew for it, as soon as nobody pays"
+        return f"begins anew for it, as soon as nobody pays{_watched(member, ', then ')}"
+    if member["outcome"] == "trial":
+        return _watched(member)
     return faults or member["reason"] or ""
+
+
+def _watched(member: dict[str, Any], before: str = "") -> str:
+    """How long that takes; a box of an older edition does not say."""
+    return f"{before}watched for {member['watch_s']} s" if member["watch_s"] is not None else ""
 
 
 def _wave(view: dict[str, Any]) -> str:

@@ -105,8 +105,9 @@ class Rollouts:
             return
         ended = now if report.outcome in FINAL else None
         tx.execute(
-            "UPDATE rollout_boxes SET outcome = ?, reason = ?, errors = ?, ended_at = ? WHERE box = ? AND version = ?",
-            (report.outcome, report.reason, errors, ended, box, report.version),
+            "UPDATE rollout_boxes SET outcome = ?, reason = ?, errors = ?, ended_at = ?, watch_s = ?"
+            " WHERE box = ? AND version = ?",
+            (report.outcome, report.reason, errors, ended, report.watch_s, box, report.version),
         )
         self._stirred = True
 
@@ -123,10 +124,11 @@ class Rollouts:
             self._send(tx, box, row["version"], json.loads(row["settings"]), now)
 
     def resend(self, tx: sqlite3.Connection, now: int) -> None:
-        """After a reconnect to the broker, and now and then: to boxes that are there and have not answered."""
+        """After a reconnect to the broker, and now and then: to boxes that are there and have not answered, or said
+        `trial` long ago: asked again, a box says again how that stands."""
         rows = tx.execute(
             "SELECT d.* FROM config_desired d JOIN boxes b ON b.id = d.box WHERE b.online = 1 AND b.revoked_at IS NULL"
-            " AND d.outcome IS NULL AND d.asked_at <= ?",
+            " AND (d.outcome IS NULL OR d.outcome = 'trial') AND d.asked_at <= ?",
             (now - ASK_AGAIN_S,),
         ).fetchall()
         for row in rows:
@@ -202,8 +204,8 @@ class Rollouts:
         row = tx.execute("SELECT outcome, reason, errors FROM config_desired WHERE box = ?", (box,)).fetchone()
         outcome = ("applied", None, None) if row is None else tuple(row)
         tx.execute(
-            "UPDATE rollout_boxes SET version = ?, sent_at = ?, outcome = ?, reason = ?, errors = ?, ended_at = ?"
-            " WHERE box = ? AND (version IS NULL OR (? AND ended_at IS NULL)) AND rollout IN"
+            "UPDATE rollout_boxes SET version = ?, sent_at = ?, outcome = ?, reason = ?, errors = ?, ended_at = ?,"
+            " watch_s = NULL WHERE box = ? AND (version IS NULL OR (? AND ended_at IS NULL)) AND rollout IN"
             " (SELECT id FROM rollouts WHERE state = 'running' AND wave >= rollout_boxes.wave)",
             (version, now, *outcome, now if outcome[0] in FINAL else None, box, again),
         )
@@ -214,10 +216,10 @@ class Rollouts:
 
     @staticmethod
     def _give_up_on_silent(tx: sqlite3.Connection, row: sqlite3.Row, now: int) -> None:
-        """A box that was heard after the config went out, or took it on trial, owes an answer."""
+        """A box that was heard after the config went out, or took it on trial, owes an answer; not while it watches."""
         tx.execute(
-            "UPDATE rollout_boxes SET outcome = 'silent', ended_at = ? WHERE rollout = ? AND sent_at <= ?"
-            " AND (outcome = 'trial' OR (outcome IS NULL AND box IN"
+            "UPDATE rollout_boxes SET outcome = 'silent', ended_at = ? WHERE rollout = ?"
+            " AND sent_at + coalesce(watch_s, 0) <= ? AND (outcome = 'trial' OR (outcome IS NULL AND box IN"
             " (SELECT id FROM boxes WHERE online = 1 OR seen_at >= rollout_boxes.sent_at)))",
             (now, row["id"], now - row["answer_within_s"]),
         )

@@ -67,4 +67,5 @@ def _member(row: sqlite3.Row) -> dict[str, Any]:
         "box": row["box"], "name": row["box_name"], "online": bool(row["online"]), "wave": row["wave"] + 1,
         "version": row["version"], "outcome": row["outcome"], "reason": row["reason"],
         "errors": json.loads(row["errors"] or "[]"), "sent_at": row["sent_at"], "ended_at": row["ended_at"],
+        "watch_s": row["watch_s"],
     }  # fmt: skip

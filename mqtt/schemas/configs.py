@@ -30,7 +30,10 @@ class ConfigFault(Body):
 
 class ConfigReportBody(Body):
     """What became of a config. `trial`: it is in force and watched; the other three are final. `running` is the
-    version in force now, 0 for none of the fleet's."""
+    version in force now, 0 for none of the fleet's. `watch_s`, of a trial: so many seconds it is watched for, from when
+    the box goes by it."""
+
+    LEFT_OUT = frozenset({"watch_s"})
 
     version: Version
     outcome: Literal["trial", "applied", "rejected", "rolled_back"]
@@ -38,3 +41,4 @@ class ConfigReportBody(Body):
     at: UnixTime
     reason: Code | None = None
     errors: Annotated[Sequence[ConfigFault], Field(max_length=MAX_FAULTS)] = ()
+    watch_s: Annotated[int, Field(strict=True, ge=0, le=24 * 3600)] | None = None

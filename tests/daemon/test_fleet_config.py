@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
@@ -115,6 +116,54 @@ def test_a_payment_in_flight_is_not_disturbed(box):
 
     box.queue.put(KeypadKey("cancel"))
     assert box.until(lambda: box.box._payment.state.rules.look_s == 7.0)
+    assert box.until(lambda: outcomes(box)[-1:] == [(1, "applied")])
+
+
+def test_a_config_can_lengthen_the_watch_over_itself_and_never_shorten_it(rig):
+    box = rig(settings="[health]\nprobation_s = 20\n")
+    box.start()
+    push(box, 1, health={"probation_s": 0.1})
+    assert box.until(lambda: on_disk(box).trial is not None)
+    assert on_disk(box).trial.probation_s == 20
+    push(box, 2, health={"probation_s": 300})
+    assert box.until(lambda: on_disk(box).floor == 2)
+    assert on_disk(box).trial.probation_s == 300
+    assert box.until(lambda: reports(box)[-1:] and reports(box)[-1]["version"] == 2)
+    assert (reports(box)[-1]["outcome"], reports(box)[-1]["watch_s"]) == ("trial", 300)
+
+
+def test_a_config_stored_while_the_one_before_it_is_being_kept_is_not_lost(rig):
+    """The loop has found the first one good, and the second reached the disk before that was written down."""
+    box = rig(settings="[health]\nprobation_s = 20\n")
+    box.start()
+    push(box, 1, box={"shop": "One"})
+    assert box.until(lambda: shop_of(box) == "One")
+    applier, busy, held = box.parts.applier, threading.Event(), threading.Event()
+    applier._worker.submit(lambda: (busy.set(), held.wait(60)))
+    assert busy.wait(60)
+    push(box, 2, box={"shop": "Two"})
+    assert box.until(lambda: applier._worker._work_queue.qsize() == 1)
+    applier._end_trial(lambda found: found.kept(1))
+    held.set()
+    assert box.until(lambda: shop_of(box) == "Two")
+    assert (on_disk(box).floor, on_disk(box).trial.document.version) == (2, 2)
+
+
+def test_a_disk_that_takes_nothing_is_not_asked_again_in_a_circle(rig, caplog):
+    box = rig(settings=QUICK)
+    box.start()
+    push(box, 1, box={"shop": "One"})
+    assert box.until(lambda: on_disk(box).trial is not None)
+    in_the_way = box.folder / "state" / (generations.BEFORE + ".new")
+    in_the_way.mkdir()
+
+    def faults():
+        return sum("config_not_written" in record.getMessage() for record in caplog.records)
+
+    assert box.until(lambda: faults() == 1)
+    time.sleep(1.0)
+    assert faults() <= 2
+    in_the_way.rmdir()
     assert box.until(lambda: outcomes(box)[-1:] == [(1, "applied")])
 
 

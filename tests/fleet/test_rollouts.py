@@ -14,7 +14,10 @@ from fleet_doubles.config_box import ConfigBox, new_config_box
 from fleet_doubles.gateway_process import FleetProcess, new_fleet
 from fleet_doubles.waiting import eventually
 
-from mqtt.schemas import ConfigBody
+from fleet.database import open_database
+from fleet.rollout import views
+from fleet.rollout.books import ASK_AGAIN_S, Push, Rollouts
+from mqtt.schemas import ConfigBody, ConfigReportBody
 
 
 class Town:
@@ -147,6 +150,52 @@ def test_a_box_that_has_the_config_and_falls_silent_counts_as_failed(town: Town)
     )
     assert (code, view["state"]) == (1, "halted")
     assert "1 silent" in view["why"]
+
+
+def test_whoever_waits_for_a_trial_is_told_how_long_it_may_take(town: Town) -> None:
+    [box] = town.boxes_of("canteen", 1)
+    box.verdict = lambda _: {"outcome": "trial", "watch_s": 600}
+    town.push('[box]\nshop = "A"\n', "--group", "canteen", "--no-wait")
+    eventually(lambda: town.status(1)["members"][0]["watch_s"] == 600)
+    code, _, said = town.fleet.cli("config", "status", "1", "--follow", "--timeout-s", "1", check=False)
+    assert code == 4
+    assert "watches it for up to 600 s" in said
+    assert "config status 1 --follow" in said
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """With one box that is there."""
+    with closing(open_database(tmp_path / "ledger.db")) as tx:
+        tx.execute(
+            "INSERT INTO boxes (id, name, public_pem, merchant, added_at, online) VALUES ('kf-1', '', x'', 'm', 1, 1)"
+        )
+        yield tx
+
+
+TRIAL = ConfigReportBody(version=1, outcome="trial", running=1, at=1000, watch_s=600)
+
+
+def test_a_box_that_watches_longer_than_it_may_take_to_answer_is_not_silent_yet(books: sqlite3.Connection) -> None:
+    rollouts = Rollouts(lambda *_: None)
+    rollouts.push(books, Push("box", "kf-1", {"box": {"shop": "A"}}, (100,), 0, answer_within_s=5), 1000)
+    rollouts.note_report(books, "kf-1", TRIAL, 1001)
+    rollouts.advance(books, 1600)
+    assert views.rollout(books, 1)["outcomes"] == {"trial": 1}
+    rollouts.advance(books, 1605)
+    assert views.rollout(books, 1)["outcomes"] == {"silent": 1}
+
+
+def test_a_trial_whose_end_was_never_heard_is_asked_about_again(books: sqlite3.Connection) -> None:
+    sent: list[int] = []
+    rollouts = Rollouts(lambda _tx, _box, body: sent.append(body.version))
+    rollouts.push(books, Push("box", "kf-1", {"box": {"shop": "A"}}, (100,), 0, 900), 1000)
+    rollouts.note_report(books, "kf-1", TRIAL, 1001)
+    rollouts.resend(books, 1001 + ASK_AGAIN_S)
+    assert sent == [1, 1]
+    rollouts.note_report(books, "kf-1", TRIAL.model_copy(update={"outcome": "applied"}), 1200)
+    rollouts.resend(books, 9999)
+    assert sent == [1, 1]
 
 
 def test_layers_go_over_each_other_and_rolling_back_one_leaves_the_others(town: Town) -> None:
