@@ -152,7 +152,8 @@ class FaceWatch:
         preview: Callable[[NDArray[np.uint8]], None],
         wait_for_look: Callable[[], None] = lambda: None,
     ) -> None:
-        """`wait_for_look` returns once the screen asks for a face, or after a moment; called on this thread."""
+        """`wait_for_look` returns once the screen asks for a face, or after a moment; called on this thread, with the
+        first picture taken and not looked at yet: the next one comes a period after it, whoever drew meanwhile."""
         self._camera, self._load = camera, load
         self._frame_timeout_s = frame_timeout_s
         self._report, self._preview, self._wait_for_look = report, preview, wait_for_look
@@ -219,8 +220,6 @@ class FaceWatch:
                 self._take_a_look(answer)
             if peeks and not self._open:
                 self._ensure_open(wanted)
-            if isinstance(wanted, ForPayment | ForEnrolment):
-                self._wait_for_look()
             if wanted is not None and self._ensure_open(wanted):
                 self._look_for(wanted, faces)
 
@@ -258,6 +257,7 @@ class FaceWatch:
             self._report(FacesUsable())
         said: Guidance | Challenge | None = None
         late = 0
+        unasked = isinstance(wanted, ForPayment | ForEnrolment)
         while self._is_wanted(wanted):
             try:
                 frame = self._camera.read(self._frame_timeout_s)
@@ -271,6 +271,11 @@ class FaceWatch:
             except HalError as error:
                 self._lost(wanted, error)
                 return
+            if unasked:
+                unasked = False
+                self._wait_for_look()
+                if not self._is_wanted(wanted):
+                    return
             self._preview(frame.image)
             observation = self._observe(session, frame)
             if observation is None:

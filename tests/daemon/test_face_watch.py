@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -24,6 +24,7 @@ from daemon.people.face_watch import (
     ForPayment,
     Seen,
 )
+from hal.camera import Frame
 from hal.camera_v4l2 import V4l2Options
 from hal.drivers import Rig, build_camera
 from hal.virtual.camera import VirtualCamera
@@ -54,15 +55,30 @@ def engine() -> FaceEngine:
     return FaceEngine.load(STATE / "models", load_manifest())
 
 
+class Telling(VirtualCamera):
+    """A virtual camera that tells of each picture it takes."""
+
+    def __init__(self, pictures: Path, taken: Callable[[], None]) -> None:
+        super().__init__(pictures)
+        self._taken = taken
+
+    def read(self, timeout_s: float) -> Frame:
+        frame = super().read(timeout_s)
+        self._taken()
+        return frame
+
+
 class Watched:
-    """A running face watch before a virtual camera; `next_of` waits for the next report of a kind."""
+    """A running face watch before a virtual camera; `next_of` waits for the next report of a kind, and `at_screen` is
+    called where it waits for the screen that asks for a face."""
 
     def __init__(self, engine: FaceEngine, rows: int) -> None:
         self.rows = rows
         self.engine = engine
         self._reports: Queue[Any] = Queue()
         self.happened: list[str] = []
-        camera = VirtualCamera(STATE / "samples")
+        self.at_screen: Callable[[], None] = lambda: None
+        camera = Telling(STATE / "samples", lambda: self.happened.append("taken"))
         camera.choose("grace_hopper")
         thresholds = load_thresholds(PROVISIONAL, engine.manifest)
         self.watch = FaceWatch(
@@ -71,9 +87,13 @@ class Watched:
             frame_timeout_s=2.0,
             report=self._reports.put,
             preview=lambda image: self.happened.append("picture"),
-            wait_for_look=lambda: self.happened.append("screen"),
+            wait_for_look=self._screen,
         )
         self.watch.start()
+
+    def _screen(self) -> None:
+        self.happened.append("screen")
+        self.at_screen()
 
     def _matcher(self, payer: str | None) -> Matcher:
         matrix = np.zeros((self.rows, 512), np.float32)
@@ -123,11 +143,34 @@ def test_a_payer_in_doubt_is_asked_to_act(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("watched", [(FaceEngine, 1)], indirect=True)
-def test_the_screen_that_asks_for_a_face_comes_before_the_first_look(watched: Watched) -> None:
+def test_the_first_picture_is_taken_while_the_screen_is_drawn_and_looked_at_only_once_it_stands(
+    watched: Watched,
+) -> None:
+    watched.next_of(CameraFound)
+    watched.happened.clear()
     watched.watch.watch(WANTED)
     watched.next_of(Seen)
-    assert watched.happened[:2] == ["screen", "picture"]
+    assert watched.happened[:3] == ["taken", "screen", "picture"]
     assert watched.happened.count("screen") == 1, "once for each payer, not for each frame"
+
+
+@pytest.mark.parametrize("watched", [(FaceEngine, 1)], indirect=True)
+def test_nobody_looks_at_the_picture_of_a_payer_who_left_while_the_screen_was_drawn(watched: Watched) -> None:
+    gone = threading.Event()
+
+    def leaves() -> None:
+        watched.watch.rest()
+        gone.set()
+
+    watched.next_of(CameraFound)
+    watched.happened.clear()
+    watched.at_screen = leaves
+    watched.watch.watch(WANTED)
+    assert gone.wait(30)
+    watched.at_screen = lambda: None
+    watched.watch.watch(ForPayment("order-2", 2))
+    assert watched.next_of(Seen).wanted == ForPayment("order-2", 2)
+    assert watched.happened[:5] == ["taken", "screen", "taken", "screen", "picture"]
 
 
 def test_the_box_shows_and_forgets_the_condition_by_its_own_name(rig: Any) -> None:
