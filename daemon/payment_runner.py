@@ -192,6 +192,8 @@ class PaymentRunner:
         self.state = state
         changes = tuple(change for effect in effects if isinstance(effect, fx.Persist) for change in effect.changes)
         tokens = tuple(effect.token for effect in effects if isinstance(effect, fx.Persist))
+        if any(isinstance(effect, fx.Submit) for effect in effects):
+            self._link.flush()  # on disk since before: it need not wait for the commit that says it went
         if tokens or message is not None:
             self._scribe.write(changes, message, tokens, also=also)
         stop: Stop | None = None
@@ -201,10 +203,8 @@ class PaymentRunner:
 
     def _carry_out(self, effect: fx.Effect) -> Stop | None:
         match effect:
-            case fx.Persist():
-                pass  # written before, all in one transaction
-            case fx.Submit():
-                self._link.flush()
+            case fx.Persist() | fx.Submit():
+                pass  # sent, and written in one transaction, before anything else
             case fx.Query(order_id, attempt):
                 self._say_order_again(order_id)
                 self._link.say("pay.query", contract.query(order_id, attempt))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
+from daemon_doubles.payer import Counter, by_phone, enrol
 
 from daemon.enrolment.machine import Request
 from daemon.payment import events as ev
 from daemon.payment.effects import AttemptMoved, OrderStored
 from daemon.payment.money import Amount
 from daemon.payment.order import Order, PayRequest
+from daemon.payment.policy import Factor
+from daemon.payment.state import Rules
 from daemon.payment.status import Status
 from daemon.uplink.clock import TrustedClock
 from pipeline.capture import Capture, CapturedTemplate
@@ -41,6 +45,26 @@ def test_a_message_is_acknowledged_only_once_it_is_on_disk(rig):
     gate.set()
     assert rig.until(lambda: rig.acked == ["order"])
     assert rig.rows("SELECT order_id FROM orders") == [("o1",)]
+
+
+def test_a_pay_request_leaves_once_it_is_on_disk_and_waits_for_no_other_commit(rig):
+    rig = rig(Rules(policy=by_phone(Factor.NONE), offline_after_s=3600.0))
+    left = []
+
+    class Line:
+        def publish(self, topic, payload, **_):
+            left.append((topic.split("/")[-1], rig.rows("SELECT status FROM attempts")))
+            return Future()
+
+    rig.link._courier._link = Line()
+    rig.start()
+    enrol(rig, "grace")
+    rig.say("order", rig.order("o1"))
+    assert rig.until(lambda: ("event", []) in left), "that the order has come"
+    Counter(rig).shows("grace")
+    assert rig.until(lambda: rig.rows("SELECT status FROM attempts") == [("submitted",)])
+    requests = [on_disk for kind, on_disk in left if kind == "pay"]
+    assert requests == [[("confirmed",)]], "what says that it has left is written after it"
 
 
 def test_every_copy_of_a_message_is_acknowledged_and_it_takes_effect_once(rig):
