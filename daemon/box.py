@@ -36,7 +36,7 @@ from daemon.counter.floor import ShopFloor
 from daemon.enrolment import machine as enrolment
 from daemon.enrolment.runner import EnrolmentRunner
 from daemon.errands import EnrolAnswer, EraseAnswer, PayerAnswer
-from daemon.front.shown import view_of
+from daemon.front.shown import STEP_S, view_of
 from daemon.front.storefront import Storefront
 from daemon.gate.door import GateMoved
 from daemon.gate.reading import AgreementRead
@@ -85,7 +85,6 @@ from pipeline.smile import Smiled
 
 log = logging.getLogger("daemon.box")
 
-REDRAW_S = 0.25
 STALLED_S = 20.0
 
 
@@ -271,7 +270,7 @@ class Box:
         if self._p.notify.ping_every_s is not None:
             due.append(time.monotonic() + self._p.notify.ping_every_s)
         if self._front.counts_down:
-            due.append(time.monotonic() + REDRAW_S)
+            due.append(time.monotonic() + STEP_S)
         return min(due)
 
     def _seen(self, seen: Seen) -> Stop | None:

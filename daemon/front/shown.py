@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import assert_never
 
@@ -13,6 +14,8 @@ from daemon.payment.order import Order
 from daemon.payment.policy import Factor
 from daemon.payment.status import Status
 from daemon.screen import views
+
+STEP_S = 0.25  # a countdown moves so often; what else happens meanwhile is no reason to paint the same screen again
 
 
 def view_of(state: payment.State, enrolling: enrolment.State | None, idle: views.Idle, now: float) -> views.View:
@@ -33,7 +36,7 @@ def view_of(state: payment.State, enrolling: enrolment.State | None, idle: views
 def _collecting_view(stage: payment.Collecting, rules: payment.Rules, now: float) -> views.View:
     turn = stage.turn
     amount = _amount(turn.order)
-    left = max(0.0, min(stage.until_s, turn.order.expires_s) - now)
+    left = _left_s(min(stage.until_s, turn.order.expires_s), now)
     others = len(ways_out(rules, turn)) > 1
     if getattr(stage, "checking", False):
         return views.Processing(*amount)
@@ -89,9 +92,13 @@ def _paying_view(state: payment.State, paying: payment.Paying, now: float) -> vi
     if status in (Status.UNKNOWN, Status.QUERYING, Status.REVERSING):
         return views.Checking(*money)
     if paying.code is not None and status is Status.SUBMITTED:
-        left = max(0.0, paying.code_until_s - now)
+        left = _left_s(paying.code_until_s, now)
         return views.ShowCode(*money, paying.code, left, state.rules.settling.code_s)
     return views.Processing(*money)
+
+
+def _left_s(until_s: float, now: float) -> float:
+    return max(0.0, math.ceil((until_s - now) / STEP_S) * STEP_S)
 
 
 def _amount(order: Order) -> tuple[int | None, str]:
@@ -137,7 +144,7 @@ def _outcome_view(showing: payment.Showing, rules: payment.Rules, now: float) ->
         case Status.VERIFIED:
             return views.Verified()
         case Status.APPROVED if showing.smiling:
-            return views.Smile(max(0.0, showing.until_s - now), rules.smile_s)
+            return views.Smile(_left_s(showing.until_s, now), rules.smile_s)
         case Status.APPROVED:
             return _approved_view(showing)
         case Status.ACCEPTED_OFFLINE:

@@ -66,8 +66,10 @@ def dots(width: int, height: int, diameter: int, present: tuple[bool, ...]) -> I
     return mask.reduce(_OVER)
 
 
+@lru_cache(maxsize=8)
 def arc(side: int, line: int, start: float, sweep: float) -> Image.Image:
-    """Part of a ring, in turns clockwise from the top, with round ends. Made anew for each angle: it moves."""
+    """Part of a ring, in turns clockwise from the top, with round ends. A few are kept: a countdown's stands still for
+    several live pictures."""
     cover, turn = _polar(side, line)
     sweep = min(1.0, max(0.0, sweep))
     if sweep >= 1.0:
