@@ -8,12 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fleet_bare import ASK, SAID, Trips
 from fleet_rig import Rig
 
@@ -29,10 +30,18 @@ Say = Callable[[str], None]
 
 def bare_command(rig: Rig, what: str, *numbers: int) -> list[str]:
     """`fleet_bare.py WHAT`, with a certificate of its own."""
-    tls = rig.certified(f"bare-{what}")[1]
-    script = Path(__file__).with_name("fleet_bare.py")
-    words = [sys.executable, script, what, f"127.0.0.1:{rig.port}", tls.ca, tls.certificate, tls.key, *numbers]
-    return [str(word) for word in words]
+    return _command(rig, "fleet_bare.py", (what,), numbers)
+
+
+def least_command(rig: Rig, size: int, public: Ed25519PublicKey) -> list[str]:
+    """`fleet_least.py`, for requests that this key signed."""
+    return _command(rig, "fleet_least.py", (), (size, public.public_bytes_raw().hex()))
+
+
+def _command(rig: Rig, script: str, before: Sequence[object], after: Sequence[object]) -> list[str]:
+    tls = rig.certified("-".join(["bare", *map(str, before)]) if before else "least")[1]
+    path, broker = Path(__file__).with_name(script), f"127.0.0.1:{rig.port}"
+    return [str(word) for word in (sys.executable, path, *before, broker, tls.ca, tls.certificate, tls.key, *after)]
 
 
 def environment() -> dict[str, str]:

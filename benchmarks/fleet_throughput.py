@@ -1,7 +1,8 @@
 """As many payments as the gateway can take at once, over as many requests as a bare client can answer.
 
-Both times one client asks, with requests made beforehand, and another process answers: the gateway, which verifies,
-books, commits and signs, or a paho client that sends a reply.
+Each time one client asks, with requests made beforehand, and another process answers: the gateway, which verifies,
+books, commits and signs; a paho client that sends a reply; or, between the two, one that does nothing but what no
+gateway can go without (`fleet_least.py`). Over the bare one, that last is the ceiling for any gateway here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fleet_bare import ASK, SAID, connected
-from fleet_load import bare_command, environment
+from fleet_load import bare_command, environment, least_command
 from fleet_rig import Rig
 
 from fleet.actions import reading, writing
@@ -38,12 +39,18 @@ class Throughput:
     """In a second; medians of the rounds, which take turns."""
 
     payments_per_s: float
+    least_per_s: float
     bare_per_s: float
-    rounds: list[tuple[float, float]]
+    rounds: list[tuple[float, float, float]]
 
     @property
     def ratio(self) -> float:
-        return statistics.median(gateway / bare for gateway, bare in self.rounds)
+        return statistics.median(gateway / bare for gateway, _, bare in self.rounds)
+
+    @property
+    def ceiling(self) -> float:
+        """What the ratio would be if all but signatures, two rows, their commit and paho took no time."""
+        return statistics.median(least / bare for _, least, bare in self.rounds)
 
 
 class _Counter:
@@ -72,11 +79,14 @@ def throughput(rig: Rig, payments: int, say: Callable[[str], None]) -> Throughpu
     box, tls = rig.certificate_for("payer", key)
     rounds = []
     for turn in range(ROUNDS):
-        say(f"throughput, round {turn + 1} of {ROUNDS}: {payments} payments, then bare requests")
+        say(f"throughput, round {turn + 1} of {ROUNDS}: {payments} payments, the least of them, bare requests")
         requests = _requests(rig, key, payments)
         size = len(requests[0])
-        rounds.append((_paid(rig, box, tls, requests), _bare(rig, payments, size)))
-    return Throughput(statistics.median(g for g, _ in rounds), statistics.median(b for _, b in rounds), rounds)
+        least = _answered(rig, least_command(rig, size, key.public_key()), requests)
+        bare = _answered(rig, bare_command(rig, "echo", size), [b"x" * size] * payments)
+        rounds.append((_paid(rig, box, tls, requests), least, bare))
+    gateways, leasts, bares = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return Throughput(gateways, leasts, bares, rounds)
 
 
 def _requests(rig: Rig, key: Ed25519PrivateKey, count: int) -> list[bytes]:
@@ -119,24 +129,25 @@ def _paid(rig: Rig, box: str, tls: TlsOptions, requests: Sequence[bytes]) -> flo
     return len(requests) / took_s
 
 
-def _bare(rig: Rig, count: int, size: int) -> float:
-    process = subprocess.Popen(bare_command(rig, "echo", size), stdout=subprocess.PIPE, env=environment())
+def _answered(rig: Rig, command: Sequence[str], requests: Sequence[bytes]) -> float:
+    """By the process that this command starts."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())
     try:
         if process.stdout is None or process.stdout.readline() != b"ready\n":
-            raise SystemExit("the bare client that replies did not start")
+            raise SystemExit("the client that replies did not start")
         counter = _Counter()
         asker = connected(
             "bare-asker", ("127.0.0.1", rig.port), rig.certified("bare-asker")[1], f"{SAID}/#", counter.heard
         )
-        counter.expect(count)
-        payload, began_s = b"x" * size, time.monotonic()
-        for number in range(count):
-            asker.publish(f"{ASK}/{number}", payload, qos=1)
+        counter.expect(len(requests))
+        began_s = time.monotonic()
+        for number, request in enumerate(requests):
+            asker.publish(f"{ASK}/{number}", request, qos=1)
         counter.wait()
         took_s = time.monotonic() - began_s
         asker.disconnect()
         asker.loop_stop()
-        return count / took_s
+        return len(requests) / took_s
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
