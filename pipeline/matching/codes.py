@@ -32,6 +32,8 @@ PEAK = 127
 TAIL = 0.01  # of a unit row's length that may lie off the axes (root mean square): about what int8 itself costs
 STEP = 64  # axes come in multiples of one vector register
 WORTH = 0.75  # of the dimensions: more axes than that save nothing
+NARROW = 192  # codes a row up to which a product of matrices is faster than rows one by one; above, twice slower
+MATRICES = numkong.get_capabilities().get("icelake", False)  # and where it is faster at all: not on ARM64
 SAMPLE = 4096
 BLOCK = 2048  # rows coded at once; what was worked on in between is overwritten
 
@@ -64,9 +66,11 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class ProbeCode:
-    """code (1, K) int8; `scale`; `remainder`: length of what the code leaves of the probe; `length`: the probe's."""
+    """code (1, K) int8, or that packed for a product of matrices; `scale`; `remainder`: length of what the code leaves
+    of the probe; `length`: the probe's.
+    """
 
-    code: Codes
+    code: Codes | numkong.PackedMatrix
     scale: float
     remainder: float
     length: float
@@ -114,15 +118,23 @@ def encode_probe(probe: Embedding, axes: Axes) -> ProbeCode:
     code = np.rint(along / scale)
     rest = along - scale * code
     whole = probe.astype(np.float64)
+    found = code.astype(np.int8)[None, :]
     return ProbeCode(
-        code.astype(np.int8)[None, :], scale, math.sqrt(np.dot(rest, rest)), math.sqrt(np.dot(whole, whole))
+        numkong.dots_pack(found) if MATRICES and axes.count <= NARROW else found,
+        scale,
+        math.sqrt(np.dot(rest, rest)),
+        math.sqrt(np.dot(whole, whole)),
     )
 
 
 def estimate(probe: ProbeCode, coded: Coded, out: NDArray[np.float32]) -> None:
     """Estimated scores into `out` (n,); none is farther than `slack` from the score."""
-    numkong.cdist(probe.code, coded.codes, "dot", out=out[None])
-    np.multiply(out, coded.scale, out=out)
+    if isinstance(probe.code, numkong.PackedMatrix):
+        products = np.asarray(numkong.dots_packed(coded.codes, probe.code))[:, 0]  # int32
+        np.multiply(products, coded.scale, out=out, dtype=np.float32, casting="unsafe")
+    else:
+        numkong.cdist(probe.code, coded.codes, "dot", out=out[None])
+        np.multiply(out, coded.scale, out=out)
     np.multiply(out, np.float32(probe.scale), out=out)
 
 
