@@ -11,6 +11,8 @@ from daemon.cli.loading import loading
 
 # One core is enough for a gallery's dot products, and four threads that spin for them starve the face models.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# pydantic would look through every installed package for plugins at each start: the box has none, and wants none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 # Which module has which command: only the one that is called is loaded, as a start must not wait for the others.
 COMMANDS = {

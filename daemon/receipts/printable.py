@@ -6,7 +6,6 @@ import importlib
 from dataclasses import dataclass
 from typing import Literal
 
-import segno
 from PIL import Image
 
 from daemon.receipts.errors import EscposMissing
@@ -39,6 +38,8 @@ def printed(receipt: Receipt, paper: Paper, locale: str) -> bytes:
 
 def qr_picture(text: str) -> Image.Image:
     """The QR code in black and white, with its quiet zone."""
+    import segno  # not at a start
+
     code = segno.make(text, error="m", micro=False)
     size = len(code.matrix) + 2 * QUIET
     picture = Image.new("1", (size, size), 1)

@@ -14,6 +14,7 @@ WANTED = (
     "mmc_block", "sdhci-iproc", "bcm2835", "gpio-regulator", "fixed", "gpio-raspberrypi-exp", "clk-raspberrypi",
     "raspberrypi-hwmon", "bcm2835-mailbox", "reset-raspberrypi", "bcm2835-power",
     "squashfs", "ext4", "crc32c_generic", "libcrc32c",
+    "mc",  # no root needs it, but the daemon waits for it (kingfisher.service), and here it costs least
 )  # fmt: skip
 
 

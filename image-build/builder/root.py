@@ -156,7 +156,8 @@ def _settle(root: Path) -> None:
     (root / "var/lib/dbus/machine-id").unlink(missing_ok=True)
     link(root / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
     shutil.rmtree(root / "var/tmp", ignore_errors=True)
-    for folder in ("boot", "var", "tmp", "proc", "sys", "dev", "run", "mnt"):
+    # systemd puts tmpfs over both places for temporary files of a unit, perhaps before /var is mounted.
+    for folder in ("boot", "var", "var/tmp", "tmp", "proc", "sys", "dev", "run", "mnt"):
         (root / folder).mkdir(exist_ok=True)
     launcher = root / PREFIX / "bin/kingfisher"
     launcher.write_text(f'#!/bin/sh\nexec /{PREFIX}/bin/python -I -m daemon.cli.main "$@"\n')

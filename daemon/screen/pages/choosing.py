@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import segno
-
 from daemon.screen.elements import Box, Element, Plate
 from daemon.screen.pages.paying import entry
 from daemon.screen.parts import Page, card, countdown, flat, hero, legend, paper, pill, stack
@@ -99,6 +97,8 @@ def show_code(page: Page, view: ShowCode) -> tuple[Element, ...]:
 
 def modules(box: Box, code: str) -> list[Element]:
     """A QR code (error correction M) in whole pixels a module, black on white, its quiet zone inside the box."""
+    import segno  # not at a start: who pays by face sees no code
+
     rows = [bytes(row) for row in segno.make(code, error="m", micro=False).matrix]
     side = len(rows) + 2 * QUIET
     pixel = max(1, min(box.w, box.h) // side)
