@@ -72,7 +72,7 @@ class Least:
             while len(batch) < MAX_BATCH and not self._came.empty():
                 batch.append(self._came.get())
             books.execute("BEGIN IMMEDIATE")
-            answers = [self._take(books, message.payload) for message in batch]
+            answers = [self._take(books, bytes(message.payload)) for message in batch]
             while not self._acked.empty():
                 row = self._sent.pop(self._acked.get(), None)
                 books.execute("DELETE FROM outbox WHERE id = ?", (row,))

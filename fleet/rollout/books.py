@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ log = logging.getLogger("fleet.rollout")
 
 FINAL = ("applied", "rejected", "rolled_back")
 ASK_AGAIN_S = 120  # a box that had its config and has not said what became of it
+MAX_DOCUMENT_BYTES = 45_000  # of JSON: with its envelope and base64 it still fits into one message
+MAX_VERSION = 2**40 - 1  # of the contract, and one to come after it
 
 Send = Callable[[sqlite3.Connection, str, ConfigBody], None]  # (tx, box, body): signed and put into the outbox
 
@@ -50,6 +52,7 @@ class Rollouts:
         boxes = in_scope(tx, wanted.scope, wanted.name)
         if not boxes:
             raise RequestRefused("pushing a config", f"no box is in {wanted.scope} {wanted.name}")
+        _check_sizes(tx, wanted, boxes)
         before = _layer(tx, wanted.scope, wanted.name)
         tx.execute(
             "UPDATE rollouts SET state = 'superseded', ended_at = ?, why = 'another was pushed'"
@@ -115,8 +118,8 @@ class Rollouts:
         """A box is back: what it has not seen is sent, and what it has not told of is asked for. One that has seen more
         than these books know (they were put back) gets what it shall have as something newer still."""
         row = tx.execute("SELECT * FROM config_desired WHERE box = ?", (box,)).fetchone()
-        seen = state.versions.get("config_seen", 0)
-        if row is None or not isinstance(seen, int):
+        seen = _believable(box, state.versions.get("config_seen", 0))
+        if row is None:
             return
         if seen > row["version"]:
             self._desire(tx, box, json.loads(row["settings"]), seen + 1, now)
@@ -229,7 +232,13 @@ def effective(tx: sqlite3.Connection, box: str) -> dict[str, dict[str, Any]]:
     """What the layers say of this box, with the rollouts that have reached it."""
     row = tx.execute("SELECT tenant, box_group FROM boxes WHERE id = ?", (box,)).fetchone()
     names = {"tenant": row["tenant"], "group": row["box_group"], "box": box}
-    return merged(_candidate(tx, scope, names[scope], box) or _layer(tx, scope, names[scope]) or {} for scope in SCOPES)
+    return merged(_effective_layer(tx, scope, names[scope], box) for scope in SCOPES)
+
+
+def _effective_layer(tx: sqlite3.Connection, scope: str, name: str, box: str) -> dict[str, Any]:
+    """An empty document that is rolled out is one too: it takes back what the layer says."""
+    tried = _candidate(tx, scope, name, box)
+    return tried if tried is not None else _layer(tx, scope, name) or {}
 
 
 def in_scope(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, bool]:
@@ -291,5 +300,32 @@ def _seen(tx: sqlite3.Connection, box: str) -> int:
     """The newest version that this box says it has seen."""
     row = tx.execute("SELECT state FROM boxes WHERE id = ?", (box,)).fetchone()
     state = json.loads(row["state"]) if row and row["state"] else {}
-    seen = state.get("versions", {}).get("config_seen", 0)
-    return seen if isinstance(seen, int) else 0
+    return _believable(box, state.get("versions", {}).get("config_seen", 0))
+
+
+def _believable(box: str, seen: object) -> int:
+    """A version beyond what the contract can number was never sent: no push to others may fail over it."""
+    if not isinstance(seen, int) or not 0 <= seen < MAX_VERSION:
+        log.warning("event=config_version_unbelievable box=%s", box)
+        return 0
+    return seen
+
+
+def _check_sizes(tx: sqlite3.Connection, wanted: Push, boxes: Iterable[str]) -> None:
+    """Raises RequestRefused where all layers of a box together are more than a message can carry: no box could say so,
+    as it would never see it."""
+    for box in boxes:
+        row = tx.execute("SELECT name, tenant, box_group FROM boxes WHERE id = ?", (box,)).fetchone()
+        names = {"tenant": row["tenant"], "group": row["box_group"], "box": box}
+        document = merged(
+            wanted.settings if scope == wanted.scope else _effective_layer(tx, scope, names[scope], box)
+            for scope in SCOPES
+        )
+        size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > MAX_DOCUMENT_BYTES:
+            name = row["name"]
+            raise RequestRefused(
+                "pushing a config",
+                f"with all its layers box {name} would get {size} bytes; at most {MAX_DOCUMENT_BYTES} can be sent",
+                f"see `kingfisher-fleet config diff --box {name}`, and shorten a layer",
+            )

@@ -100,8 +100,9 @@ def decide(members: Collection[Member], wave: int, waves: int, halt_percent: flo
     if waited_for:
         return Decision(Next.WAIT, f"{len(waited_for)} of {len(begun)} boxes have not ended yet")
     if wave + 1 < waves:
-        if not any(m.outcome == "applied" for m in begun):
-            return Decision(Next.WAIT, "no box of this wave can be heard")
+        if begun and not any(m.outcome == "applied" for m in begun):  # none at all: they were taken out of service
+            why = "no box of this wave can be heard: bring one back, or push again, so that others go first"
+            return Decision(Next.WAIT, why)
         return Decision(Next.GO_ON)
     if all(m.outcome == "applied" or m.outcome in FAILED for m in begun):
         return Decision(Next.DONE, f"{len(failed)} of {len(begun)} boxes failed" if failed else "")

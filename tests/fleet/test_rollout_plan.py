@@ -85,6 +85,7 @@ CASES: list[tuple[list[Member], int, float, Next]] = [
     (members("applied", "applied"), 2, 2, Next.DONE),
     ([*members("applied"), *members(None, wave=2, online=False)], 2, 2, Next.WAIT),
     ([*members("applied"), *members("rejected", wave=2)], 1, 0, Next.GO_ON),
+    (members("applied", wave=1), 0, 2, Next.GO_ON),  # the first wave's boxes were taken out of service meanwhile
 ]
 
 

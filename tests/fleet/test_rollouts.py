@@ -198,6 +198,38 @@ def test_a_trial_whose_end_was_never_heard_is_asked_about_again(books: sqlite3.C
     assert sent == [1, 1]
 
 
+def test_a_box_that_claims_an_impossible_version_stops_no_push_to_the_others(town: Town) -> None:
+    [good, liar] = town.boxes_of("canteen", 2)
+    liar.verdict, liar.floor = None, 2**40
+    liar.say_state()
+    eventually(lambda: town.fleet.cli("box", "show", liar.id)[1]["versions"].get("config_seen") == 2**40)
+    town.push('[box]\nshop = "A"\n', "--group", "canteen", "--no-wait")
+    eventually(lambda: good.settings == {"box": {"shop": "A"}})
+    liar.say_state()
+    eventually(lambda: liar.configs)
+
+
+def test_layers_that_no_message_could_carry_together_are_refused_before_anything_is_sent(town: Town) -> None:
+    [box] = town.boxes_of("canteen", 1)
+    town.push(f'[a]\nb = "{"x" * 30_000}"\n', "--group", "canteen", "--no-wait")
+    code, _, said = town.fleet.cli(
+        "config", "push", town.file(f'[c]\nd = "{"y" * 30_000}"\n'), "--box", box.id, check=False
+    )
+    assert code == 1
+    assert "would get 600" in said
+    assert "at most 45000 can be sent" in said
+    assert "config diff --box canteen-0" in said
+    eventually(lambda: [config.version for config in box.configs] == [1])
+
+
+def test_an_empty_document_takes_back_what_the_layer_said(town: Town) -> None:
+    [box] = town.boxes_of("canteen", 1)
+    town.push('[box]\nshop = "A"\n', "--group", "canteen")
+    code, view = town.push("", "--group", "canteen")
+    assert (code, view["outcomes"]) == (0, {"applied": 1})
+    assert box.settings == {}
+
+
 def test_layers_go_over_each_other_and_rolling_back_one_leaves_the_others(town: Town) -> None:
     [box] = town.boxes_of("canteen", 1, tenant="north")
     town.push('[box]\nshop = "Tenant"\nlocale = "en"\n', "--tenant", "north")
