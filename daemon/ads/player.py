@@ -27,6 +27,7 @@ log = logging.getLogger("daemon.ads")
 
 Pixels = NDArray[np.uint8]
 NOTHING_TO_SHOW_S = 30.0
+AFTER_FAULT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,18 @@ class Player:
                 wanted, self._wanted.changed = self._wanted, False
                 slot, campaigns, killed = wanted.slot, wanted.campaigns, wanted.killed
             assert slot is not None
-            chosen = self._pick(slot, campaigns, killed)
-            if chosen is None:
-                self._stage.paint(slot, None)
-                self._rest(NOTHING_TO_SHOW_S)
-                continue
+            try:
+                self._next(slot, campaigns, killed)
+            except Exception:  # no memory, no room in /run, a card that breaks: the next one may go
+                log.exception("event=ads_fault")
+                self._rest(AFTER_FAULT_S)
+
+    def _next(self, slot: Slot, campaigns: Campaigns | None, killed: frozenset[str]) -> None:
+        chosen = self._pick(slot, campaigns, killed)
+        if chosen is None:
+            self._stage.paint(slot, None)
+            self._rest(NOTHING_TO_SHOW_S)
+        else:
             self._show(slot, chosen)
 
     def _pick(self, slot: Slot, campaigns: Campaigns | None, killed: frozenset[str]) -> Pick | None:

@@ -31,7 +31,7 @@ _HINTS = {
     Why.FORGED: "Not signed by the fleet's content keys: look at who answers at that address.",
     Why.MISMATCH: "What came is not what was signed: look at who answers at that address.",
     Why.TOO_LARGE: "More was sent than was signed: look at who answers at that address.",
-    Why.OVER_QUOTA: "Publish less, or raise content.quota_mb.",
+    Why.OVER_QUOTA: "Publish less, or raise content.quota_mib.",
     Why.NO_ROOM: "Make room on the data partition.",
     Why.BAD_DOCUMENT: "What stands stays in force; publish a good one.",
     Why.NO_ROOT: "Give the box the fleet's first root: content.root.",

@@ -87,6 +87,10 @@ class ContentWorker:
                 note(log, "content_refused", logging.WARNING, what=refused.what, why=refused.why, detail=refused.detail)
                 errand.tell(REFUSED, str(refused))
             return False
+        except Exception as fault:  # a card that breaks, most likely: the thread must be there for the next round
+            log.exception("event=content_fault")
+            errand.tell(REFUSED, f"{type(fault).__name__}: {fault}. Is the data partition writable?")
+            return False
         errand.tell(REFUSED, None)
         self._report(brought)
         self.version = brought.targets_version

@@ -136,6 +136,26 @@ def test_a_decoder_that_is_killed_in_the_middle_stops_no_advertisement(player, w
     wall.until(lambda: len(wall.plays) >= count + 2)
 
 
+def test_a_showing_that_can_not_be_noted_ends_no_advertisements(wall, store, tmp_path):
+    """Without a folder for the notes: as where /run is full."""
+    pending = Pending(tmp_path / "run" / "plays")
+
+    def noted(play):
+        wall.plays.append(play)
+        pending.note(play)
+
+    player = Player(Stage(store, lambda: Decoder(SIZE, frame_s=3.0), wall.paint, noted, lambda: 1_790_000_000))
+    player.start()
+    try:
+        player.adopt(campaigns(put(store, (255, 0, 0))))
+        player.open(Slot.IDLE)
+        wall.until(lambda: wall.plays)
+        pending.path.parent.mkdir()
+        wall.until(lambda: pending.path.exists())
+    finally:
+        player.stop()
+
+
 def test_nothing_is_shown_while_no_clock_can_be_trusted(player, wall, store):
     player.clock["now"] = None
     player.adopt(campaigns(put(store, (255, 0, 0))))
