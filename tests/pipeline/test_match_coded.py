@@ -23,7 +23,7 @@ from pipeline.match import (
     MatchResult,
     PlainMemory,
 )
-from pipeline.matching import coded
+from pipeline.matching import coded, codes
 
 HASH = "a" * 64
 BOTH = pytest.mark.parametrize("mode", [ExactMatcher, CompactMatcher])
@@ -119,6 +119,22 @@ def test_a_gallery_that_fills_few_of_its_dimensions_is_searched_along_those() ->
     matcher = ExactMatcher([str(n) for n in range(300)], faces(300, 1, used=100), HASH)
     assert matcher._axes is not None
     assert matcher._axes.count == 128
+
+
+@pytest.mark.parametrize("matrices", sorted({False, codes.MATRICES}))
+@pytest.mark.parametrize("used", [60, 180, 400])
+def test_estimates_are_the_products_of_the_codes_whichever_way_they_are_multiplied(
+    used: int, matrices: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codes, "MATRICES", matrices)
+    *rows, probe = faces(601, 5, used=used)
+    axes = codes.principal_axes(np.array(rows), PlainMemory)
+    kept = codes.encode(np.array(rows), axes, np.empty((600, axes.count), np.int8), np.empty(600, np.float32))
+    asked = codes.encode_probe(probe, axes)
+    estimates = np.empty(600, np.float32)
+    codes.estimate(asked, kept, estimates)
+    products = kept.codes.astype(np.int64) @ np.rint(axes.along(probe) / asked.scale).astype(np.int64)
+    assert np.allclose(estimates, products * kept.scale * asked.scale, rtol=1e-6, atol=0)
 
 
 def test_rows_off_the_axes_that_come_later_are_found_all_the_same() -> None:
