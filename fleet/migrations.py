@@ -137,4 +137,8 @@ MIGRATIONS: tuple[Migration, ...] = (
         21, "how long a box watches a config before it keeps it",
         ("ALTER TABLE rollout_boxes ADD COLUMN watch_s INTEGER",),
     ),
+    Migration(
+        22, "the newest command of a name is found without reading all",
+        ("CREATE INDEX commands_by_name ON commands (command, created_at)",),
+    ),
 )  # fmt: skip

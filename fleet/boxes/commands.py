@@ -63,6 +63,16 @@ def named(tx: sqlite3.Connection, box: str, command: str, args: dict[str, Any]) 
     return str(row[0]) if row is not None else None
 
 
+def newest(tx: sqlite3.Connection, command: str, box: str | None = None) -> sqlite3.Row | None:
+    """The last command of this name, to this box or to any."""
+    row: sqlite3.Row | None = tx.execute(
+        "SELECT * FROM commands WHERE command = ? AND (? IS NULL OR box = ?) ORDER BY created_at DESC, rowid DESC"
+        " LIMIT 1",
+        (command, box, box),
+    ).fetchone()
+    return row
+
+
 def open_bodies(tx: sqlite3.Connection, box: str, now: int) -> list[tuple[CommandBody, int]]:
     """Commands to this box without an end, each with its expiry."""
     rows = tx.execute(

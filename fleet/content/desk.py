@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from mqtt.schemas import Body, ContentNoticeBody, ContentRequestBody, PlayAckBod
 
 log = logging.getLogger("fleet.content")
 
+KILL = "ads.kill"
 NOTICE_LIFE_S = 3600
 KILL_LIFE_S = 7 * 24 * 3600
 CHUNK_LIFE_S = 60
@@ -66,18 +68,35 @@ class ContentDesk:
             # An earlier list that was not carried out yet must not come after this one.
             tx.execute(
                 "UPDATE commands SET status = 'cancelled', reason = 'replaced', ended_at = ?"
-                " WHERE box = ? AND command = 'ads.kill' AND status = 'open'",
-                (now, box),
+                " WHERE box = ? AND command = ? AND status = 'open'",
+                (now, box, KILL),
             )
-            body = commands.create(tx, box, "ads.kill", {"campaigns": list(campaigns)}, now + KILL_LIFE_S, now)
-            self._put(tx, box, "command", body, now + KILL_LIFE_S, Priority.CONTROL)
+            self._switch_off(tx, box, campaigns, now)
         return len(boxes)
 
+    def _switch_off(self, tx: sqlite3.Connection, box: str, campaigns: Sequence[str], now: int) -> None:
+        body = commands.create(tx, box, KILL, {"campaigns": list(campaigns)}, now + KILL_LIFE_S, now)
+        self._put(tx, box, "command", body, now + KILL_LIFE_S, Priority.CONTROL)
+
+    def _switch_off_what_it_missed(self, tx: sqlite3.Connection, box: str) -> None:
+        """A box that was away for longer than a command lives, or came to the fleet after it was given."""
+        now, newest = self._now(), commands.newest(tx, KILL)
+        if newest is None:
+            return
+        wanted, told = json.loads(newest["args"])["campaigns"], commands.newest(tx, KILL, box)
+        if told is None:
+            missing = bool(wanted)
+        else:
+            missing = told["args"] != newest["args"] or (told["status"] == "open" and told["expires_at"] <= now)
+        if missing:
+            self._switch_off(tx, box, wanted, now)
+
     def note_state(self, tx: sqlite3.Connection, box: str, state: StateBody) -> None:
-        """A box that says it has less than there is hears of it."""
+        """A box that says it has less than there is hears of it, and of what is switched off."""
         version = self.version()
         if version is not None and state.versions.get("content") != version:
             self._notice(tx, box, version)
+        self._switch_off_what_it_missed(tx, box)
 
     def note_plays(self, tx: sqlite3.Connection, box: str, body: PlayBody) -> None:
         through = plays.note(tx, box, body)

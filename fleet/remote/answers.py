@@ -60,6 +60,7 @@ def found(tx: sqlite3.Connection, command_id: str) -> Found | None:
 def forget(tx: sqlite3.Connection, now: int) -> None:
     """What is older than a week."""
     tx.execute(
-        "DELETE FROM command_results WHERE command_id IN (SELECT command_id FROM commands WHERE created_at < ?)",
+        "DELETE FROM command_results WHERE EXISTS (SELECT 1 FROM commands c"
+        " WHERE c.command_id = command_results.command_id AND c.created_at < ?)",
         (now - KEPT_S,),
     )

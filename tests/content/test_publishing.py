@@ -16,7 +16,7 @@ from fleet.content.desk import ContentDesk
 from fleet.content.repository import ContentRefused, Repository
 from fleet.database import open_database
 from mqtt.campaigns import TARGET, parse
-from mqtt.schemas import ContentRequestBody, PlayBody
+from mqtt.schemas import ContentRequestBody, PlayBody, StateBody
 
 PAGE = """
 [open]
@@ -208,3 +208,62 @@ def test_the_gateway_knows_each_edition_and_reads_it_once(tmp_path, monkeypatch)
     monkeypatch.setattr(repository, "published", lambda: reads.append(1))
     assert [desk.version() for _ in range(3)] == [2, 2, 2]
     assert reads == []
+
+
+# ---- switched off ---------------------------------------------------------------------------------------------------
+
+
+class Gateway:
+    """The desk over a database of its own; `said` are the lists that were sent, by box."""
+
+    def __init__(self, folder):
+        self.tx, self.now, self.said = open_database(folder / "ledger.db"), 1000, []
+        self.desk = ContentDesk(Repository(folder / "content"), self._put, lambda: self.now)
+
+    def _put(self, tx, box, typ, body, expires_at, priority):
+        self.said.append((box, list(body.args["campaigns"])))
+
+    def add(self, box):
+        self.tx.execute(
+            "INSERT INTO boxes (id, name, public_pem, merchant, added_at) VALUES (?, ?, x'', 'main', 1)", (box, box)
+        )
+
+    def hears(self, box):
+        self.said.clear()
+        self.desk.note_state(self.tx, box, StateBody(online=True))
+        return list(self.said)
+
+    def done(self, box):
+        self.tx.execute("UPDATE commands SET status = 'done' WHERE box = ? AND status = 'open'", (box,))
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    made = Gateway(tmp_path)
+    made.add("b1")
+    yield made
+    made.tx.close()
+
+
+def test_a_box_that_was_away_for_weeks_hears_what_was_switched_off_meanwhile(gateway):
+    gateway.desk.kill(gateway.tx, ["spring"])
+    gateway.now += 30 * 24 * 3600
+    assert gateway.hears("b1") == [("b1", ["spring"])]
+    assert gateway.hears("b1") == [], "it is on its way: said again with what is open"
+    gateway.done("b1")
+    assert gateway.hears("b1") == []
+
+
+def test_a_new_box_hears_what_is_switched_off(gateway):
+    gateway.desk.kill(gateway.tx, ["spring"])
+    gateway.add("b2")
+    assert gateway.hears("b2") == [("b2", ["spring"])]
+
+
+def test_nobody_hears_of_nothing_that_was_switched_off(gateway):
+    assert gateway.hears("b1") == []
+    gateway.desk.kill(gateway.tx, ["spring"])
+    gateway.desk.kill(gateway.tx, [])
+    gateway.done("b1")
+    gateway.add("b2")
+    assert gateway.hears("b1") == gateway.hears("b2") == []
