@@ -223,7 +223,7 @@ def draw(rows: object, path: Path) -> None:
     bars = plot.barh(names, [float(row["median_ms"]) for row in shown], color=["C0", "C0", "C7", "C7"][: len(shown)])
     plot.bar_label(bars, fmt="%.1f", padding=3)
     plot.invert_yaxis()
-    plot.margins(x=0.12)  # room for the longest bar's figure
+    plot.margins(x=0.16)  # room for the longest bar's figure
     plot.set_xlabel("median ms of CPU a frame, one thread")
     figure.tight_layout()
     figure.savefig(path, format="svg", metadata={"Date": None})
