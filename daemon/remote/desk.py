@@ -50,13 +50,15 @@ Media = Literal["application/json", "image/png"]
 
 @dataclass(frozen=True)
 class Answer:
-    """`done` False: refused or failed, for this `reason`. `after` runs once the answer is on disk."""
+    """`done` False: refused or failed, for this `reason`. `after` runs once the answer is on disk; `in_any_case`: also
+    where it can't be written."""
 
     done: bool
     reason: str
     content: bytes = b""
     media: Media = "application/json"
     after: Callable[[], None] | None = None
+    in_any_case: bool = False
 
 
 class RemoteDesk:
@@ -86,11 +88,21 @@ class RemoteDesk:
         except Exception as error:  # whatever it was, the operator hears that it failed
             note(log, "remote_failed", logging.ERROR, command=request.command, why=f"{type(error).__name__}: {error}")
             answer = Answer(False, "fault")
-        self._db.run(lambda tx: self._written(tx, request, answer))
+        written = self._answered(request, answer)
+        if answer.after is not None and (written or answer.in_any_case):
+            answer.after()
+
+    def _answered(self, request: RemoteRequest, answer: Answer) -> bool:
+        """False: it could not be written; the fleet asks again, and is heard again after the next start."""
+        try:
+            self._db.run(lambda tx: self._written(tx, request, answer))
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            note(log, "remote_not_written", logging.ERROR, command=request.command, id=request.command_id, why=why)
+            return False
         note(log, "remote_answered", command=request.command, id=request.command_id, reason=answer.reason)
         self._link.flush()
-        if answer.after is not None:
-            answer.after()
+        return True
 
     def _answer(self, request: RemoteRequest) -> Answer:
         match request.command, request.args:
@@ -156,9 +168,9 @@ class RemoteDesk:
             self._members.keeper.crypto_erase()
         except StoreError as error:
             note(log, "crypto_erase_failed", logging.ERROR, why=error.why)
-            return Answer(False, self._members.reason_of(error), after=self._restart)
+            return Answer(False, self._members.reason_of(error), after=self._restart, in_any_case=True)
         note(log, "crypto_erased", logging.WARNING, people=people)
-        return Answer(True, "erased", _json({"erased": people}), after=self._restart)
+        return Answer(True, "erased", _json({"erased": people}), after=self._restart, in_any_case=True)
 
     def _written(self, tx: sqlite3.Connection, request: RemoteRequest, answer: Answer) -> None:
         wall = self._clock.now()

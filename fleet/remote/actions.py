@@ -23,7 +23,12 @@ REASONS = {
     "restarting": "the box begins anew",
     "person_unknown": "nobody of this handle is enrolled there",
     "erased": "the keys, then the files, are destroyed; the box begins anew, empty",
+    "too_large": "more than messages may carry: ask for less, as with `--last 100`",
+    "fault": "something broke in the box: `remote BOX logs` says where",
+    "bad_arguments": "the box knows no such arguments: is its software older than this program?",
+    "unknown_command": "the box knows no such command: is its software older than this program?",
 }
+EXPIRED = "it was not heard in time: see `kingfisher-fleet box show`, and ask again once it is there"
 
 
 def remote(args: Namespace) -> int:
@@ -86,7 +91,8 @@ def _lines(args: Namespace, view: dict[str, Any], result: Any) -> list[str]:
         return [table(("", "CHECK", "", "WHAT TO DO"), rows)]
     if isinstance(result, dict) and "lines" in result:
         return [" ".join(f"{name}={value}" for name, value in line.items()) for line in result["lines"]]
-    said = [f"{view['status']}: {REASONS.get(view['reason'], view['reason'] or '')}".rstrip(": ")]
+    why = EXPIRED if view["status"] == "expired" else REASONS.get(view["reason"], view["reason"] or "")
+    said = [f"{view['status']}: {why}".rstrip(": ")]
     if isinstance(result, dict) and "confirm" in result:
         said.append(f"  kingfisher-fleet remote {args.box} crypto-erase --confirm {result['confirm']}")
     return said

@@ -167,6 +167,34 @@ def test_crypto_erase_wants_the_boxs_own_word_and_then_nothing_can_be_read_again
     assert box.until(lambda: box.restarts == ["asked"])
 
 
+def no_end_can_be_written(box):
+    box.db.run(
+        lambda tx: tx.execute("CREATE TRIGGER full BEFORE UPDATE ON commands BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    )
+
+
+def unwritten(caplog):
+    return [record for record in caplog.records if "remote_not_written" in record.getMessage()]
+
+
+def test_a_restart_that_can_not_be_written_down_is_not_made_for_it_would_be_asked_for_again(box, caplog):
+    no_end_can_be_written(box)
+    ask(box, "restart")
+    assert box.until(lambda: unwritten(caplog))
+    assert box.restarts == []
+
+
+def test_keys_that_are_destroyed_are_not_used_on_though_no_answer_could_be_written(box, caplog):
+    first = ask(box, "crypto-erase")
+    answer(box, first)
+    word = json.loads(content(box, first))["confirm"]
+    no_end_can_be_written(box)
+    ask(box, "crypto-erase", confirm=word)
+    assert box.until(lambda: box.restarts == ["asked"])
+    assert unwritten(caplog)
+    assert not (box.folder / "store.key").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "args"), [("logs", {"last": 10**6}), ("restart", {"force": 1}), ("doctor", {"x": 1})]
 )
