@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon.cli.output import add_json, print_json
-from daemon.config.load import load
+from daemon.config.load import load, parse, read_values
+from daemon.config.model import Config
 from daemon.console import pages
 from daemon.console.errors import NoDaemon
 from daemon.console.wire import ControlClient
@@ -22,16 +23,27 @@ def add(subparsers: Any) -> None:
 
 
 def call(options: argparse.Namespace) -> int:
-    config = load(options.config)
+    config, without = _examined(options.config)
     findings: list[dict[str, Any]]
     try:
         findings = ControlClient(config.box.state).ask("doctor")  # a running daemon knows its devices and its link
     except NoDaemon:
-        from daemon.health.checks import examine
+        from daemon.health.checks import NOT_PROVISIONED, examine
 
-        findings = [asdict(finding) for finding in examine(config)]
+        found = [NOT_PROVISIONED, *examine(config, without)] if without else examine(config)
+        findings = [asdict(finding) for finding in found]
     if options.json:
         print_json(findings)
     else:
         print("\n".join(pages.end("doctor", findings)))
     return 0 if all(finding["well"] for finding in findings) else 1
+
+
+def _examined(path: Path) -> tuple[Config, frozenset[str]]:
+    """The config, and which checks make no sense: a new box has no fleet, and its daemon waits for the ticket."""
+    values = read_values(path)
+    if "fleet" in values:
+        return load(path), frozenset()
+    from daemon.health.checks import NEEDS_FLEET
+
+    return parse({**values, "fleet": {"key": "none"}}, str(path), path.resolve().parent), NEEDS_FLEET

@@ -172,14 +172,14 @@ def provision(talk: Dialogue, words: list[str]) -> None:
 
 
 def _doctor(talk: Dialogue) -> list[dict[str, Any]]:
-    from daemon.health.checks import CHECKS, Finding  # onnxruntime takes its time
+    from daemon.health.checks import CHECKS, NEEDS_FLEET, NOT_PROVISIONED, Finding  # onnxruntime takes its time
 
     place = talk.place
-    needs_fleet = {"keys", "broker", "journal"} if place.open else set()
+    left_out = NEEDS_FLEET if place.open else frozenset()
     findings: list[Finding] = []
     try:
         if place.open:
-            findings.append(Finding("fleet", False, "this box is not provisioned", "`provision` with a ticket"))
+            findings.append(NOT_PROVISIONED)
             values = {**place.values, "fleet": {"key": "none"}}
             config = parse(values, str(place.config_path), place.config_path.resolve().parent)
         else:
@@ -187,7 +187,7 @@ def _doctor(talk: Dialogue) -> list[dict[str, Any]]:
         for check in CHECKS:
             if check.name == "camera":  # this process may open no device, and would find none
                 findings.append(Finding("camera", True, "not asked: the daemon is down"))
-            elif check.name not in needs_fleet:
+            elif check.name not in left_out:
                 findings.append(check.look(config))
     except ConfigRefused as refused:
         findings += [Finding("config", False, error, "mend the settings") for error in refused.errors]

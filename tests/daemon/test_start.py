@@ -57,6 +57,18 @@ def test_a_model_with_one_wrong_byte_is_named(box):
     refused(box, "fr_detect.onnx")
 
 
+def test_the_doctor_says_that_a_new_box_waits_for_its_ticket(box):
+    path = box / "box.toml"
+    path.write_text(path.read_text().replace('[fleet]\nkey = "fleet.pem"\n', ""))
+    done = run(box, "doctor")
+    assert done.returncode == 1
+    assert "this box is not provisioned" in done.stdout
+    assert "`provision` with a ticket" in done.stdout
+    assert "well  models" in done.stdout, "the rest is examined all the same"
+    assert "broker" not in done.stdout
+    assert not done.stderr
+
+
 def test_a_missing_fleet_key_is_named(box):
     (box / "fleet.pem").unlink()
     refused(box, "fleet.pem")
