@@ -254,7 +254,7 @@ class Gateway:
         self.rollouts.advance(tx, now)
         self.rollouts.resend(tx, now)
         if self.content is not None:
-            self.content.renew()
+            self.content.tidy(tx)
         answers.forget(tx, now)
         tombstones.forget(tx, now)
         tries.forget(tx, now)

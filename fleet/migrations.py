@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fleet.content.plays import SUMS as PLAY_SUMS
 from fleet.content.plays import TABLES as PLAY_TABLES
 from fleet.migrations_money import (
     CHANNELS_AND_REFUNDS,
@@ -141,4 +142,5 @@ MIGRATIONS: tuple[Migration, ...] = (
         22, "the newest command of a name is found without reading all",
         ("CREATE INDEX commands_by_name ON commands (command, created_at)",),
     ),
+    Migration(23, "old proofs of play are kept as sums", PLAY_SUMS),
 )  # fmt: skip

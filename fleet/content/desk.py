@@ -106,8 +106,9 @@ class ContentDesk:
         body = chunk(self.repository.folder, wanted)
         self._put(tx, box, "content.chunk", body, self._now() + CHUNK_LIFE_S, Priority.TELEMETRY)
 
-    def renew(self) -> None:
-        """Now and then: what has used up half of its life is signed anew."""
+    def tidy(self, tx: sqlite3.Connection) -> None:
+        """Now and then: what has used up half of its life is signed anew, and old proofs of play are summed up."""
+        plays.fold(tx)
         try:
             for role in self.repository.renew() if self.repository.exists else ():
                 log.info("event=content_signed_anew role=%s", role)

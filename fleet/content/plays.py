@@ -1,4 +1,8 @@
-"""Proofs of play at the fleet: each showing once, by its box and number; acknowledged as far as nothing is missing."""
+"""Proofs of play at the fleet: each showing once, by its box and number; acknowledged as far as nothing is missing.
+
+The newest of each box are kept one by one. What is older is kept as sums, lest a few hundred displays fill the disk of
+the books of account.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +21,26 @@ TABLES = (
     "CREATE TABLE plays_through (box TEXT PRIMARY KEY REFERENCES boxes (id), seq INTEGER NOT NULL,"
     " lost INTEGER NOT NULL) STRICT",
 )
+SUMS = (
+    "CREATE TABLE play_sums (box TEXT NOT NULL REFERENCES boxes (id), campaign TEXT NOT NULL, slot TEXT NOT NULL,"
+    " plays INTEGER NOT NULL, seconds INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,"
+    " PRIMARY KEY (box, campaign, slot)) STRICT",
+)
+KEPT = 10_000  # of a box, one by one: more than a day of ten-second showings
+AT_ONCE = 20  # of a box, each time: more than it shows meanwhile
 
 
 def note(tx: sqlite3.Connection, box: str, body: PlayBody) -> int:
     """Keeps what is new. Up to which number this box need not say any more again."""
+    row = tx.execute("SELECT seq, lost FROM plays_through WHERE box = ?", (box,)).fetchone()
+    through, lost = (row["seq"], row["lost"]) if row is not None else (0, 0)
     for play in body.plays:
+        if play.seq <= through:  # known, and perhaps among the sums by now
+            continue
         tx.execute(
             "INSERT INTO plays VALUES (?,?,?,?,?,?,?) ON CONFLICT (box, seq) DO NOTHING",
             (box, play.seq, play.campaign, play.sha256, play.slot, play.at, play.seconds),
         )
-    row = tx.execute("SELECT seq, lost FROM plays_through WHERE box = ?", (box,)).fetchone()
-    through, lost = (row["seq"], row["lost"]) if row is not None else (0, 0)
     if body.first > through + 1:  # what the box dropped is gone: waiting for it would hold up all the rest
         have = _count(tx, box, through + 1, body.first - 1)
         lost += body.first - 1 - through - have
@@ -45,12 +58,34 @@ def note(tx: sqlite3.Connection, box: str, body: PlayBody) -> int:
 def totals(tx: sqlite3.Connection, campaign: str | None = None) -> list[dict[str, Any]]:
     """How often and how long each campaign was shown, and on how many boxes."""
     rows = tx.execute(
-        "SELECT campaign, slot, count(*) AS plays, sum(seconds) AS seconds, count(DISTINCT box) AS boxes,"
-        " min(at) AS first_at, max(at) AS last_at FROM plays WHERE ? IS NULL OR campaign = ?"
-        " GROUP BY campaign, slot ORDER BY campaign, slot",
+        "SELECT campaign, slot, sum(plays) AS plays, sum(seconds) AS seconds, count(DISTINCT box) AS boxes,"
+        " min(first_at) AS first_at, max(last_at) AS last_at FROM"
+        " (SELECT box, campaign, slot, 1 AS plays, seconds, at AS first_at, at AS last_at FROM plays"
+        " UNION ALL SELECT box, campaign, slot, plays, seconds, first_at, last_at FROM play_sums)"
+        " WHERE ? IS NULL OR campaign = ? GROUP BY campaign, slot ORDER BY campaign, slot",
         (campaign, campaign),
     )
     return [dict(row) for row in rows]
+
+
+def fold(tx: sqlite3.Connection) -> int:
+    """Now and then: some of what is old and acknowledged becomes part of its sum. How many showings did."""
+    folded = 0
+    for box, through in tx.execute("SELECT box, seq FROM plays_through WHERE seq > ?", (KEPT,)).fetchall():
+        rows = tx.execute(
+            "SELECT seq, campaign, slot, seconds, at FROM plays WHERE box = ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (box, through - KEPT, AT_ONCE),
+        ).fetchall()
+        for seq, campaign, slot, seconds, at in rows:
+            tx.execute(
+                "INSERT INTO play_sums VALUES (?1, ?2, ?3, 1, ?4, ?5, ?5) ON CONFLICT (box, campaign, slot) DO UPDATE"
+                " SET plays = plays + 1, seconds = seconds + excluded.seconds, first_at = min(first_at,"
+                " excluded.first_at), last_at = max(last_at, excluded.last_at)",
+                (box, campaign, slot, seconds, at),
+            )
+            tx.execute("DELETE FROM plays WHERE box = ? AND seq = ?", (box, seq))
+        folded += len(rows)
+    return folded
 
 
 def lost(tx: sqlite3.Connection) -> dict[str, int]:

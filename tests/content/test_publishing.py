@@ -193,6 +193,22 @@ def test_what_a_box_had_to_drop_is_known_to_be_lost(books):
     assert plays.lost(books) == {"kf-a": 7}
 
 
+def test_what_is_old_and_acknowledged_becomes_a_sum_that_changes_no_total_and_counts_nothing_twice(books, monkeypatch):
+    monkeypatch.setattr(plays, "KEPT", 10)
+    for first in range(1, 60, 3):
+        plays.note(books, "kf-a", told(1, first, first + 1, first + 2))
+    plays.note(books, "kf-a", told(1, 62))
+    before = plays.totals(books)
+    folded = []
+    while some := plays.fold(books):
+        folded.append(some)
+    assert folded == [20, 20, 10], "some at a time: the books wait meanwhile"
+    assert books.execute("SELECT min(seq), count(*) FROM plays").fetchone()[:] == (51, 11)
+    assert plays.totals(books) == plays.totals(books, "c") == before
+    assert plays.note(books, "kf-a", told(1, 1, 2, 3)) == 60, "said again, long after"
+    assert plays.totals(books) == before
+
+
 # ---- the version that boxes are compared with ----------------------------------------------------------------------
 
 
