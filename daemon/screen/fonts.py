@@ -89,7 +89,8 @@ class Fonts:
 
     def _open(self, size: int, weight: Weight) -> ImageFont.FreeTypeFont:
         path = self.face.bold if weight == "bold" else self.face.regular
-        font = ImageFont.truetype(path, size, index=self.face.index)
+        # Not Raqm: Pillow takes it where the system has FriBidi, which a box has not, and a line's width would differ.
+        font = ImageFont.truetype(path, size, index=self.face.index, layout_engine=ImageFont.Layout.BASIC)
         if self.face.variable:
             font.set_variation_by_axes([_AXIS[weight]])
         return font
