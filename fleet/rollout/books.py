@@ -128,10 +128,11 @@ class Rollouts:
 
     def resend(self, tx: sqlite3.Connection, now: int) -> None:
         """After a reconnect to the broker, and now and then: to boxes that are there and have not answered, or said
-        `trial` long ago: asked again, a box says again how that stands."""
+        `trial` and should have ended it by now: asked again, a box says again how that stands."""
         rows = tx.execute(
             "SELECT d.* FROM config_desired d JOIN boxes b ON b.id = d.box WHERE b.online = 1 AND b.revoked_at IS NULL"
-            " AND (d.outcome IS NULL OR d.outcome = 'trial') AND d.asked_at <= ?",
+            " AND d.asked_at <= ?1 AND (d.outcome IS NULL OR (d.outcome = 'trial' AND d.reported_at + coalesce("
+            "(SELECT max(watch_s) FROM rollout_boxes r WHERE r.box = d.box AND r.version = d.version), 0) <= ?1))",
             (now - ASK_AGAIN_S,),
         ).fetchall()
         for row in rows:

@@ -192,6 +192,8 @@ def test_a_trial_whose_end_was_never_heard_is_asked_about_again(books: sqlite3.C
     rollouts.push(books, Push("box", "kf-1", {"box": {"shop": "A"}}, (100,), 0, 900), 1000)
     rollouts.note_report(books, "kf-1", TRIAL, 1001)
     rollouts.resend(books, 1001 + ASK_AGAIN_S)
+    assert sent == [1], "it is still watching"
+    rollouts.resend(books, 1001 + 600 + ASK_AGAIN_S)
     assert sent == [1, 1]
     rollouts.note_report(books, "kf-1", TRIAL.model_copy(update={"outcome": "applied"}), 1200)
     rollouts.resend(books, 9999)
