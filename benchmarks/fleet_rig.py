@@ -148,8 +148,8 @@ class Rig:
     def cpu_s(self) -> dict[str, float]:
         """Seconds of a core that each process has used so far."""
         pids = {"gateway": self.gateway, "broker": self.broker}
-        used = {name: _cpu_s(process.pid) for name, process in pids.items() if process is not None}
-        return used | {"boxes": _cpu_s(os.getpid())}
+        used = {name: cpu_s(process.pid) for name, process in pids.items() if process is not None}
+        return used | {"boxes": cpu_s(os.getpid())}
 
     def _ours(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "fleet.cli", "--state", str(self.folder / "fleet"), *words]
@@ -169,7 +169,8 @@ def _stop(process: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
             process.wait()
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Seconds of a core that this process has used so far; 0 for one that is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fleet_bare import ASK, SAID, connected
 from fleet_load import bare_command, environment, least_command
-from fleet_rig import Rig
+from fleet_rig import Rig, cpu_s
 
 from fleet.actions import reading, writing
 from fleet.money import orders
@@ -35,22 +35,43 @@ WITHIN_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Throughput:
-    """In a second; medians of the rounds, which take turns."""
+class Answered:
+    """So many requests in a second, and the CPU time that the answering process took for each, in microseconds: what
+    other work on the machine does to the first, it hardly does to the second."""
 
-    payments_per_s: float
-    least_per_s: float
-    bare_per_s: float
-    rounds: list[tuple[float, float, float]]
+    per_s: float
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The three, one after another."""
+
+    gateway: Answered
+    least: Answered
+    bare: Answered
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Medians of the rounds, which take turns."""
+
+    rounds: list[Round]
 
     @property
     def ratio(self) -> float:
-        return statistics.median(gateway / bare for gateway, _, bare in self.rounds)
+        return statistics.median(one.gateway.per_s / one.bare.per_s for one in self.rounds)
 
     @property
     def ceiling(self) -> float:
         """What the ratio would be if all but signatures, two rows, their commit and paho took no time."""
-        return statistics.median(least / bare for _, least, bare in self.rounds)
+        return statistics.median(one.least.per_s / one.bare.per_s for one in self.rounds)
+
+    def per_s(self, who: Callable[[Round], Answered]) -> float:
+        return statistics.median(who(one).per_s for one in self.rounds)
+
+    def cpu_us(self, who: Callable[[Round], Answered]) -> float:
+        return statistics.median(who(one).cpu_us for one in self.rounds)
 
 
 class _Counter:
@@ -84,9 +105,8 @@ def throughput(rig: Rig, payments: int, say: Callable[[str], None]) -> Throughpu
         size = len(requests[0])
         least = _answered(rig, least_command(rig, size, key.public_key()), requests)
         bare = _answered(rig, bare_command(rig, "echo", size), [b"x" * size] * payments)
-        rounds.append((_paid(rig, box, tls, requests), least, bare))
-    gateways, leasts, bares = (statistics.median(column) for column in zip(*rounds, strict=True))
-    return Throughput(gateways, leasts, bares, rounds)
+        rounds.append(Round(_paid(rig, box, tls, requests), least, bare))
+    return Throughput(rounds)
 
 
 def _requests(rig: Rig, key: Ed25519PrivateKey, count: int) -> list[bytes]:
@@ -111,25 +131,27 @@ def _requests(rig: Rig, key: Ed25519PrivateKey, count: int) -> list[bytes]:
     ]  # fmt: skip
 
 
-def _paid(rig: Rig, box: str, tls: TlsOptions, requests: Sequence[bytes]) -> float:
+def _paid(rig: Rig, box: str, tls: TlsOptions, requests: Sequence[bytes]) -> Answered:
     counter = _Counter()
     client = connected(box, ("127.0.0.1", rig.port), tls, topics.down(box, "pay"), counter.heard)
     counter.expect(len(requests))
+    before_s = rig.cpu_s()["gateway"]
     topic, began_s = topics.up(box, "pay"), time.monotonic()
     for request in requests:
         client.publish(topic, request, qos=1)
     counter.wait()
     took_s = time.monotonic() - began_s
+    used_s = rig.cpu_s()["gateway"] - before_s
     client.disconnect()
     client.loop_stop()
     with reading(rig.state.folder) as tx:
         captured = tx.execute("SELECT count(*) FROM entries WHERE kind = 'capture'").fetchone()[0]
     if captured % len(requests):
         raise SystemExit(f"{captured} payments are in the books, which is no multiple of {len(requests)}")
-    return len(requests) / took_s
+    return _each(len(requests), took_s, used_s)
 
 
-def _answered(rig: Rig, command: Sequence[str], requests: Sequence[bytes]) -> float:
+def _answered(rig: Rig, command: Sequence[str], requests: Sequence[bytes]) -> Answered:
     """By the process that this command starts."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())
     try:
@@ -140,14 +162,18 @@ def _answered(rig: Rig, command: Sequence[str], requests: Sequence[bytes]) -> fl
             "bare-asker", ("127.0.0.1", rig.port), rig.certified("bare-asker")[1], f"{SAID}/#", counter.heard
         )
         counter.expect(len(requests))
-        began_s = time.monotonic()
+        before_s, began_s = cpu_s(process.pid), time.monotonic()
         for number, request in enumerate(requests):
             asker.publish(f"{ASK}/{number}", request, qos=1)
         counter.wait()
-        took_s = time.monotonic() - began_s
+        took_s, used_s = time.monotonic() - began_s, cpu_s(process.pid) - before_s
         asker.disconnect()
         asker.loop_stop()
-        return len(requests) / took_s
+        return _each(len(requests), took_s, used_s)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
+
+
+def _each(count: int, took_s: float, used_s: float) -> Answered:
+    return Answered(count / took_s, used_s / count * 1e6)
