@@ -22,6 +22,7 @@ from daemon.box_events import (
     ClerkChecked,
     ConditionChanged,
     KeypadKey,
+    LookedAround,
     RefundWanted,
     Scanned,
     Stop,
@@ -126,6 +127,7 @@ class Box:
         )  # fmt: skip
         self._store_watch = StoreWatch(parts.db, parts.members, parts.clock)
         self._instance = token_hex(12)
+        self._looked = False
 
     def run(self) -> str | None:
         """The loop. Its first act is to take up what a power cut left open."""
@@ -219,6 +221,8 @@ class Box:
                 self._p.applier.heard(event)
             case ConditionChanged(name, present, why):
                 self._conditions.set(name, why if present else None)
+            case LookedAround():
+                self._looked = True
             case RefundWanted(order_id, authority, answer):
                 said, stop = self._payment.refund(order_id, authority)
                 note(log, "refund_wanted", order=order_id, by=authority, answer=said)
@@ -454,7 +458,7 @@ class Box:
 
     def _moment(self) -> Moment:
         quiet = not self._busy and not self._payment.state.settling
-        return Moment(time.monotonic(), quiet, self._conditions)
+        return Moment(time.monotonic(), quiet, self._conditions, self._looked)
 
     def _follow_config(self) -> None:
         config = self._p.applier.work(self._moment())

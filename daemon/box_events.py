@@ -49,6 +49,11 @@ class ConditionChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedAround:
+    """Everything that is looked after in this process was looked at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class RefundWanted:
     """Somebody with the authority for it (`clerk`, `technician`) wants an order paid back; `answer` gets one word."""
 
@@ -85,7 +90,8 @@ class Stop:
 BoxEvent = (
     KeypadKey | Scanned | TillSaid | News | Message | LinkState
     | TimeDoubted | Written | PayerAnswer | Recognised | AgreementRead | GateMoved | EnrolAnswer | EraseAnswer
-    | ConfigNews | ConditionChanged | RefundWanted | ClerkChecked | CatalogueBrought | Borrow | GiveBack | Stop
+    | ConfigNews | ConditionChanged | LookedAround | RefundWanted | ClerkChecked | CatalogueBrought | Borrow | GiveBack
+    | Stop
 )  # fmt: skip
 
 

@@ -54,11 +54,13 @@ class ConfigNews:
 
 @dataclass(frozen=True)
 class Moment:
-    """How the box is while the loop asks. `quiet`: nobody pays, and no payment is unsettled."""
+    """How the box is while the loop asks. `quiet`: nobody pays, and no payment is unsettled. `looked`: whether what is
+    looked after was looked at since the start."""
 
     now_s: float
     quiet: bool
     conditions: Mapping[str, str]
+    looked: bool
 
 
 class ConfigApplier:
@@ -173,6 +175,8 @@ class ConfigApplier:
         if self._settling:
             return
         if self._probation is None:
+            if not moment.looked:  # a box of which nobody knows how it is would seem well
+                return
             self._probation = Probation(frozenset(trial.conditions), moment.now_s, trial.probation_s)
         self._probation, judged = self._probation.judge(moment.conditions, moment.now_s)
         at = self._clock.now()

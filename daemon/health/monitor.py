@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from daemon.box_events import ConditionChanged
+from daemon.box_events import ConditionChanged, LookedAround
 from daemon.console.snapshot import Board
 from daemon.health.watches import Watch
 from daemon.logs import note
@@ -26,11 +26,12 @@ JITTER = 0.2
 
 
 class Monitor:
-    """`tell` gets what changed; `beat` sends a heartbeat, or lets it be where there is no link. `renewed` is asked
-    before each round: other watches and another beat from now on, or None where nothing has changed."""
+    """`tell` gets what changed, and once that everything was looked at; `beat` sends a heartbeat, or lets it be where
+    there is no link. `renewed` is asked before each round: other watches and another beat from now on, or None where
+    nothing has changed."""
 
     def __init__(
-        self, watches: Sequence[Watch], board: Board, *, tell: Callable[[ConditionChanged], None],
+        self, watches: Sequence[Watch], board: Board, *, tell: Callable[[ConditionChanged | LookedAround], None],
         body: Callable[[], HealthBody], beat: Callable[[HealthBody], None], beat_s: float,
         renewed: Callable[[], tuple[Sequence[Watch], float] | None] = lambda: None,
     ) -> None:  # fmt: skip
@@ -53,6 +54,7 @@ class Monitor:
             self._thread.join(5)
 
     def _run(self) -> None:
+        looked_around = False
         while not self._stop.is_set():
             now = time.monotonic()
             self._renew(now)
@@ -60,6 +62,9 @@ class Monitor:
                 if now >= self._due[number]:
                     self._due[number] = now + watch.every_s
                     self._look(watch)
+            if not looked_around:
+                looked_around = True
+                self._tell(LookedAround())
             self._perhaps_beat(time.monotonic())
             self._stop.wait(LOOK_UP_S)
 

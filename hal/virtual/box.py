@@ -37,12 +37,13 @@ class VirtualBox:
         pictures: Path,
         display_size: tuple[int, int] = (800, 480),
         till_url: str | None = None,
+        frames_per_s: float = 15.0,
     ) -> None:
         self._server = PageServer(self, listen)
         self._host = listen[0]
         self._till_url = till_url
         self._lines: deque[dict[str, object]] = deque(maxlen=KEPT_LOG_LINES)
-        self.camera = VirtualCamera(pictures, on_change=self._tell_camera)
+        self.camera = VirtualCamera(pictures, frames_per_s=frames_per_s, on_change=self._tell_camera)
         self.keypad = VirtualKeypad()
         self.display = VirtualDisplay(display_size, on_change=self._shown)
         self.lamp = VirtualLamp(self._server.publish)
@@ -54,7 +55,9 @@ class VirtualBox:
     @classmethod
     def from_options(cls, options: VirtualBoxOptions, display_size: tuple[int, int] = (800, 480)) -> Self:
         """The box that a config describes."""
-        return cls((options.host, options.port), options.pictures, display_size, options.till_url)
+        return cls(
+            (options.host, options.port), options.pictures, display_size, options.till_url, options.frames_per_s
+        )  # fmt: skip
 
     def start(self) -> None:
         """Serve the page; returns when it listens. Raises DeviceGone when the port cannot be had."""

@@ -20,7 +20,7 @@ from daemon.books.bookkeeping import Bookkeeping
 from daemon.books.box_db import BoxDb
 from daemon.books.scribe import Scribe, Written
 from daemon.box import Box
-from daemon.box_events import Stop, newest_only
+from daemon.box_events import LookedAround, Stop, newest_only
 from daemon.box_parts import Parts
 from daemon.config.applier import ConfigApplier
 from daemon.config.load import load_all
@@ -69,10 +69,13 @@ class Rig:
     restarts: list[str] = field(default_factory=list)
     folder: Path = Path()
 
-    def start(self) -> None:
+    def start(self, *, looked: bool = True) -> None:
+        """`looked`: as if the health thread had looked after everything once."""
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
         assert self.until(lambda: bool(self.boxes))
+        if looked:
+            self.queue.put(LookedAround())
 
     def _run(self) -> None:
         self.boxes.append(Box(self.parts))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from daemon.box_events import ConditionChanged
+from daemon.box_events import ConditionChanged, LookedAround
 from daemon.config import generations
 from daemon.config.generations import Document, Generations
 from daemon.config.load import load_all
@@ -47,6 +47,17 @@ def box(rig):
     one = rig(settings=QUICK)
     one.start()
     return one
+
+
+def test_a_config_is_watched_only_from_when_somebody_has_looked_how_the_box_is(rig):
+    box = rig(settings=QUICK)
+    box.start(looked=False)
+    push(box, 1, box={"shop": "Breakfast"})
+    assert box.until(lambda: shop_of(box) == "Breakfast")
+    time.sleep(1.2)  # twice its time
+    assert on_disk(box).trial is not None
+    box.queue.put(LookedAround())
+    assert box.until(lambda: outcomes(box)[-1:] == [(1, "applied")])
 
 
 def test_a_good_config_is_taken_over_without_a_restart_watched_and_kept(box):

@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from daemon.books import journal
 from daemon.books.box_db import BoxDb
+from daemon.box_events import LookedAround
 from daemon.config.load import parse
 from daemon.console.snapshot import Board, Snapshot
 from daemon.health.building import Renewal
@@ -181,10 +182,14 @@ class Fickle:
         return {"too_hot": self.why}
 
 
-def beating(watch, board, beat_s=100.0, renewed=lambda: None):
+def beating(watch, board, beat_s=100.0, renewed=lambda: None, looked=None):
     told, beats = queue.SimpleQueue(), []
+    looked = [] if looked is None else looked
 
     def tell(change):
+        if isinstance(change, LookedAround):
+            looked.append(change)
+            return
         told.put(change)
         held = dict(board.snapshot.conditions)
         held[change.name] = change.why
@@ -248,11 +253,12 @@ def test_what_comes_and_goes_is_told_once_each_time_and_the_fleet_hears_of_it_at
 
 def test_a_check_that_is_itself_broken_does_not_stop_the_others_nor_the_heart():
     watch, board = Fickle(), Board()
-    watch.why = "raise"
-    monitor, told, beats = beating(watch, board, beat_s=0.1)
+    watch.why, looked = "raise", []
+    monitor, told, beats = beating(watch, board, beat_s=0.1, looked=looked)
     try:
         assert until(lambda: watch.looks > 1 and len(beats) > 1)
         assert told.empty()
+        assert len(looked) == 1, "said once, not each time"
     finally:
         monitor.stop()
 
