@@ -14,7 +14,7 @@ from daemon.logs import note
 from daemon.screen.render import Renderer
 from daemon.screen.scene import scene
 from daemon.screen.theme import DAY, Theme
-from daemon.screen.views import Booting, EnrolLook, Idle, Look, Trouble, View
+from daemon.screen.views import Booting, EnrolLook, Idle, Look, Processing, Trouble, View
 from hal.display import Display
 from hal.errors import HalError
 
@@ -26,6 +26,7 @@ NOBODYS = Booting | Idle | Trouble  # screens on which nothing of a payer can st
 REOPEN_S = 1.0
 ANIMATION_S = 0.1
 LOOK_WITHIN_S = 0.25
+FLICKER_S = 0.06  # "one moment" for less than this is a flicker, and drawing it holds up what it waits for
 
 
 class Painter:
@@ -137,6 +138,12 @@ class Painter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._dirty or self._stopping, ANIMATION_S if animated else None)
+                if self._last is Look and isinstance(
+                    self._view, Processing
+                ):  # nobody pressed a key that wants an answer
+                    self._changed.wait_for(
+                        lambda: self._stopping or not isinstance(self._view, Processing), FLICKER_S
+                    )  # fmt: skip
                 if self._stopping and not self._dirty:
                     return
                 view, preview, held, self._dirty = self._view, self._preview, self._held, False

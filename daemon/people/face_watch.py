@@ -22,7 +22,7 @@ from daemon.logs import note
 from hal.camera import Camera, Frame
 from hal.errors import DeadlineExceeded, HalError
 from pipeline.capture import Capture, EnrolmentSession
-from pipeline.decision import Challenge, Decision, Guidance
+from pipeline.decision import Challenge, Decision, Guidance, Hint
 from pipeline.engine import FaceEngine
 from pipeline.errors import PipelineError
 from pipeline.match import Matcher
@@ -258,6 +258,7 @@ class FaceWatch:
         said: Guidance | Challenge | None = None
         late = 0
         unasked = isinstance(wanted, ForPayment | ForEnrolment)
+        near = True  # the next picture may decide: showing it then waits, as drawing and looking hold each other up
         while self._is_wanted(wanted):
             try:
                 frame = self._camera.read(self._frame_timeout_s)
@@ -276,8 +277,12 @@ class FaceWatch:
                 self._wait_for_look()
                 if not self._is_wanted(wanted):
                     return
-            self._preview(frame.image)
+            if not near:
+                self._preview(frame.image)
             observation = self._observe(session, frame)
+            if near and not isinstance(observation, Decision):
+                self._preview(frame.image)
+            near = observation is None or (isinstance(observation, Guidance) and observation.hint is Hint.HOLD_STILL)
             if observation is None:
                 continue
             if isinstance(observation, Guidance | Challenge):

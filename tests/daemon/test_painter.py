@@ -11,7 +11,7 @@ import pytest
 
 from daemon.front import painter as painters
 from daemon.front.painter import Painter
-from daemon.screen.views import Idle, Look
+from daemon.screen.views import Approved, EnterPin, Idle, Look, Processing
 from hal.display_framebuffer import FramebufferDisplay, FramebufferOptions
 from hal.framebuffer_pixels import BitField, FramebufferGeometry
 
@@ -76,3 +76,43 @@ def test_who_waits_for_the_screen_that_asks_for_a_face_waits_for_that_one(painte
 def test_nobody_waits_for_a_screen_that_does_not_come(painter, monkeypatch) -> None:
     monkeypatch.setattr(painters, "LOOK_WITHIN_S", 0.01)
     painter.wait_for_look()
+
+
+def painted(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the screens that are drawn from now on."""
+    names: list[str] = []
+    draw = painters.scene
+
+    def noting(view, *rest):
+        names.append(type(view).__name__)
+        return draw(view, *rest)
+
+    monkeypatch.setattr(painters, "scene", noting)
+    return names
+
+
+LOOK, MOMENT = Look(1850, "CNY", None, None, 12, 30), Processing(1850, "CNY")
+
+
+def test_one_moment_after_a_look_is_not_drawn_where_the_outcome_comes_at_once(painter, monkeypatch) -> None:
+    monkeypatch.setattr(painters, "FLICKER_S", 100.0)
+    names = painted(painter, monkeypatch)
+    painter.show(LOOK)
+    assert wait_until(lambda: painter._last is Look)
+    painter.show(MOMENT)
+    painter.show(Approved(1850, "CNY"))
+    assert wait_until(lambda: painter._last is Approved)
+    assert "Processing" not in names
+
+
+def test_one_moment_is_drawn_where_it_takes_longer_and_at_once_after_a_key(painter, monkeypatch) -> None:
+    monkeypatch.setattr(painters, "FLICKER_S", 0.01)
+    painter.show(LOOK)
+    assert wait_until(lambda: painter._last is Look)
+    painter.show(MOMENT)
+    assert wait_until(lambda: painter._last is Processing)
+    monkeypatch.setattr(painters, "FLICKER_S", 100.0)
+    painter.show(EnterPin(1850, "CNY"))
+    assert wait_until(lambda: painter._last is EnterPin)
+    painter.show(MOMENT)
+    assert wait_until(lambda: painter._last is Processing)
