@@ -72,19 +72,21 @@ def fold(tx: sqlite3.Connection) -> int:
     """Now and then: some of what is old and acknowledged becomes part of its sum. How many showings did."""
     folded = 0
     for box, through in tx.execute("SELECT box, seq FROM plays_through WHERE seq > ?", (KEPT,)).fetchall():
-        rows = tx.execute(
-            "SELECT seq, campaign, slot, seconds, at FROM plays WHERE box = ? AND seq <= ? ORDER BY seq LIMIT ?",
-            (box, through - KEPT, AT_ONCE),
+        oldest = tx.execute(
+            "SELECT seq FROM plays WHERE box = ? AND seq <= ? ORDER BY seq LIMIT ?", (box, through - KEPT, AT_ONCE)
         ).fetchall()
-        for seq, campaign, slot, seconds, at in rows:
-            tx.execute(
-                "INSERT INTO play_sums VALUES (?1, ?2, ?3, 1, ?4, ?5, ?5) ON CONFLICT (box, campaign, slot) DO UPDATE"
-                " SET plays = plays + 1, seconds = seconds + excluded.seconds, first_at = min(first_at,"
-                " excluded.first_at), last_at = max(last_at, excluded.last_at)",
-                (box, campaign, slot, seconds, at),
-            )
-            tx.execute("DELETE FROM plays WHERE box = ? AND seq = ?", (box, seq))
-        folded += len(rows)
+        if not oldest:
+            continue
+        those = (box, oldest[-1]["seq"])
+        tx.execute(
+            "INSERT INTO play_sums SELECT box, campaign, slot, count(*), sum(seconds), min(at), max(at) FROM plays"
+            " WHERE box = ? AND seq <= ? GROUP BY campaign, slot ON CONFLICT (box, campaign, slot) DO UPDATE"
+            " SET plays = plays + excluded.plays, seconds = seconds + excluded.seconds,"
+            " first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)",
+            those,
+        )
+        tx.execute("DELETE FROM plays WHERE box = ? AND seq <= ?", those)
+        folded += len(oldest)
     return folded
 
 
