@@ -26,6 +26,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from mqtt.ack_order import AckOrder
 from mqtt.errors import LinkBusy, LinkDown, LinkLost, PublishRefused
 from mqtt.read_ahead import ReadAhead
 
@@ -141,6 +142,7 @@ class Connection:
         self._paho_thread: threading.Thread | None = None
         self.ended = threading.Event()
         self._client = self._make_client(will)
+        self._acks = AckOrder(lambda mid: self._client.ack(mid, 1) == MQTTErrorCode.MQTT_ERR_SUCCESS)
 
     @property
     def retains(self) -> bool:
@@ -213,13 +215,17 @@ class Connection:
                 log.debug("event=shutdown_failed why=%s", error)
 
     def trouble(self, now_s: float) -> str | None:
-        """What makes waiting on pointless: the thread died, or the broker takes messages and never acknowledges."""
+        """What makes waiting on pointless: the thread died, the broker takes messages and never acknowledges, or a
+        message whose commit failed holds up what came after it: with a new connection the broker brings it again."""
         if self._paho_thread is not None and not self._paho_thread.is_alive() and not self.ended.is_set():
             return "thread_died"
         with self._lock:
             oldest = next(iter(self._under_way.values()), None)
         if oldest is not None and now_s - oldest.since_s > self._options.puback_timeout_s:
             return "puback_timeout"
+        held_up_since_s = self._acks.held_up_since_s()
+        if held_up_since_s is not None and now_s - held_up_since_s > self._options.puback_timeout_s:
+            return "commit_timeout"
         return None
 
     def _make_client(self, will: Will | None) -> Client:
@@ -282,8 +288,10 @@ class Connection:
     def _message(self, client: Client, _: object, message: MQTTMessage) -> None:
         _confirm_at_once(client)
 
+        owed = self._acks.came(message.mid) if message.qos == 1 else None
+
         def ack() -> bool:
-            return not self._over and client.ack(message.mid, message.qos) == MQTTErrorCode.MQTT_ERR_SUCCESS
+            return not self._over and (owed is None or self._acks.committed(owed))
 
         try:
             topic = message.topic

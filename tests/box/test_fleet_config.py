@@ -18,7 +18,7 @@ from fleet.demo.town import BOX_NAME, Town, wait_until
 
 SETTINGS = """
 [payment]
-look_s = 40
+look_s = 20
 show_s = 1
 [health]
 probation_s = 4
@@ -242,10 +242,10 @@ def test_the_fleet_hears_the_box_and_asks_it_from_afar(box: Box) -> None:
     remote(box, "screenshot", "--out", str(picture))
     assert picture.read_bytes().startswith(b"\x89PNG")
     box.town.fleet_json("order", "--box", BOX_NAME, "--amount", "1.00")
-    assert wait_until(lambda: box.status().get("busy"), 20)
+    assert wait_until(lambda: box.status().get("busy"), 60)
     assert remote(box, "screenshot", ok=(1,))["reason"] == "order_open"
     assert remote(box, "restart", ok=(1,))["reason"] == "order_open"
-    assert wait_until(lambda: not box.status().get("busy", True), 40)
+    assert wait_until(lambda: not box.status().get("busy", True), 120)
     word = remote(box, "crypto-erase", ok=(1,))["result"]["confirm"]
     assert remote(box, "crypto-erase", "--confirm", word)["reason"] == "erased"
     assert wait_until(lambda: box.starts() == starts + 1, 60)

@@ -71,6 +71,40 @@ def test_a_message_not_acknowledged_comes_again_after_a_loss(broker: Any, peer: 
     assert there.payloads().count(b"one") == 2
 
 
+def test_messages_committed_in_another_order_are_acknowledged_in_the_order_in_which_they_came(
+    peer: Callable[..., Any],
+) -> None:
+    there = peer("there", "t/+", acks=False).start()
+    here = peer("here", "h/+").start()
+    for payload in (b"one", b"two", b"three"):
+        here.link.publish("t/a", payload).result(10)
+    there.wait(b"three")
+    assert all(received.ack() for received in reversed(there.received))
+    there.acks = True
+    here.link.publish("t/a", b"four").result(10)
+    there.wait(b"four")
+    assert there.lost == [], "a broker may close the connection of who does otherwise"
+    there.link.drop()
+    there.wait_connected(2)
+    here.link.publish("t/a", b"five").result(10)
+    there.wait(b"five")
+    assert there.payloads() == [b"one", b"two", b"three", b"four", b"five"]
+
+
+def test_a_message_that_is_never_committed_holds_up_the_others_only_for_a_while(peer: Callable[..., Any]) -> None:
+    there = peer("there", "t/+", acks=False, puback_timeout_s=1.0).start()
+    here = peer("here", "h/+").start()
+    here.link.publish("t/a", b"one").result(10)
+    here.link.publish("t/a", b"two").result(10)
+    there.wait(b"two")
+    there.acks = True
+    assert there.received[1].ack()
+    there.wait_connected(2)
+    assert there.lost[0].reason == "commit_timeout"
+    there.wait(b"one")
+    assert there.payloads().count(b"one") == 2
+
+
 def test_an_acknowledgement_for_a_connection_that_is_gone_says_so(peer: Callable[..., Any]) -> None:
     there = peer("there", "t/+", acks=False).start()
     there.link.publish("t/a", b"one").result(10)
