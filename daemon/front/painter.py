@@ -138,9 +138,8 @@ class Painter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._dirty or self._stopping, ANIMATION_S if animated else None)
-                if self._last is Look and isinstance(
-                    self._view, Processing
-                ):  # nobody pressed a key that wants an answer
+                spare = self._last is Look and isinstance(self._view, Processing)  # no key asks for an answer
+                if spare:
                     self._changed.wait_for(
                         lambda: self._stopping or not isinstance(self._view, Processing), FLICKER_S
                     )  # fmt: skip

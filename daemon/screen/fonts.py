@@ -74,7 +74,7 @@ def _describe(path: Path) -> tuple[int, bool]:
     index = next((i for i, font in enumerate(fonts) if (font.getname()[0] or "").endswith(" SC")), 0)
     try:
         fonts[index].get_variation_axes()
-    except (OSError, NotImplementedError):
+    except (OSError, NotImplementedError):  # the second is Pillow's word for a FreeType without such fonts
         return index, False
     return index, True
 
