@@ -10,6 +10,8 @@ from pathlib import Path
 
 from daemon.errors import AlreadyRunning
 
+LOCK_FILE = "daemon.lock"
+
 
 @contextmanager
 def only_one(state: Path) -> Iterator[None]:
@@ -19,7 +21,7 @@ def only_one(state: Path) -> Iterator[None]:
         AlreadyRunning: when another daemon has it.
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(state / "daemon.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    handle = os.open(state / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -29,3 +31,22 @@ def only_one(state: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def is_held(state: Path) -> bool:
+    """Whether a daemon has the state folder. Writes nothing: a folder on a card that takes nothing can be asked too.
+
+    Raises:
+        OSError: when the folder's lock may not be looked at.
+    """
+    try:
+        handle = os.open(state / LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

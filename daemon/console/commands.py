@@ -172,7 +172,7 @@ def provision(talk: Dialogue, words: list[str]) -> None:
 
 
 def _doctor(talk: Dialogue) -> list[dict[str, Any]]:
-    from daemon.health.checks import CHECKS, NEEDS_FLEET, NOT_PROVISIONED, Finding  # onnxruntime takes its time
+    from daemon.health.checks import CHECKS, NEEDS_FLEET, NOT_PROVISIONED, Finding, look  # they take their time
 
     place = talk.place
     left_out = NEEDS_FLEET if place.open else frozenset()
@@ -188,7 +188,7 @@ def _doctor(talk: Dialogue) -> list[dict[str, Any]]:
             if check.name == "camera":  # this process may open no device, and would find none
                 findings.append(Finding("camera", True, "not asked: the daemon is down"))
             elif check.name not in left_out:
-                findings.append(check.look(config))
+                findings.append(look(check, config))
     except ConfigRefused as refused:
         findings += [Finding("config", False, error, "mend the settings") for error in refused.errors]
     findings += [Finding(name, False, why, suggestion(name)) for name, why in standing_faults().items()]

@@ -15,7 +15,7 @@ from daemon.console.line_editor import Echo
 from daemon.console.login import BY_PIN, Denied, Welcome, log_in, masked
 from daemon.console.pages import WIDTH
 from daemon.console.place import Place, trusted_now
-from daemon.console.terminal import Terminal
+from daemon.console.terminal import HungUp, Terminal
 from daemon.console.wire import ControlClient
 from daemon.errors import DaemonError
 from daemon.logs import note
@@ -130,6 +130,13 @@ class Session:
                 )
             except DaemonError as error:
                 self._talk.say(str(error))
+            except HungUp:
+                raise
+            except Exception as error:  # a worn card, most likely: whoever came because of it is still there
+                log.exception("event=command_failed command=%s", line.split()[0])
+                self._talk.say(
+                    f"This could not be done: {type(error).__name__}: {error}.", "  -> `doctor` looks for the reason"
+                )
             if was_open and not self._talk.place.open:
                 return  # it was provisioned just now: from here on, people log in
 

@@ -14,12 +14,12 @@ from typing import Protocol
 from daemon.books import journal
 from daemon.books.box_db import open_reader
 from daemon.config.model import Config
-from daemon.errors import AlreadyRunning, DaemonError
+from daemon.errors import DaemonError
 from daemon.health.suggestions import suggestion
 from daemon.people import box_store
 from daemon.screen.errors import ScreenError
 from daemon.screen.fonts import find_typeface
-from daemon.state_folder import only_one
+from daemon.state_folder import is_held
 from daemon.uplink.clock import RELEASED_AT
 from hal.drivers import Rig, build_camera
 from hal.errors import HalError
@@ -54,11 +54,7 @@ class Daemon:
     name = "daemon"
 
     def look(self, config: Config) -> Finding:
-        try:
-            with only_one(config.box.state):
-                return Finding(self.name, True, "not running")
-        except AlreadyRunning:
-            return Finding(self.name, True, "running")
+        return Finding(self.name, True, "running" if is_held(config.box.state) else "not running")
 
 
 class Disk:
@@ -209,6 +205,14 @@ NEEDS_FLEET = frozenset({"keys", "broker", "journal"})
 NOT_PROVISIONED = Finding("fleet", False, "this box is not provisioned", "`provision` with a ticket")
 
 
+def look(check: Check, config: Config) -> Finding:
+    """What a check finds; that it can't be made is a finding too: then the others are needed most. Raises nothing."""
+    try:
+        return check.look(config)
+    except Exception as error:
+        return Finding(check.name, False, f"can't be examined: {type(error).__name__}: {error}", "see what else is ill")
+
+
 def examine(config: Config, without: frozenset[str] = frozenset()) -> list[Finding]:
     """Every check's finding, in order; those of these names are left out."""
-    return [check.look(config) for check in CHECKS if check.name not in without]
+    return [look(check, config) for check in CHECKS if check.name not in without]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from daemon.config.model import Config
-from daemon.health.checks import CHECKS, Finding, handed_over
+from daemon.health.checks import CHECKS, Finding, handed_over, look
 from daemon.health.suggestions import suggestion
 
 # A camera is open once; a second connection to the broker would push the first one out. The daemon knows how they are.
@@ -27,7 +27,7 @@ def examine_live(config: Config, conditions: Mapping[str, str], connected: bool)
         elif check.name == "camera":
             findings += [_device(config, name, condition, conditions) for name, condition in _DEVICES]
         else:
-            findings.append(check.look(config))
+            findings.append(look(check, config))
     known = {"offline", *(condition for _, condition in _DEVICES)}
     findings += [
         Finding(name, False, why or name.replace("_", " "), suggestion(name))
