@@ -10,7 +10,6 @@ from machine import Console
 from qmp import EmulatorFault
 
 PATIENCE_S = 180.0
-BANNER = "Kingfisher face-pay box"
 PROMPT = r"kf [a-z0-9]+> "
 LOG_IN = "log in with a ticket or the PIN: "
 
@@ -51,10 +50,7 @@ def wake(console: Console) -> str:
 def ask(console: Console, command: str) -> str:
     """The answer, on a console that nobody needs to log in to, or somebody has. Raises EmulatorFault."""
     console.send(command)
-    said = console.expect(rf"(?s){command}\r?\n(.*?){PROMPT}", PATIENCE_S)[1]
-    while BANNER in said:  # for an Enter that was pressed while the console was still coming up
-        said = console.expect(rf"(?s)(.*?){PROMPT}", PATIENCE_S)[1]
-    return said
+    return console.expect(rf"(?s){command}\r?\n(.*?){PROMPT}", PATIENCE_S)[1]
 
 
 def logged_in(console: Console, pin: str, command: str) -> str:
