@@ -445,7 +445,7 @@ class Box:
         self._p.board.publish(
             Snapshot(
                 type(state.stage).__name__, self._busy, len(state.waiting),
-                tuple(sorted(self._conditions.items())), tuple(state.settling),
+                tuple(sorted(self._conditions.items())), tuple(state.settling), self._conditions.judged,
             )
         )  # fmt: skip
         shown = tuple(sorted(self._conditions.keys() - NOT_FOR_PAYERS))

@@ -15,15 +15,22 @@ class Conditions(Mapping[str, str]):
 
     def __init__(self) -> None:
         self._whys: dict[str, str] = {}
+        self._judged: set[str] = set()
 
     def set(self, name: str, why: str | None) -> None:
         """None: it is over."""
+        self._judged.add(name)
         if why is None:
             if self._whys.pop(name, None) is not None:
                 note(log, "condition_over", name=name)
         elif name not in self._whys:
             self._whys[name] = why
             note(log, "condition", logging.WARNING, name=name, why=why)
+
+    @property
+    def judged(self) -> frozenset[str]:
+        """The names of which it was said by now whether they hold; that of a device not tried yet is not among them."""
+        return frozenset(self._judged)
 
     def __getitem__(self, name: str) -> str:
         return self._whys[name]

@@ -145,8 +145,7 @@ class Desk:
     def _doctor(self) -> list[dict[str, Any]]:
         from daemon.health.live import examine_live  # the checks know the wiring, and the wiring knows this desk
 
-        conditions = dict(self.board.snapshot.conditions)
-        return [asdict(finding) for finding in examine_live(self.config, conditions, self.link.connected)]
+        return [asdict(finding) for finding in examine_live(self.config, self.board.snapshot, self.link.connected)]
 
     def _journal(self, last: int) -> list[dict[str, Any]]:
         with closing(self.db.reader()) as reader:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`busy`: an order or an enrolment is open, so a payer may stand there. `conditions` are (name, why)."""
+    """`busy`: an order or an enrolment is open, so a payer may stand there. `conditions` are (name, why); `judged`
+    are the names of which it is known by now whether they hold."""
 
     stage: str = "Starting"
     busy: bool = True
     waiting: int = 0
     conditions: tuple[tuple[str, str], ...] = ()
     unsettled: tuple[tuple[str, int], ...] = ()
+    judged: frozenset[str] = frozenset()
 
 
 class Board:

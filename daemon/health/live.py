@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from daemon.config.model import Config
+from daemon.console.snapshot import Snapshot
 from daemon.health.checks import CHECKS, Finding, handed_over, look
 from daemon.health.suggestions import suggestion
 
@@ -12,8 +13,9 @@ from daemon.health.suggestions import suggestion
 _DEVICES = (("camera", "no_camera"), ("keypad", "no_keypad"), ("display", "no_display"))
 
 
-def examine_live(config: Config, conditions: Mapping[str, str], connected: bool) -> list[Finding]:
-    """Every finding, in order. `conditions` are the daemon's, name -> why."""
+def examine_live(config: Config, snapshot: Snapshot, connected: bool) -> list[Finding]:
+    """Every finding, in order. `snapshot` is the daemon's, as it is now."""
+    conditions = dict(snapshot.conditions)
     findings: list[Finding] = []
     for check in CHECKS:
         if check.name == "daemon":
@@ -25,7 +27,7 @@ def examine_live(config: Config, conditions: Mapping[str, str], connected: bool)
         elif check.name == "broker":
             findings.append(_link(config, conditions, connected))
         elif check.name == "camera":
-            findings += [_device(config, name, condition, conditions) for name, condition in _DEVICES]
+            findings += [_device(config, name, condition, snapshot) for name, condition in _DEVICES]
         else:
             findings.append(look(check, config))
     known = {"offline", *(condition for _, condition in _DEVICES)}
@@ -37,12 +39,14 @@ def examine_live(config: Config, conditions: Mapping[str, str], connected: bool)
     return findings
 
 
-def _device(config: Config, name: str, condition: str, conditions: Mapping[str, str]) -> Finding:
-    kind = str(getattr(config.devices, name).type)
+def _device(config: Config, name: str, condition: str, snapshot: Snapshot) -> Finding:
+    kind, conditions = str(getattr(config.devices, name).type), dict(snapshot.conditions)
     if condition in conditions:
         return Finding(name, False, f"{kind}: {conditions[condition]}", suggestion(condition))
     if kind == "null":
         return Finding(name, False, "none is configured", f"name one in [devices] {name}")
+    if name == "camera" and condition not in snapshot.judged:  # keypad and display are tried before anything is asked
+        return Finding(name, True, f"{kind}: not tried yet: it is opened once the models are loaded")
     return Finding(name, True, f"{kind}: works")
 
 

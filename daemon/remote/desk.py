@@ -133,8 +133,7 @@ class RemoteDesk:
         }  # fmt: skip
 
     def _doctor(self) -> Answer:
-        conditions = dict(self._board.snapshot.conditions)
-        findings = examine_live(self._in_force(), conditions, self._link.connected)
+        findings = examine_live(self._in_force(), self._board.snapshot, self._link.connected)
         return Answer(True, "done", _json(self._facts() | {"findings": [asdict(finding) for finding in findings]}))
 
     def _screenshot(self) -> Answer:
