@@ -66,7 +66,7 @@ def bare(run: Run, town: FleetTown) -> None:
     run.machine.options = ("-rtc", "base=1970-01-01T00:00:00")
     preprovision(town, run.disk, run.pictures, "", broker_port=1)
     with Noise(run):
-        run.boot(ready=READY)
+        run.boot(ready="event=condition name=no_camera")  # it is tried last, once the models are loaded
     said = _asked(run, "doctor")
     _is_named(said, r"ILL +camera", r"ILL +keypad", r"ILL +display", r"ILL +broker", "no_clock")
     _is_named(_asked(run, "status"), "condition +no_camera", "condition +no_keypad", "condition +no_display",
@@ -92,6 +92,8 @@ def full(run: Run, town: FleetTown) -> None:
     if not run.machine.is_on:
         preprovision(town, run.disk, run.pictures, PICTURE)
         run.boot()
+    # The console has run once, as on any box in use: on a card that was full before, it could only take tickets.
+    _is_named(_asked(run, "doctor"), "well +disk")
     _after(run, "fill-data", "event=condition name=disk_full")
     run.shoot("bad-disk-full")
     # What is wrong stands above the prompt, for whoever holds the cable; the PIN works all the same.
