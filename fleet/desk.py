@@ -34,10 +34,10 @@ class _Asked:
 
 
 class Desk:
-    """A job gets the connection inside a transaction and must not commit. Its future is resolved after the commit,
-    on the desk's thread; `after_commit(connection)` runs after each batch (to send what was put into the outbox).
-    What a job gives to `afterwards` is done if and only if that job is on disk. `before_commit` is one more job at the
-    end of each batch: for what need only be done once for all of them."""
+    """A job gets the connection inside a transaction and must not commit. After each batch's commit
+    `after_commit(connection)` runs (to send what was put into the outbox), then the futures are resolved, on the desk's
+    thread. What a job gives to `afterwards` is done if and only if that job is on disk. `before_commit` is one more job
+    at the end of each batch: for what need only be done once for all of them."""
 
     def __init__(
         self,
@@ -135,17 +135,14 @@ class Desk:
             failed = [(asked.future, broken) for asked in batch]
             done = []
             self._afterwards.clear()
+        acts, self._afterwards = self._afterwards, []
+        _guarded(lambda: self._after_commit(self._connection))  # first: somebody waits for what is sent
         for future, why in failed:
             future.set_exception(why)
         for future, result in done:
             future.set_result(result)
-        acts, self._afterwards = self._afterwards, []
-        try:
-            for act in acts:
-                act()
-            self._after_commit(self._connection)
-        except Exception:
-            log.exception("event=after_commit_failed")
+        for act in acts:
+            _guarded(act)
 
     def _next_later_s(self) -> float:
         """Monotonic."""
@@ -169,6 +166,13 @@ def _logged(job: Callable[[sqlite3.Connection], object]) -> Callable[[sqlite3.Co
             raise
 
     return run
+
+
+def _guarded(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except Exception:
+        log.exception("event=after_commit_failed")
 
 
 def _nothing(_: sqlite3.Connection) -> None:

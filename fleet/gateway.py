@@ -69,6 +69,7 @@ log = logging.getLogger("fleet.gateway")
 
 ANSWER_LIFE_S = 24 * 3600
 TIME_LIFE_S = 60
+FORGET_AT_ONCE = 200  # some 2 ms
 
 
 @dataclass
@@ -260,8 +261,12 @@ class Gateway:
         tries.forget(tx, now)
         self._offer_catalogues(tx, None)
         self.phones = {order_id: phone for order_id, phone in self.phones.items() if orders.is_open(tx, order_id, now)}
-        INBOX.prune(tx, now)
         OUTBOX.prune(tx, now)
+
+    def forget_received(self, tx: sqlite3.Connection) -> bool:
+        """Some of the messages that could not be played again any more. True: there are more. A few at a time: whoever
+        waits for a commit meanwhile waits for this too."""
+        return INBOX.prune(tx, self.now(), FORGET_AT_ONCE) == FORGET_AT_ONCE
 
     def settle_batch(self, tx: sqlite3.Connection) -> None:
         """Once for all that is committed together: what each of many boxes' reports would lead to."""

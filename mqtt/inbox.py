@@ -65,6 +65,10 @@ class Inbox:
         """Its effect is in this transaction; the payload goes, the `jti` stays."""
         tx.execute("UPDATE inbox SET handled = 1, payload = x'' WHERE issuer = ? AND jti = ?", (issuer, jti))
 
-    def prune(self, tx: sqlite3.Connection, now: int) -> int:
-        """Forget what the verifier would refuse as expired anyway. The number forgotten."""
-        return tx.execute("DELETE FROM inbox WHERE handled = 1 AND exp + ? < ?", (self.skew_s, now)).rowcount
+    def prune(self, tx: sqlite3.Connection, now: int, most: int = -1) -> int:
+        """Forget what the verifier would refuse as expired anyway, the oldest first and at `most` so many (-1: all).
+        The number forgotten."""
+        return tx.execute(
+            "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE handled = 1 AND exp < ? ORDER BY exp LIMIT ?)",
+            (now - self.skew_s, most),
+        ).rowcount

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,40 @@ def test_a_job_that_fails_leaves_nothing_and_harms_no_other_in_its_batch(desk: D
     with pytest.raises(KeyError):
         second.result(30)
     assert sqlite3.connect(file).execute("SELECT n FROM t ORDER BY n").fetchall() == [(1,), (2,)]
+
+
+def test_what_is_to_be_sent_goes_out_after_the_commit_and_before_anybody_is_told(file: Path) -> None:
+    seen: list[tuple[int, bool]] = []
+    other, asked = sqlite3.connect(file, check_same_thread=False), list[Future[object]]()
+
+    def send(_: sqlite3.Connection) -> None:
+        rows = other.execute("SELECT count(*) FROM t").fetchone()[0]
+        seen.append((rows, asked[0].done()))
+
+    desk = Desk(sqlite3.connect(file, check_same_thread=False, isolation_level=None), send)
+    asked.append(desk.run(insert(1)))  # type: ignore[arg-type]
+    desk.start()
+    asked[0].result(30)
+    desk.stop()
+    assert seen[0] == (1, False)
+
+
+def test_a_fault_in_what_follows_a_commit_keeps_nobody_from_hearing_of_it(file: Path) -> None:
+    told = list[str]()
+
+    def broken(_: sqlite3.Connection) -> None:
+        raise KeyError("mine")
+
+    desk = Desk(sqlite3.connect(file, check_same_thread=False, isolation_level=None), broken)
+
+    def job(_: sqlite3.Connection) -> None:
+        desk.afterwards(lambda: broken(_))
+        desk.afterwards(lambda: told.append("afterwards"))
+
+    desk.start()
+    desk.run(job).result(30)
+    desk.stop(30)
+    assert told == ["afterwards"]
 
 
 def test_later_jobs_come_in_the_order_of_their_time(desk: Desk) -> None:

@@ -102,6 +102,16 @@ def test_a_jti_is_accepted_once_until_it_could_not_be_replayed_any_more() -> Non
     assert inbox.accept(tx, jti="j", topic="t", payload=b"p", exp=100)
 
 
+def test_what_expired_is_forgotten_a_few_at_a_time_the_oldest_first() -> None:
+    tx, inbox = database(), Inbox(skew_s=60)
+    for exp in (103, 101, 102, 500):
+        assert inbox.accept(tx, jti=f"j{exp}", topic="t", payload=b"p", exp=exp, handled=True)
+    assert inbox.prune(tx, 200, 2) == 2
+    assert [exp for exp in (101, 102, 103, 500) if inbox.seen(tx, jti=f"j{exp}")] == [103, 500]
+    assert (inbox.prune(tx, 200, 2), inbox.prune(tx, 200, 2)) == (1, 0)
+    assert inbox.seen(tx, jti="j500")
+
+
 def test_two_issuers_may_happen_on_the_same_jti() -> None:
     tx = database()
     assert Inbox().accept(tx, jti="j", issuer="a", topic="t", payload=b"", exp=1)
