@@ -235,6 +235,14 @@ def test_only_a_new_system_that_never_came_up_reboots_for_the_other_slot(tmp_pat
     assert "reboot" in run_script(trial, "over", tmp_path)
 
 
+def test_a_trial_that_could_not_be_noted_is_not_said_to_be_passed(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/kingfisher-release").write_text("BUILD=1\n")
+    (tmp_path / "rauc/known-good").mkdir(parents=True)  # like a full card, it takes no line
+    trial = REPO / "image-build/root/opt/kingfisher/libexec/slot-trial"
+    assert "trial_not_noted" in run_script(trial, "passed", tmp_path)
+
+
 @pytest.mark.parametrize("file", BOARDS, ids=lambda p: p.parent.name)
 def test_the_update_configuration_is_for_its_own_board(file: Path) -> None:
     text = (file.parent / "root/etc/rauc/system.conf").read_text()
