@@ -136,6 +136,7 @@ flow = "face_first"
 
 [policy]
 pin_free_up_to_minor = 0
+unchallenged_up_to_minor = 5000
 """
 
 

@@ -25,6 +25,8 @@ from daemon.open_loop.desk import Recognised
 from daemon.payment import core, joining
 from daemon.payment import effects as fx
 from daemon.payment import events as ev
+from daemon.payment.closing import is_offline
+from daemon.payment.face_alone import must_be_challenged
 from daemon.payment.flows import Step
 from daemon.payment.order import Circumstances, Identified
 from daemon.payment.state import AskFactor, AskPayer, Idle, Rules, ScanCode, State
@@ -92,8 +94,10 @@ class PaymentRunner:
     def seen(self, wanted: ForPayment, observation: Guidance | Challenge | Decision) -> Stop | None:
         """What the face side says, as the core's event."""
         match observation:
-            case Guidance(hint=said) | Challenge(act=said):
+            case Guidance(hint=said):
                 return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, said.value))
+            case Challenge(act=act, until_s=until_s):
+                return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, act.value, until_s))
             case Decision() as decision:
                 who, other = identified(decision), rival(decision)
                 decided = ev.FaceDecided(
@@ -124,6 +128,13 @@ class PaymentRunner:
                 for payer in payers
             ]
         )
+
+    def _must_be_challenged(self) -> bool:
+        turn = getattr(self.state.stage, "turn", None)
+        if turn is None:
+            return False
+        online, hour = not is_offline(self.state, time.monotonic()), time.localtime(self._clock.now()).tm_hour
+        return must_be_challenged(self.state.rules.policy, turn.order.amount, turn.flow, online=online, hour=hour)
 
     def hands_over_to(self, request: Request) -> bool:
         """Whether whoever wants this sign-up still stands there: the counter is the enrolment's from here on."""
@@ -217,7 +228,7 @@ class PaymentRunner:
                 accepted_at = payments.accepted_at(self._reader, request.order_id, request.attempt)
                 self._link.say("pay.voucher", contract.voucher(request, accepted_at or self._clock.now()))
             case fx.Watch(order_id, epoch, payer):
-                self._faces.watch(ForPayment(order_id, epoch, payer))
+                self._faces.watch(ForPayment(order_id, epoch, payer, self._must_be_challenged()))
             case fx.WatchSmile(order_id, epoch):
                 self._faces.watch(ForSmile(order_id, epoch))
             case fx.StopWatching():

@@ -76,8 +76,10 @@ class Decision:
     the face must single one out. Scores are of the fused frames: cosine -1..1, liveness 0..1.
 
     `score` is the mean of the frames' cosines, so a threshold read on single frames holds for it; the runner-up is
-    fused in the same way. `because` names the cues that spoke against a live person (`liveness.Cue`), for SPOOF, and
-    `challenged` says that the payer was asked to act.
+    fused in the same way. `because` names the cues that spoke against a live person (`liveness.Cue`), for SPOOF.
+
+    `challenged`: the very face that is decided on has answered a challenge, in one unbroken track; for SPOOF, that one
+    was begun. `relief`: a camera with depth saw it stand out in each frame.
 
     `timings_ms` sums each stage over all frames of the session ("total" is their sum); `frames` are those that agreed.
     """
@@ -95,6 +97,7 @@ class Decision:
     rival: str | None = None
     because: tuple[str, ...] = ()
     challenged: bool = False
+    relief: bool = False
 
 
 Observation = Guidance | Challenge | Decision

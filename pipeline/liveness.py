@@ -125,6 +125,12 @@ class LifeSoFar:
         return self.verdict
 
     @property
+    def stands_out(self) -> bool:
+        """Whether a camera with depth saw in each of these frames what no flat thing has."""
+        seen = [frame.relief_mm for frame in self._frames if frame.relief_mm is not None]
+        return 0 < len(seen) == len(self._frames) and all(relief >= self._limits.relief_mm for relief in seen)
+
+    @property
     def verdict(self) -> Verdict:
         """LIVE or UNSURE: attacks are told by `attacks`."""
         if len(self._frames) < self._limits.frames:

@@ -37,9 +37,11 @@ class FaceSession:
         *,
         max_gap_s: float | None = None,
         draw: Draw | None = None,
+        challenge: bool = False,
     ) -> None:
         """`max_gap_s` replaces the thresholds' own on a machine that needs longer for one frame. `draw` gives the
         source of chance for challenges; without one there is none, and whoever would be asked stays undecided.
+        `challenge`: nobody is matched who has not answered one, unless the camera's depth speaks for them.
 
         Raises ThresholdsRefused (other models, gallery too large), GalleryRefused (templates of another model)."""
         thresholds.bound_to(engine.manifest)
@@ -54,11 +56,12 @@ class FaceSession:
         self._matcher = matcher
         self._limits = thresholds
         self._draw = draw
+        self._demanded = challenge
         self._track = Track(engine, thresholds, max_gap_s)
         self._life = LifeSoFar(thresholds.liveness)
         self._watch = Stopwatch()
         self._challenge: ActiveChallenge | None = None
-        self._passed = self._challenged = False
+        self._passed = False
         self._who: Embedding | None = None
         self._judged: list[Judged] = []
         self._number = self._track.number
@@ -97,7 +100,7 @@ class FaceSession:
             refused = self._life.attacks >= self._limits.track.frames_to_refuse
             return self._spoof(self._life.because) if refused else None
         self._judged = [*self._judged, Judged(subject.view, liveness)][-limits.frames_most :]
-        if not self._passed and (verdict is Verdict.UNSURE or limits.challenge == "always"):
+        if not self._passed and (verdict is Verdict.UNSURE or self._must_act):
             due = verdict is Verdict.LIVE or self._life.doubtful
             return self._begin_challenge(self._draw, subject, now_s) if due and self._draw is not None else None
         found = self._identify()
@@ -107,6 +110,11 @@ class FaceSession:
             self._break()
             return None
         return self._decide(*found)
+
+    @property
+    def _must_act(self) -> bool:
+        always = self._limits.liveness.challenge == "always"
+        return always or (self._demanded and not self._life.stands_out)
 
     def _identify(self) -> tuple[Evidence, list[Judged]] | None:
         """What the best frames say together, and which these are; None where they are too few, or of two minds."""
@@ -161,7 +169,7 @@ class FaceSession:
             return self._spoof((Cue.CHALLENGE,))
         if answer is Answer.PENDING:
             return self._asked(challenge, seen.face_box)
-        self._challenge, self._passed, self._challenged = None, True, True
+        self._challenge, self._passed = None, True
         self._life.forget()
         self._judged = []
         return Guidance(Hint.LOOK_AT_CAMERA, seen.face_box)
@@ -193,7 +201,8 @@ class FaceSession:
             thresholds_id=self._limits.id,
             rival=evidence.rival,
             because=tuple(cue.value for cue in because),
-            challenged=self._challenged or self._challenge is not None,
+            challenged=self._passed or self._challenge is not None,
+            relief=self._life.stands_out,
         )
 
     def _break(self) -> None:

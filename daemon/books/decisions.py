@@ -22,11 +22,17 @@ def outcome(decision: Decision) -> ev.FaceOutcome:
 def identified(decision: Decision) -> Identified | None:
     if decision.handle is None:
         return None
-    return Identified(decision.handle, decision.score, decision.margin, decision.liveness)
+    return Identified(
+        decision.handle, decision.score, decision.margin, decision.liveness, challenged=decision.challenged,
+        relief=decision.relief,
+    )  # fmt: skip
 
 
 def rival(decision: Decision) -> Identified | None:
     """The look-alike, of an ambiguous decision: behind by the margin."""
     if decision.rival is None:
         return None
-    return Identified(decision.rival, decision.runner_up, -decision.margin, decision.liveness)
+    return Identified(
+        decision.rival, decision.runner_up, -decision.margin, decision.liveness, challenged=decision.challenged,
+        relief=decision.relief,
+    )  # fmt: skip

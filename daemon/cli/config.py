@@ -8,6 +8,8 @@ from typing import Any
 
 from daemon.cli.output import add_json, print_json
 from daemon.config.load import ConfigRefused, differences, load, load_all
+from daemon.config.model import Config
+from daemon.payment.face_alone import largest_unchallenged_minor
 
 
 def add(subparsers: Any) -> None:
@@ -32,15 +34,26 @@ def check(options: argparse.Namespace) -> int:
             print_json({"ok": False, "errors": refused.errors})
             return 1
         raise
+    warnings = _warnings(loaded.config)
     if options.json:
-        print_json({"ok": True, "errors": [], "fleet_version": loaded.version, "left_out": list(loaded.left_out)})
+        found = {"errors": [], "warnings": warnings, "left_out": list(loaded.left_out)}
+        print_json({"ok": True, "fleet_version": loaded.version, **found})
         return 0
     print(f"{options.config} is good")
+    for line in warnings:
+        print(f"but consider {line}")
     if loaded.version:
         print(f"over it goes version {loaded.version} of the fleet's config")
     for line in loaded.left_out:
         print(f"the fleet's config is left out: {line}")
     return 0
+
+
+def _warnings(config: Config) -> list[str]:
+    """What is allowed, and weakens the box: each with its path."""
+    risked = largest_unchallenged_minor(config.policy.policy())
+    path = "policy.unchallenged_up_to_minor"
+    return [f"{path}: up to {risked} (minor units) a printed face that was cut out may pay"] if risked else []
 
 
 def show(options: argparse.Namespace) -> int:

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from daemon.cli.output import add_json, print_json
 from daemon.config.load import ConfigRefused, load
+from daemon.payment.face_alone import largest_unchallenged_minor, must_be_challenged
 from daemon.payment.flows import FLOWS
 from daemon.payment.money import Amount, AmountRefused, parse
 from daemon.payment.order import Circumstances, Identified
-from daemon.payment.policy import Case, explain, facts, rule
+from daemon.payment.policy import Case, Policy, explain, facts, rule
 from daemon.payment.policy_document import PolicyDocument
 
 MAX_BYTES = 256 * 1024
@@ -27,6 +28,7 @@ EXAMPLES = """examples:
   kingfisher policy show                               the rules this box goes by
   kingfisher policy explain --amount 12.50 --score 0.7 --margin 0.3
   kingfisher policy explain --file shop.toml --amount 12.50 --offline --ambiguous
+  kingfisher policy explain --amount 12.50 --challenged no     who was not asked to turn and blink
 """
 
 
@@ -62,6 +64,9 @@ def _add_case(parser: argparse.ArgumentParser) -> None:
     for name in ("visits", "payer-count-day", "box-count-day"):
         parser.add_argument(f"--{name}", type=int, default=0, help="default %(default)s")
     parser.add_argument("--hour", type=int, default=time.localtime().tm_hour, choices=range(24), metavar="0..23")
+    parser.add_argument(
+        "--challenged", choices=("yes", "no"), help="turned and blinked; default: where this policy asks for it"
+    )
     parser.add_argument("--ambiguous", action="store_true", help="a look-alike is in the gallery")
     parser.add_argument("--offline", action="store_true", help="the link is down")
     parser.add_argument("--duress", action="store_true", help="this payer was forced once")
@@ -118,24 +123,30 @@ def _show(options: argparse.Namespace) -> int:
         when = "; ".join(f"{name} {test}" for name, test in one.when.items()) or "always"
         print(f"  {one.name:28} {one.then.value:8} when {when}")
     print(f"  {'otherwise':28} {policy.otherwise.value}")
-    print("  never less than a PIN for look-alikes and while offline")
+    print("  never less than a PIN for look-alikes, while offline, and for a face that was not asked to turn and blink")
+    risked = largest_unchallenged_minor(policy)
+    if risked:
+        print(f"  but up to {risked} (minor units) nobody is asked to, and a printed face may pay")
     return 0
 
 
 def _explain(options: argparse.Namespace) -> int:
     policy = _document(options).policy()
-    case = _case(options)
+    case, asked = _case(options, policy)
     ruling, tried = rule(policy, case, FLOWS[options.flow].at_least), explain(policy, case)
     if options.json:
         print_json(
             {
-                "factor": ruling.factor, "rule": ruling.rule, "raised_by": ruling.raised_by, "facts": facts(case),
+                "challenge": asked, "factor": ruling.factor, "rule": ruling.rule, "raised_by": ruling.raised_by,
+                "facts": facts(case),
                 "tried": [
                     {"rule": t.rule, "then": t.then, "fired": t.fired, "failed": list(t.failed)} for t in tried
                 ],
             }
         )  # fmt: skip
         return 0
+    if asked:
+        print("first: turn and blink, as a face alone could pay this")
     for one in tried:
         print(f"{'->' if one.fired else '  '} {one.rule:28} {one.then.value}")
         for failed in one.failed:
@@ -145,7 +156,8 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _case(options: argparse.Namespace) -> Case:
+def _case(options: argparse.Namespace, policy: Policy) -> tuple[Case, bool]:
+    """The case, and whether the box asks its payer to turn and blink."""
     try:
         none = options.amount == "none"
         amount = None if none else Amount(parse(options.amount, options.currency), options.currency)
@@ -156,5 +168,7 @@ def _case(options: argparse.Namespace) -> Case:
         payer_sum_day=int(options.payer_sum_day), box_count_day=options.box_count_day,
         box_sum_day=int(options.box_sum_day), duress=options.duress,
     )  # fmt: skip
-    who = Identified("payer", options.score, options.margin, options.liveness)
-    return Case(amount, options.flow, who, options.ambiguous, around)
+    asked = must_be_challenged(policy, amount, options.flow, online=not options.offline, hour=options.hour)
+    challenged = asked if options.challenged is None else options.challenged == "yes"
+    who = Identified("payer", options.score, options.margin, options.liveness, challenged=challenged)
+    return Case(amount, options.flow, who, options.ambiguous, around), asked

@@ -28,11 +28,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """`rule` is the policy's, for the journal; empty where it was not asked."""
+    """`rule` is the policy's, and `raised_by` the floor that made it stricter, for the journal; empty where there is
+    none."""
 
     decision: Opens | StaysShut
     reason: str
     rule: str = ""
+    raised_by: str = ""
 
 
 def ruled(fare: Fare, policy: Policy, case: Standing, *, offline_allowed: bool) -> Ruled:
@@ -45,7 +47,7 @@ def ruled(fare: Fare, policy: Policy, case: Standing, *, offline_allowed: bool) 
     now = rule(policy, Case(amount, GATE, case.who, False, around))
     online = rule(policy, Case(amount, GATE, case.who, False, replace(around, online=True)))
     if online.factor is not Factor.NONE or now.factor is Factor.REFUSE or around.duress:
-        return Ruled(StaysShut(Refusal.NOT_AGREED), "policy", now.rule)
+        return Ruled(StaysShut(Refusal.NOT_AGREED), "policy", now.rule, online.raised_by or "")
     if not around.online and not (offline_allowed and _within(policy, amount, around)):
         return Ruled(StaysShut(Refusal.NOT_AGREED), "offline", now.rule)
     return Ruled(decision, "ok", now.rule)

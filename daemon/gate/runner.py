@@ -26,8 +26,10 @@ from daemon.gate.ruling import Ruled, Standing, ruled
 from daemon.logs import note
 from daemon.payment.closing import is_offline
 from daemon.payment.effects import Noted
+from daemon.payment.face_alone import passage_must_be_challenged
 from daemon.payment.money import Amount
 from daemon.payment.order import Identified
+from daemon.payment.policy import Policy
 from daemon.payment_runner import PaymentRunner
 from daemon.people.face_watch import ForGate
 from daemon.screen import views
@@ -63,6 +65,7 @@ class _Resting:
 @dataclass(frozen=True, slots=True)
 class _Looking:
     number: int
+    policy: Policy
     hint: str | None = None
 
 
@@ -146,10 +149,10 @@ class GateRunner:
         match self._state:
             case _Looking() if not free:
                 self._state = _Resting()  # whoever has the counter has the camera as well
+            case _Looking(policy=policy) if policy is not self._policy:
+                self._look()  # a look lasts for as long as nobody comes; whoever does is asked by the rules in force
             case _Resting(until_s) if free and until_s <= now and self._p.door.ready:
-                self._number += 1
-                self._state = _Looking(self._number)
-                self._payment.look(ForGate(self._number))
+                self._look()
             case _Asking(until_s=until_s) if until_s <= now:
                 self._refuse("store", now)
             case _Writing(until_s=until_s) if until_s <= now:
@@ -163,6 +166,16 @@ class GateRunner:
             case _:
                 pass
 
+    @property
+    def _policy(self) -> Policy:
+        return self._payment.state.rules.policy
+
+    def _look(self) -> None:
+        fare = Amount(self._p.fare.passage_minor, self._p.fare.currency)
+        self._number += 1
+        self._state = _Looking(self._number, self._policy)
+        self._payment.look(ForGate(self._number, passage_must_be_challenged(self._policy, fare)))
+
     def blind(self, wanted: ForGate, now: float) -> None:
         """There is no picture, or nobody may be recognised from it: tried again."""
         if isinstance(self._state, _Looking) and self._state.number == wanted.number:
@@ -174,7 +187,7 @@ class GateRunner:
             return
         match observation:
             case Guidance(hint=said) | Challenge(act=said):
-                self._state = _Looking(state.number, said.value)
+                self._state = replace(state, hint=said.value)
             case Decision(reason=Reason.MATCHED) as decision:
                 who = identified(decision)
                 assert who is not None
@@ -200,7 +213,7 @@ class GateRunner:
         ruling = self._ruled(state.who, read, wall)
         if not isinstance(ruling.decision, Opens):
             stays = state.who.payer if ruling.decision.reason is Refusal.JUST_PASSED else None
-            self._refuse(ruling.reason, now, ruling.rule, passed=stays)
+            self._refuse(ruling.reason, now, ruling.rule, ruling.raised_by, passed=stays)
             return None
         return self._write(state.who, ruling.decision.charge_minor, ruling.rule, wall, now)
 
@@ -232,7 +245,7 @@ class GateRunner:
         today = passages.today(self._reader, who.payer, wall)
         left_at = self._left_at.get(who.payer, 0)
         standing = Standing(who, read.agreement, today, replace(around, online=online), wall, left_at)
-        return ruled(self._p.fare, self._payment.state.rules.policy, standing, offline_allowed=self._p.offline)
+        return ruled(self._p.fare, self._policy, standing, offline_allowed=self._p.offline)
 
     def _write(self, who: Identified, charge_minor: int, rule: str, wall: int, now: float) -> Stop | None:
         currency = self._p.fare.currency
@@ -261,11 +274,13 @@ class GateRunner:
             self._left_at = {who: at for who, at in self._left_at.items() if abs(wall - at) < passback_s}
             self._left_at[payer] = wall
 
-    def _refuse(self, reason: str, now: float, rule: str = "", passed: str | None = None) -> None:
+    def _refuse(
+        self, reason: str, now: float, rule: str = "", raised_by: str = "", passed: str | None = None
+    ) -> None:  # fmt: skip
         note(log, "gate_refused", reason=reason)
         if reason != "not_recognised":  # whoever stands about before a gate must not fill the journal
-            facts: dict[str, str | int] = {"reason": reason}
-            self._payment.note((Noted("gate_refused", facts | ({"rule": rule} if rule else {})),))
+            facts = {"reason": reason, "rule": rule, "raised_by": raised_by}
+            self._payment.note((Noted("gate_refused", {name: said for name, said in facts.items() if said}),))
         self._state = _Showing(views.GateShut(reason), now + self._p.show_s, passed)
 
 

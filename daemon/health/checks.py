@@ -16,6 +16,7 @@ from daemon.books.box_db import open_reader
 from daemon.config.model import Config
 from daemon.errors import DaemonError
 from daemon.health.suggestions import suggestion
+from daemon.payment.face_alone import largest_unchallenged_minor
 from daemon.people import box_store
 from daemon.screen.errors import ScreenError
 from daemon.screen.fonts import find_typeface
@@ -32,6 +33,7 @@ from pipeline.thresholds import CALIBRATED, load_thresholds
 from secure_store.errors import StoreError
 
 LOW_DISK_BYTES = 200 * 1024 * 1024
+UNCHALLENGED = "meant so? else policy.unchallenged_up_to_minor = 0: docs/paying.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,18 @@ class Calibration:
         except PipelineError as error:
             return Finding(self.name, False, str(error), "calibrate for these models")
         return Finding(self.name, True, f"{thresholds.id} from {path.name}")
+
+
+class FaceAlone:
+    """What somebody else's portrait, printed and cut out, could pay here."""
+
+    name = "policy"
+
+    def look(self, config: Config) -> Finding:
+        risked = largest_unchallenged_minor(config.policy.policy())
+        if risked:
+            return Finding(self.name, False, f"a printed face may pay up to {risked} (minor units)", UNCHALLENGED)
+        return Finding(self.name, True, "a printed face pays nothing: without a PIN one turns and blinks first")
 
 
 class Font:
@@ -197,7 +211,8 @@ class Broker:
 
 
 CHECKS: tuple[Check, ...] = (
-    Daemon(), Disk(), Clock(), Models(), Calibration(), Font(), Keys(), Store(), Journal(), Camera(), Broker(),
+    Daemon(), Disk(), Clock(), Models(), Calibration(), FaceAlone(), Font(), Keys(), Store(), Journal(), Camera(),
+    Broker(),
 )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ Asked = ForPayment | FindPayer | CheckFactor | _Enrolling
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     asked: Asked
-    liveness: float
+    decision: Decision | None  # what the box itself saw, of a face
     timer: threading.Timer
 
 
@@ -124,7 +124,7 @@ class MatcherDesk:
         finally:
             if probe is not None:
                 probe[:] = bytes(len(probe))
-        self._ask(wanted, body, decision.liveness)
+        self._ask(wanted, body, decision)
         self._tell(PayerAnswer(FaceHint(wanted.order_id, wanted.epoch, ASKING)))
 
     # ---- in the place of the store ----------------------------------------------------------------------------------
@@ -161,8 +161,8 @@ class MatcherDesk:
             self._in_vain(waiting.asked, said.reason)
             return
         match waiting.asked:
-            case ForPayment() as wanted if said.outcome in _FACES:
-                found = [_identified(one, waiting.liveness) for one in said.found]
+            case ForPayment() as wanted if said.outcome in _FACES and waiting.decision is not None:
+                found = [_identified(one, waiting.decision) for one in said.found]
                 who, rival = [*found, None, None][:2]
                 self._tell(Recognised(wanted, _FACES[said.outcome], who, rival))
             case FindPayer() as asked if said.outcome in ("found", "stranger"):
@@ -184,14 +184,14 @@ class MatcherDesk:
             one.timer.cancel()
         self._look.wipe()
 
-    def _ask(self, asked: Asked, body: SealedBody, liveness: float = 0.0) -> None:
+    def _ask(self, asked: Asked, body: SealedBody, decision: Decision | None = None) -> None:
         if not self._line.connected:
             self._in_vain(asked, OFFLINE)
             return
         timer = threading.Timer(self._answer_s, self._silent, (body.nonce,))
         timer.daemon = True
         with self._lock:
-            self._waiting[body.nonce] = _Waiting(asked, liveness, timer)
+            self._waiting[body.nonce] = _Waiting(asked, decision, timer)
         timer.start()
         note(log, "matcher_asked", question=body.TYP)
         self._line.say(body.TYP, body)
@@ -217,5 +217,8 @@ class MatcherDesk:
         self._tell(PayerAnswer(FaceUnavailable(order_id, epoch, "the gateway's matcher", reason)))
 
 
-def _identified(found: FoundPayer, liveness: float) -> Identified:
-    return Identified(found.payer, found.score / SCALE, found.margin / SCALE, liveness, found.face_token)
+def _identified(found: FoundPayer, decision: Decision) -> Identified:
+    return Identified(
+        found.payer, found.score / SCALE, found.margin / SCALE, decision.liveness, found.face_token,
+        challenged=decision.challenged, relief=decision.relief,
+    )  # fmt: skip

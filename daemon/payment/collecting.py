@@ -17,7 +17,7 @@ from daemon.payment.effects import (
     TrySpared,
     Watch,
 )
-from daemon.payment.events import FaceDecided, FaceOutcome, FactorChecked, FactorOutcome, PayerFound
+from daemon.payment.events import FaceDecided, FaceHint, FaceOutcome, FactorChecked, FactorOutcome, PayerFound
 from daemon.payment.flows import CODES, FLOWS, TOPUP, Step, needs_camera
 from daemon.payment.order import Bank, Identified, Known, Turn
 from daemon.payment.policy import Case, Factor, rule, stricter
@@ -44,6 +44,7 @@ _FACE_REASONS = {
 }
 _LOCKED = {Factor.PIN: "pin_locked", Factor.ID_CARD: "card_locked"}
 T = TypeVar("T")
+AFTER_CHALLENGE_S = 3.0
 PHONES = frozenset({Factor.PHONE4, Factor.PHONE11})
 PHONE_DIGITS = (7, 15)  # ITU-T E.164; a number on the mainland has 11
 CARD_LENGTH = (4, 18)  # GB 11643 has 18
@@ -93,6 +94,12 @@ def went_on(state: State, turn: Turn, known: Known, now: float) -> Result:
 
 
 # ---- who it is ------------------------------------------------------------------------------------------------------
+
+
+def face_hinted(state: State, stage: Looking, event: FaceHint) -> State:
+    """Who was asked to turn and blink late in the look has the time for it, and for the frames that decide then."""
+    until_s = stage.until_s if event.until_s is None else max(stage.until_s, event.until_s + AFTER_CHALLENGE_S)
+    return replace(state, stage=replace(stage, hint=event.hint, until_s=until_s))
 
 
 def face_decided(state: State, stage: Looking, event: FaceDecided, now: float) -> Result:

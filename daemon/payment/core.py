@@ -169,8 +169,8 @@ def _stage_answered(
 ) -> Result:
     """An answer of this very order and epoch; one that another stage asked for changes nothing."""
     match state.stage, event:
-        case Looking() as stage, FaceHint(hint=hint):
-            return replace(state, stage=replace(stage, hint=hint)), ()
+        case Looking() as stage, FaceHint():
+            return collecting.face_hinted(state, stage, event), ()
         case Looking() as stage, FaceDecided():
             return collecting.face_decided(state, stage, event, now)
         case (Looking() | AskPayer(checking=True) | AskFactor(checking=True)) as stage, FaceUnavailable(reason=reason):

@@ -77,9 +77,12 @@ class CodeScanned:
 
 @dataclass(frozen=True, slots=True)
 class FaceHint:
+    """`until_s` (monotonic): so long the payer has for what they are asked to do."""
+
     order_id: str
     epoch: int
     hint: str
+    until_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

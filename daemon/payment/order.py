@@ -44,6 +44,7 @@ class Circumstances:
 @dataclass(frozen=True, slots=True)
 class Identified:
     """What the pipeline proved: the payer's opaque handle, and how sure it is (cosines in -1..1, liveness in 0..1).
+    `challenged`: this face turned and blinked as it was asked to; `relief`: the camera's depth spoke for it.
     `face_token` is the gateway's, good once, where its matcher said who it is; it reaches neither journal nor log."""
 
     payer: str
@@ -51,6 +52,8 @@ class Identified:
     margin: float
     liveness: float
     face_token: str | None = field(default=None, repr=False)
+    challenged: bool = False
+    relief: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Which factor a case calls for: ordered rules, the first that fits decides, and floors that no rule can undercut.
 
 Pure: everything a rule may look at is in the `Case`. A face alone is never enough unless a rule says so for a bounded
-sum; a look-alike asks for a PIN whatever the rules say, and so does a box that is offline.
+sum. Whatever the rules say, a look-alike asks for a PIN, and so does a box that is offline, and a face that has not
+turned and blinked as it was asked to: a printed one looks alive, too.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def facts(case: Case) -> dict[str, Fact]:
         "amount": case.amount.minor if case.amount else None,
         "currency": case.amount.currency if case.amount else None,
         "flow": case.flow, "score": case.who.score, "margin": case.who.margin, "liveness": case.who.liveness,
-        "ambiguous": case.ambiguous, "online": around.online, "hour": around.hour, "visits": around.visits,
-        "payer_count_day": around.payer_count_day, "payer_sum_day": around.payer_sum_day,
+        "challenged": case.who.challenged, "ambiguous": case.ambiguous, "online": around.online, "hour": around.hour,
+        "visits": around.visits, "payer_count_day": around.payer_count_day, "payer_sum_day": around.payer_sum_day,
         "box_count_day": around.box_count_day, "box_sum_day": around.box_sum_day, "duress": around.duress,
     }  # fmt: skip
 
@@ -134,12 +135,15 @@ STRICT = rules_from_figures(0, 500_000, 0.60, 0.20)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`otherwise` is asked for where no rule fits. `fingerprint` is the document's SHA-256, empty for the built-in."""
+    """`otherwise` is asked for where no rule fits. Up to `unchallenged_up_to_minor`, of whatever currency, a rule may
+    spare the PIN of a face that was not asked to turn and blink; 0: never. `fingerprint` is the document's SHA-256,
+    empty for the built-in."""
 
     rules: tuple[Rule, ...] = STRICT
     otherwise: Factor = Factor.PIN
     offline: OfflineCaps = field(default_factory=OfflineCaps)
     fingerprint: str = ""
+    unchallenged_up_to_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +171,8 @@ def rule(policy: Policy, case: Case, at_least: Factor = Factor.NONE) -> Ruling:
     known = facts(case)
     for one in policy.rules:
         if all(test.holds(known[name]) for name, test in one.when.items()):
-            return _raised(Ruling(one.then, one.name, one.sentence), case, at_least)
-    return _raised(Ruling(policy.otherwise, "otherwise"), case, at_least)
+            return _raised(Ruling(one.then, one.name, one.sentence), policy, case, at_least)
+    return _raised(Ruling(policy.otherwise, "otherwise"), policy, case, at_least)
 
 
 def explain(policy: Policy, case: Case) -> tuple[Tried, ...]:
@@ -190,10 +194,22 @@ def stricter(one: Factor, other: Factor) -> Factor:
     return max(one, other, key=STRENGTH.__getitem__)
 
 
-def _raised(ruling: Ruling, case: Case, at_least: Factor) -> Ruling:
+def spares_the_pin(factor: Factor) -> bool:
+    """The digits of a phone are no secret: with them, too, it is the face alone that pays."""
+    return STRENGTH[factor] < STRENGTH[Factor.PIN]
+
+
+def takes_unchallenged(policy: Policy, amount: Amount | None) -> bool:
+    """Whether the operator takes the risk of a mask for this sum."""
+    return amount is not None and amount.minor <= policy.unchallenged_up_to_minor
+
+
+def _raised(ruling: Ruling, policy: Policy, case: Case, at_least: Factor) -> Ruling:
+    alive = case.who.challenged or case.who.relief or takes_unchallenged(policy, case.amount)
     floors = (
         ("look_alike", Factor.PIN if case.ambiguous else Factor.NONE),
         ("offline", Factor.NONE if case.around.online else Factor.PIN),
+        ("unchallenged", Factor.NONE if alive else Factor.PIN),
         ("flow", at_least),
     )
     for name, floor in floors:

@@ -61,7 +61,8 @@ class Hours(Range):
 
 
 class When(Part):
-    """What must hold, all of it. The `_day` facts count the last 24 hours; `visits` the payments of 90 days."""
+    """What must hold, all of it. The `_day` facts count the last 24 hours; `visits` the payments of 90 days.
+    `challenged`: this face has turned and blinked as it was asked to."""
 
     amount: Sum | None = None
     currency: tuple[str, ...] | None = None
@@ -69,6 +70,7 @@ class When(Part):
     score: Range | None = None
     margin: Range | None = None
     liveness: Range | None = None
+    challenged: bool | None = None
     ambiguous: bool | None = None
     online: bool | None = None
     hour: Hours | None = None
@@ -142,12 +144,16 @@ class PolicyDocument(Part):
 
     Figures are minor units of the order's currency; `pin_free_up_to_minor` takes effect only for a match of at least
     `strong_score` (cosine) with a margin to the runner-up of at least `strong_margin`.
+
+    `unchallenged_up_to_minor`, with figures and with rules: up to this sum a face that may pay without a PIN is not
+    asked to turn and blink first, which is what tells it from a printed one. 0 asks everybody.
     """
 
     pin_free_up_to_minor: int = Field(default=0, ge=0)
     refuse_above_minor: int = Field(default=500_000, gt=0)
     strong_score: float = Field(default=0.60, ge=0, le=1)
     strong_margin: float = Field(default=0.20, ge=0, le=2)
+    unchallenged_up_to_minor: Minor = 0
     rules: tuple[RuleDocument, ...] = Field(default=(), max_length=100)
     otherwise: Factor = Factor.PIN
     offline: OfflineDocument = OfflineDocument()
@@ -174,7 +180,7 @@ class PolicyDocument(Part):
             self.pin_free_up_to_minor, self.refuse_above_minor, self.strong_score, self.strong_margin
         )
         caps = policy.OfflineCaps(**self.offline.model_dump())
-        return policy.Policy(rules, self.otherwise, caps, self.fingerprint())
+        return policy.Policy(rules, self.otherwise, caps, self.fingerprint(), self.unchallenged_up_to_minor)
 
     def fingerprint(self) -> str:
         """SHA-256 of the document as canonical JSON."""

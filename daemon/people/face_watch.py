@@ -39,11 +39,13 @@ BEGIN_WITHIN_S = 5.0  # without `begin`: no network, or no display
 
 @dataclass(frozen=True, slots=True)
 class ForPayment:
-    """`payer`: the face is held against this one's alone (1:1); None: against everybody's."""
+    """`payer`: the face is held against this one's alone (1:1); None: against everybody's. `challenge`: nobody is
+    matched who has not turned and blinked."""
 
     order_id: str
     epoch: int
     payer: str | None = None
+    challenge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,11 @@ class ForEnrolment:
 
 @dataclass(frozen=True, slots=True)
 class ForGate:
-    """Whoever comes into view is to be let through, or not. Each look has a number of its own."""
+    """Whoever comes into view is to be let through, or not. Each look has a number of its own. `challenge`: as for a
+    payment."""
 
     number: int
+    challenge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +300,7 @@ class FaceWatch:
     def _take_a_look(self, answer: Callable[[NDArray[np.uint8] | None, str], None]) -> None:
         try:
             if not self._open:
-                self._camera.open()
-                self._open = True
-                self._report(CameraFound())
+                self._open_now()
             image = self._camera.read(self._frame_timeout_s).image
         except HalError as error:
             if not isinstance(error, DeadlineExceeded):
@@ -342,17 +344,21 @@ class FaceWatch:
         self._open = False
         self._give_up(CameraLost(wanted, error.why), wanted)
 
+    def _open_now(self) -> None:
+        """Raises HalError."""
+        self._camera.open()
+        # A driver in a process of its own says only to the first reader that there is no camera.
+        with suppress(DeadlineExceeded):
+            self._camera.read(self._frame_timeout_s)
+        self._open = True
+        self._report(CameraFound())
+
     def _ensure_open(self, wanted: Wanted | None) -> bool:
         """One try, then back-off that ends early when there is nobody left who waits."""
         wait_s, said = REOPEN_FIRST_S, ""
         while not self._open and not self._stopping:
             try:
-                self._camera.open()
-                # A driver in a process of its own says only to the first reader that there is no camera.
-                with suppress(DeadlineExceeded):
-                    self._camera.read(self._frame_timeout_s)
-                self._open = True
-                self._report(CameraFound())
+                self._open_now()
             except HalError as error:
                 self._camera.close()
                 if error.why != said:  # not again and again: the card takes each line
@@ -383,7 +389,9 @@ def _session(wanted: Wanted, faces: Faces) -> Session:
     if isinstance(wanted, ForEnrolment):
         return EnrolmentSession(faces.engine, faces.thresholds, max_gap_s=faces.max_gap_s)
     matcher = faces.matcher(wanted.payer if isinstance(wanted, ForPayment) else None)
-    return FaceSession(faces.engine, matcher, faces.thresholds, max_gap_s=faces.max_gap_s, draw=faces.draw)
+    return FaceSession(
+        faces.engine, matcher, faces.thresholds, max_gap_s=faces.max_gap_s, draw=faces.draw, challenge=wanted.challenge
+    )  # fmt: skip
 
 
 def _words(said: Guidance | Challenge) -> tuple[str, int]:

@@ -23,6 +23,7 @@ from daemon.screen.views import (
     EnterPhone,
     EnterPin,
     GateOpen,
+    GateReady,
     GateShut,
     Hint,
     Look,
@@ -37,7 +38,7 @@ from daemon.screen.views import (
     View,
 )
 
-ACTS = frozenset({Hint.TURN_LEFT, Hint.TURN_RIGHT, Hint.BLINK})  # asked of a payer in doubt, whose eyes are elsewhere
+ACTS = frozenset({Hint.TURN_LEFT, Hint.TURN_RIGHT, Hint.BLINK})  # whoever does it has their eyes elsewhere
 
 
 def line(view: View, locale: str) -> str | None:
@@ -46,6 +47,8 @@ def line(view: View, locale: str) -> str | None:
     match view:
         case Look(hint=hint) | EnrolLook(hint=hint):
             return words(f"hint.{hint}") if hint in ACTS else words("voice.look")
+        case GateReady(hint=hint) if hint in ACTS:
+            return words(f"hint.{hint}")
         case GateOpen():
             return words("voice.gate_open")
         case GateShut(reason=reason):

@@ -44,6 +44,9 @@ account = "M-0001"
 name = "Kingfisher"
 city = "Shanghai"
 
+[policy]
+unchallenged_up_to_minor = 20000  # who stands before this box is a picture, and turns nothing when asked to
+
 [policy.offline]
 per_payment = 2000
 per_payer_day = 100000

@@ -10,6 +10,9 @@ from fleet.demo.scene import Scene
 from fleet.demo.town import BOX_NAME
 
 POLICY = """
+[policy]
+unchallenged_up_to_minor = 2000  # who stands before this box is a picture, and turns nothing when asked to
+
 [[policy.rules]]
 name = "far_too_much"
 then = "refuse"

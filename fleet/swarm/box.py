@@ -261,7 +261,7 @@ class SwarmBox:
             case fx.Reverse(order_id, attempt):
                 self._say("pay.reverse", PayReverseBody(order_id=order_id, attempt=attempt))
             case fx.Watch(order_id, epoch):
-                who = Identified(self.habits.payer, 0.9, 0.5, 0.99)
+                who = Identified(self.habits.payer, 0.9, 0.5, 0.99, challenged=True)
                 return self._later(self.habits.look_s, ev.FaceDecided(order_id, epoch, ev.FaceOutcome.MATCHED, who))
             case fx.CheckFactor(order_id, epoch, payers):
                 done = ev.FactorChecked(order_id, epoch, ev.FactorOutcome.OK, 3, payers[0])

@@ -26,6 +26,9 @@ open_s = 0.5
 show_s = 1.0
 offline = true
 
+[policy]
+unchallenged_up_to_minor = 500  # who stands before this box is a picture, and turns nothing when asked to
+
 [policy.offline]
 per_payment = 500
 per_payer_day = 2000

@@ -16,7 +16,7 @@ from daemon.payment.policy_document import PolicyDocument
 
 NOW = 1_800_000_000
 FARE = Fare("CNY", 200, 500, passback_s=20)
-GRACE = Identified("grace", 0.8, 0.4, 0.99)
+GRACE = Identified("grace", 0.8, 0.4, 0.99, challenged=True)
 AGREED = Agreement("CNY", 200, 500, until=NOW + 1000)
 STANDING = Standing(GRACE, AGREED, (), Circumstances(), NOW)
 GATES = Rule("gate", Factor.NONE, {"flow": OneOf(("gate",)), "amount": Range(at_most=500), "currency": OneOf(("CNY",))})

@@ -149,12 +149,12 @@ def wait_looking(town):
     return state
 
 
-def looks(town, handle: str | None, reason: Reason = Reason.MATCHED) -> None:
-    """Somebody comes into view, as the face side says it."""
+def looks(town, handle: str | None, reason: Reason = Reason.MATCHED, challenged: bool = True) -> None:
+    """Somebody comes into view, as the face side says it; they turned and blinked."""
     state = wait_looking(town)
     decision = Decision(
         reason=reason, handle=handle, score=0.9, runner_up=0.1, margin=0.8, liveness=0.99, frames=3, timings_ms={},
-        model_hash=MODEL, thresholds_id="t",
+        model_hash=MODEL, thresholds_id="t", challenged=challenged,
     )  # fmt: skip
     town.queue.put(Seen(ForGate(state().number), decision))
 
@@ -191,6 +191,35 @@ def test_under_the_default_policy_the_gate_opens_for_nobody(at_gate):
     assert town.until(lambda: refusals(town) == ["policy"])
     assert passages_of(town) == []
     assert "release" not in gate.asked
+
+
+def test_whoever_walks_up_to_a_gate_is_asked_to_turn_and_blink_and_who_was_not_stays_outside(at_gate):
+    """Nothing is typed at a gate: a mask would be all that it takes."""
+    town, gate = at_gate()
+    wait_looking(town)
+    assert town.parts.faces._wanted.challenge
+    looks(town, "grace", challenged=False)
+    assert town.until(lambda: refusals(town) == ["policy"])
+    raised = "SELECT json_extract(facts, '$.raised_by') FROM journal WHERE name = 'gate_refused'"
+    assert town.rows(raised) == [("unchallenged",)]
+    assert passages_of(town) == []
+    assert "release" not in gate.asked
+
+
+def test_where_the_operator_takes_the_risk_for_the_fare_people_walk_through_without_turning(at_gate):
+    town, _ = at_gate(replace(ALLOWED, unchallenged_up_to_minor=200))
+    wait_looking(town)
+    assert not town.parts.faces._wanted.challenge
+    looks(town, "grace", challenged=False)
+    assert town.until(lambda: passages_of(town) == [("grace", 200, 1, 1)])
+
+
+def test_a_look_that_waited_before_the_rules_changed_goes_by_the_new_ones(at_gate):
+    town, _ = at_gate(replace(ALLOWED, unchallenged_up_to_minor=200))
+    before = wait_looking(town)().number
+    town.box._payment.adopt(Rules(policy=ALLOWED))
+    looks(town, None, Reason.SPOOF)  # wakes the loop
+    assert town.until(lambda: wait_looking(town)().number > before and town.parts.faces._wanted.challenge)
 
 
 @pytest.mark.parametrize("reason", [Reason.AMBIGUOUS, Reason.SPOOF])

@@ -67,6 +67,32 @@ def test_a_pay_request_leaves_once_it_is_on_disk_and_waits_for_no_other_commit(r
     assert requests == [[("confirmed",)]], "what says that it has left is written after it"
 
 
+@pytest.mark.parametrize(("then", "expected"), [(Factor.NONE, True), (Factor.PHONE4, True), (Factor.PIN, False)])
+def test_the_payer_of_an_order_that_a_face_alone_could_pay_is_asked_to_turn_and_blink(rig, then, expected):
+    rig = rig(Rules(policy=by_phone(then), offline_after_s=3600.0))
+    rig.start()
+    rig.say("order", rig.order("o1"))
+    assert rig.until(lambda: rig.parts.faces._wanted is not None)
+    wanted = rig.parts.faces._wanted
+    assert (wanted.order_id, wanted.challenge) == ("o1", expected)
+
+
+def test_a_box_whose_rules_changed_while_somebody_was_looked_at_still_asks_them_for_the_pin(rig):
+    """The look was begun where a PIN was asked of everybody, so nobody turned; what decides is the floor."""
+    rig = rig(Rules(policy=by_phone(Factor.PIN), offline_after_s=3600.0))
+    rig.start()
+    enrol(rig, "grace")
+    rig.say("order", rig.order("o1"))
+    assert rig.until(lambda: rig.parts.faces._wanted is not None)
+    rig.box._payment.adopt(Rules(policy=by_phone(Factor.NONE), offline_after_s=3600.0))
+    Counter(rig).shows("grace", challenged=False)
+    ruling = (
+        "SELECT json_extract(facts, '$.factor'), json_extract(facts, '$.raised_by') FROM journal WHERE name = 'ruling'"
+    )
+    assert rig.until(lambda: rig.rows(ruling) == [("pin", "unchallenged")])
+    assert rig.rows("SELECT status FROM attempts") == []
+
+
 def test_every_copy_of_a_message_is_acknowledged_and_it_takes_effect_once(rig):
     rig = rig()
     rig.start()

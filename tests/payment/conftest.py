@@ -17,8 +17,8 @@ from daemon.payment.money import Amount
 from daemon.payment.order import Circumstances, Identified, Order
 from daemon.payment.state import COLLECTING, Rules, State
 
-GRACE = Identified("grace", 0.8, 0.6, 0.99)
-TWIN = Identified("hope", 0.79, -0.01, 0.99)
+GRACE = Identified("grace", 0.8, 0.6, 0.99, challenged=True)
+TWIN = Identified("hope", 0.79, -0.01, 0.99, challenged=True)
 
 
 @dataclass

@@ -5,13 +5,25 @@ from __future__ import annotations
 import pytest
 
 from daemon.payment import core
-from daemon.payment.effects import AttemptMoved, CheckFactor, Halt, OrderClosed, Persist, Query, Reverse, Submit, Watch
+from daemon.payment.effects import (
+    AttemptMoved,
+    CheckFactor,
+    Halt,
+    Noted,
+    OrderClosed,
+    Persist,
+    Query,
+    Reverse,
+    Submit,
+    Watch,
+)
 from daemon.payment.events import (
     Answer,
     AnswerStatus,
     CounterFree,
     CounterTaken,
     FaceDecided,
+    FaceHint,
     FaceOutcome,
     FaceUnavailable,
     FactorChecked,
@@ -24,7 +36,7 @@ from daemon.payment.events import (
 )
 from daemon.payment.money import Amount
 from daemon.payment.order import Identified, PayRequest
-from daemon.payment.policy import Policy, rules_from_figures
+from daemon.payment.policy import Factor, Policy, rules_from_figures
 from daemon.payment.state import AskFactor, Idle, Looking, Paying, Rules, Showing, State, Turn
 from daemon.payment.status import Status
 
@@ -326,14 +338,35 @@ def test_policy_may_spare_the_pin_for_small_sums_and_strong_matches(counter):
 def test_a_weak_match_needs_the_pin_even_for_small_sums(counter):
     counter.state = State(rules=Rules(policy=SPARING))
     counter.send(OrderArrived(counter.order()))
-    counter.see(who=Identified("grace", 0.5, 0.4, 0.99))
+    counter.see(who=Identified("grace", 0.5, 0.4, 0.99, challenged=True))
     assert isinstance(counter.state.stage, AskFactor)
+
+
+def test_a_face_that_was_not_asked_to_turn_and_blink_needs_the_pin_however_strong_the_match(counter):
+    counter.state = State(rules=Rules(policy=SPARING))
+    counter.send(OrderArrived(counter.order()))
+    effects = counter.see(who=Identified("grace", 0.9, 0.8, 0.99))
+    assert counter.state.stage.factor is Factor.PIN
+    noted = [c for e in effects if isinstance(e, Persist) for c in e.changes if isinstance(c, Noted)]
+    assert [n.facts["raised_by"] for n in noted if n.name == "ruling"] == ["unchallenged"]
+
+
+@pytest.mark.parametrize(("asked_s", "ends_s"), [(1.0, 30.0), (28.0, 41.0)])
+def test_who_is_asked_to_turn_late_in_the_look_has_the_time_for_it(counter, asked_s, ends_s):
+    """A challenge takes ten seconds at most; the look's thirty may be nearly over when it begins."""
+    counter.send(OrderArrived(counter.order()))
+    began, epoch = counter.now, counter.state.epoch
+    counter.now += asked_s
+    counter.send(FaceHint("o1", epoch, "turn_left", counter.now + 10.0))
+    assert counter.state.stage.until_s - began == ends_s
+    counter.send(FaceHint("o1", epoch, "hold_still"))
+    assert counter.state.stage.until_s - began == ends_s, "nor is it taken away again"
 
 
 def test_two_look_alikes_need_the_pin(counter):
     counter.state = State(rules=Rules(policy=SPARING))
     counter.send(OrderArrived(counter.order()))
-    counter.see(FaceOutcome.AMBIGUOUS, rival=Identified("hope", 0.79, -0.01, 0.99))
+    counter.see(FaceOutcome.AMBIGUOUS, rival=Identified("hope", 0.79, -0.01, 0.99, challenged=True))
     assert isinstance(counter.state.stage, AskFactor)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,8 @@ from daemon.payment.order import Circumstances, Identified
 from daemon.payment.policy import STRENGTH, Case, Factor, OneOf, Policy, Range, Rule, explain, facts, rule
 from daemon.payment.policy_document import PolicyDocument
 
-GRACE = Identified("grace", 0.8, 0.5, 0.99)
+GRACE = Identified("grace", 0.8, 0.5, 0.99, challenged=True)
+STILL = replace(GRACE, challenged=False)
 FREE = {"name": "free", "then": "none", "when": {"amount": {"at_most": 2000}, "currency": ["CNY"]}}
 
 
@@ -56,6 +58,7 @@ CONDITIONS = [
     ({"score": {"at_most": 0.5}}, {"who": Identified("g", 0.5, 0.5, 1)}, {}),
     ({"margin": {"at_most": 0.1}}, {"who": Identified("g", 0.8, 0.1, 1)}, {}),
     ({"liveness": {"at_most": 0.7}}, {"who": Identified("g", 0.8, 0.5, 0.7)}, {}),
+    ({"challenged": True}, {}, {"who": Identified("g", 0.8, 0.5, 0.99)}),
     ({"ambiguous": True}, {"ambiguous": True}, {}),
     ({"online": False}, {"online": False}, {}),
     ({"duress": True}, {"duress": True}, {}),
@@ -106,9 +109,37 @@ def test_no_rule_undercuts_the_pin_for_look_alikes_nor_offline(floor):
     assert ruling.raised_by in ("look_alike", "offline")
 
 
+@pytest.mark.parametrize("then", ["none", "phone4", "phone11"])
+def test_no_rule_undercuts_the_pin_for_a_face_that_was_not_asked_to_turn_and_blink(then):
+    """The digits of a phone are no secret either."""
+    wanted = policy(FREE | {"then": then})
+    assert rule(wanted, case()).factor is Factor(then)
+    ruling = rule(wanted, case(who=STILL))
+    assert (ruling.factor, ruling.rule, ruling.raised_by) == (Factor.PIN, "free", "unchallenged")
+    assert rule(wanted, case(who=replace(STILL, relief=True))).raised_by is None, "depth spoke for it"
+
+
+def test_the_operator_may_take_the_risk_of_a_mask_up_to_a_sum():
+    wanted = policy(FREE, unchallenged_up_to_minor=1500)
+    assert rule(wanted, case(1500, who=STILL)).factor is Factor.NONE
+    assert rule(wanted, case(1501, who=STILL)).raised_by == "unchallenged"
+    assert rule(wanted, case(1501)).factor is Factor.NONE
+    assert rule(wanted, case(1500, who=STILL, ambiguous=True)).raised_by == "look_alike"
+    with pytest.raises(ValidationError) as refused:
+        policy(FREE, unchallenged_up_to_minor=-1)
+    assert refused.value.errors()[0]["loc"] == ("unchallenged_up_to_minor",)
+
+
+def test_the_risk_that_is_taken_is_part_of_the_policys_fingerprint():
+    assert PolicyDocument().fingerprint() != PolicyDocument(unchallenged_up_to_minor=1).fingerprint()
+
+
+anybody = st.builds(
+    Identified, st.just("g"), st.floats(-1, 1), st.floats(-2, 2), st.floats(0, 1), challenged=st.booleans(),
+    relief=st.booleans(),
+)  # fmt: skip
 facts_of_any_case = st.builds(
-    case, st.integers(1, 10**9), st.sampled_from(["CNY", "JPY", "KWD"]),
-    st.builds(Identified, st.just("g"), st.floats(-1, 1), st.floats(-2, 2), st.floats(0, 1)), st.booleans(),
+    case, st.integers(1, 10**9), st.sampled_from(["CNY", "JPY", "KWD"]), anybody, st.booleans(),
     st.sampled_from(["face_first", "face_phone"]), online=st.booleans(), hour=st.integers(0, 23),
     payer_count_day=st.integers(0, 99),
 )  # fmt: skip
@@ -118,7 +149,7 @@ facts_of_any_case = st.builds(
 def test_whatever_the_rules_a_doubtful_case_is_never_relaxed(asked, thens, limit):
     rules = tuple(Rule(f"r{n}", then, {"amount": Range(at_most=limit)}) for n, then in enumerate(thens))
     ruling = rule(Policy(rules), asked)
-    if asked.ambiguous or not asked.around.online:
+    if asked.ambiguous or not asked.around.online or not (asked.who.challenged or asked.who.relief):
         assert STRENGTH[ruling.factor] >= STRENGTH[Factor.PIN]
     fired = [t for t in explain(Policy(rules), asked) if t.fired]
     assert [t.rule for t in fired] == [ruling.rule], "what is explained is what is ruled"

@@ -152,6 +152,46 @@ def test_where_everybody_is_asked_to_act_a_face_that_looks_alive_is_not_enough(
     assert (last.reason, last.because, last.challenged) == (Reason.SPOOF, ("challenge",), True)
 
 
+def test_a_look_that_demands_it_asks_whoever_looks_alive_to_act_before_anything_is_matched(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    """As for everybody (`always`), but for this look alone: a face alone could pay here."""
+    session = FaceSession(engine, gallery("grace_hopper"), thresholds, draw=lambda: random.Random(4), challenge=True)
+    observations = []
+    for number in range(200):
+        observations.append(session.observe(seen("grace_hopper", number % 7), number, number * 0.1))
+        if isinstance(observations[-1], Decision):
+            break
+    assert [type(o) for o in observations[:3]] == [Guidance, Challenge, Challenge]
+    last = observations[-1]
+    assert isinstance(last, Decision)
+    assert (last.reason, last.handle, last.because, last.challenged) == (Reason.SPOOF, None, ("challenge",), True)
+
+
+@pytest.mark.parametrize(("relief", "first"), [(4.0, Decision), (None, Challenge)])
+def test_where_the_cameras_depth_speaks_for_the_face_nobody_has_to_act(
+    relief: float | None,
+    first: type,
+    engine: FaceEngine,
+    thresholds: Thresholds,
+    gallery: Callable[..., BruteForceMatcher],
+    seen: Seen,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What depth makes of a head and of a sheet is `test_cues`' matter; here it has been read."""
+    monkeypatch.setattr("pipeline.evidence.relief_mm", lambda *_: relief)
+    depth = None if relief is None else np.full((48, 64), 600.0, np.float32)
+    session = FaceSession(engine, gallery("grace_hopper"), thresholds, draw=lambda: random.Random(4), challenge=True)
+    observed: object = None
+    for number in range(20):
+        observed = session.observe(seen("grace_hopper", number % 7), number, number * 0.1, depth)
+        if not isinstance(observed, Guidance):
+            break
+    assert isinstance(observed, first)
+    if isinstance(observed, Decision):
+        assert (observed.reason, observed.challenged, observed.relief) == (Reason.MATCHED, False, True)
+
+
 def test_where_everybody_is_asked_and_nothing_can_be_asked_nobody_passes(
     engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
 ) -> None:
@@ -223,6 +263,35 @@ def test_somebody_else_after_the_challenge_is_not_who_passed_it(
             name = "eileen_collins"
         assert not isinstance(observed, Decision) or observed.reason is not Reason.MATCHED
     assert name == "eileen_collins"
+
+
+def test_who_walks_up_after_somebody_elses_challenge_has_answered_none(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen, nobody: Frame
+) -> None:
+    """An accomplice who turns and blinks must not vouch for the mask that is held up next, in the same look."""
+    acting = Acting(engine.models, engine.manifest)
+    session = FaceSession(acting, gallery("grace_hopper", "eileen_collins"), thresholds, draw=lambda: random.Random(4))
+    to_show: list[Quality] = []
+    asked: list[Act] = []
+    number = 0
+    while not session._passed:
+        acting.shown = to_show.pop(0) if to_show else STRAIGHT
+        observed = session.observe(seen("grace_hopper", number % 7), number, number * 0.1)
+        number += 1
+        if isinstance(observed, Challenge) and observed.done == len(asked):
+            asked.append(observed.act)
+            blink = [replace(STRAIGHT, eyes=0.15), STRAIGHT]
+            to_show = [STRAIGHT, *(blink if observed.act is Act.BLINK else [turned(TURNED[observed.act]), STRAIGHT])]
+    acting.live = engine.live  # type: ignore[method-assign]
+    acting.shown = STRAIGHT
+    session.observe(nobody, number, number * 0.1)
+    last: object = None
+    for later in range(number + 1, number + 40):
+        last = session.observe(seen("eileen_collins", later % 7), later, later * 0.1)
+        if isinstance(last, Decision):
+            break
+    assert isinstance(last, Decision)
+    assert (last.reason, last.handle, last.challenged) == (Reason.MATCHED, "eileen_collins", False)
 
 
 def test_whoever_comes_after_a_break_is_remembered_before_any_answer_counts(

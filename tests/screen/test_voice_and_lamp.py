@@ -15,6 +15,7 @@ from daemon.screen.views import (
     Declined,
     EnterPhone,
     EnterPin,
+    GateReady,
     Idle,
     Look,
     NewPin,
@@ -41,6 +42,13 @@ def test_a_payer_in_doubt_hears_each_thing_to_do_and_then_to_look_again() -> Non
     assert on_change(left, replace(left, seconds_left=3.0), "en") is None
     assert on_change(left, blink, "zh-CN") == "请眨一下眼睛"
     assert on_change(blink, still, "en") == "Please look at the camera"
+
+
+def test_whoever_walks_up_to_a_gate_hears_what_to_do_and_nothing_while_nobody_is_there() -> None:
+    waiting = GateReady(200, "CNY")
+    assert line(waiting, "en") is None
+    assert on_change(waiting, replace(waiting, hint="turn_right"), "en") == "Turn your head to your right"
+    assert on_change(replace(waiting, hint="turn_right"), replace(waiting, hint="hold_still"), "en") is None
 
 
 def test_typing_is_silent_and_a_wrong_pin_is_said_each_time() -> None:

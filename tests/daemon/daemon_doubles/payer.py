@@ -29,10 +29,10 @@ def enrol(rig, handle, pin="2580", phone=PHONE, card=None, **links):
     rig.members.reload()
 
 
-def decision(handle, reason=Reason.MATCHED, rival=None):
+def decision(handle, reason=Reason.MATCHED, rival=None, challenged=True):
     return Decision(
         reason=reason, handle=handle, score=0.8, runner_up=0.2, margin=0.6, liveness=0.99, frames=3, timings_ms={},
-        model_hash=MODEL, thresholds_id="t", rival=rival,
+        model_hash=MODEL, thresholds_id="t", rival=rival, challenged=challenged,
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from daemon.payment.order import Identified, Order
 from daemon.payment.policy import Factor, OneOf, Policy, Range, Rule
 from daemon.payment.state import AskFactor, Rules, Showing, State
 
-GRACE = Identified("grace", 0.8, 0.6, 0.99)
-TWIN = Identified("hope", 0.79, -0.01, 0.99)
+GRACE = Identified("grace", 0.8, 0.6, 0.99, challenged=True)
+TWIN = Identified("hope", 0.79, -0.01, 0.99, challenged=True)
 PHONE = "13800138000"
 SMALL_BY_PHONE = Policy(
     (
