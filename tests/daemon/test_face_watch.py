@@ -183,19 +183,41 @@ def test_the_box_shows_and_forgets_the_condition_by_its_own_name(rig: Any) -> No
     assert box.until(lambda: "faces_refused" not in dict(box.parts.board.snapshot.conditions))
 
 
-def test_a_camera_that_is_not_there_is_missed_before_any_payer_comes(engine: FaceEngine, tmp_path: Path) -> None:
-    reports: Queue[Any] = Queue()
-    watch = FaceWatch(
-        build_camera(V4l2Options(path=tmp_path / "video0"), Rig()),
+def without_a_camera(engine: FaceEngine, folder: Path, report: Callable[[Any], None]) -> FaceWatch:
+    """In a process of its own, as on any box; there is no such device."""
+    return FaceWatch(
+        build_camera(V4l2Options(path=folder / "video0"), Rig()),
         lambda: Faces(
             engine,
             load_thresholds(PROVISIONAL, engine.manifest),
             lambda payer: BruteForceMatcher((), np.empty((0, 512), np.float32), ""),
         ),
         frame_timeout_s=20.0,
-        report=reports.put,
+        report=report,
         preview=lambda image: None,
     )
+
+
+def test_a_missing_camera_that_is_looked_for_again_is_not_found_in_between(engine: FaceEngine, tmp_path: Path) -> None:
+    reports: Queue[Any] = Queue()
+    looked: Queue[str] = Queue()
+    watch = without_a_camera(engine, tmp_path, reports.put)
+    watch.start()
+    try:
+        assert isinstance(reports.get(timeout=60), FacesLoaded)
+        assert isinstance(reports.get(timeout=60), CameraLost)
+        for _ in range(2):
+            watch.peek(lambda image, why: looked.put(why))
+            assert "No such file" in looked.get(timeout=60)
+    finally:
+        watch.stop()
+    said = [reports.get_nowait() for _ in range(reports.qsize())]
+    assert not [report for report in said if isinstance(report, CameraFound)]
+
+
+def test_a_camera_that_is_not_there_is_missed_before_any_payer_comes(engine: FaceEngine, tmp_path: Path) -> None:
+    reports: Queue[Any] = Queue()
+    watch = without_a_camera(engine, tmp_path, reports.put)
     watch.start()
     try:
         first, second = reports.get(timeout=60), reports.get(timeout=60)
