@@ -20,7 +20,7 @@ from pathlib import Path
 from fleet.demo.town import Town
 
 REPOSITORY = Path(__file__).parents[1]
-READY = re.compile(r"event=ready .*total_ms=([\d.]+) parts_ms=(\S+)")
+READY = re.compile(r"event=ready .*total_ms=([\d.]+) .*parts_ms=(\S+)")
 LOADED = re.compile(r"event=faces_loaded took_ms=([\d.]+)")
 
 

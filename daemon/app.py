@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +62,7 @@ from daemon.people.template_update import TemplateUpdate, update_rule_of
 from daemon.remote.desk import RemoteDesk
 from daemon.remote.log_bundle import LogBundle
 from daemon.screen.views import Condition
+from daemon.start_times import StartUp
 from daemon.uplink import clock
 from daemon.uplink.clock import TrustedClock
 from daemon.uplink.fleet_link import FleetLink
@@ -94,19 +94,6 @@ SCHEMA = (
     Outbox().create_tables, Inbox().create_tables,
 )  # fmt: skip
 SCHEMA_EDITION = 1  # the next number whenever a table, a column or an index is added above
-
-
-@dataclass
-class StartUp:
-    """How long each part took to come up, in ms."""
-
-    took_ms: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        before = time.perf_counter()
-        yield
-        self.took_ms[name] = (time.perf_counter() - before) * 1000
 
 
 def run(loaded: Loaded, path: Path) -> int:
@@ -280,10 +267,8 @@ def run(loaded: Loaded, path: Path) -> int:
             advertising.start()
         _stop_on_signals(queue)
         threading.excepthook = lambda died: queue.put_urgent(Stop(_obituary(died)))
-        total = sum(start.took_ms.values())
-        breakdown = ",".join(f"{name}:{ms:.1f}" for name, ms in start.took_ms.items())
         forget_faults()
-        note(log, "ready", box=link.box_id, payers=len(members), total_ms=round(total, 1), parts_ms=breakdown)
+        note(log, "ready", box=link.box_id, payers=len(members), **start.facts)
         fault = box.run()
         return 1 if fault else RESTART if again.is_set() else 0
 

@@ -30,6 +30,7 @@ from mqtt.identity import (
 )
 from mqtt.link import TlsOptions
 from mqtt.provisioning import Ticket
+from mqtt.signing_request import check_certificate, make_signing_request
 
 PENDING_FILE = "provisioning.ticket"
 CA_FILE, CERTIFICATE_FILE = "ca.pem", "certificate.pem"
@@ -124,7 +125,7 @@ class Provisioner:
             write_file(self.state / PENDING_FILE, unarmour("TICKET", text), mode=0o600)
         except (MqttError, OSError) as error:
             raise Refused("disk", f"the ticket can't be kept: {error}", "make room on the data partition") from error
-        return contract.make_signing_request(key, ticket).decode("ascii")
+        return make_signing_request(key, ticket).decode("ascii")
 
     def pending(self, now: Now) -> tuple[Ticket, str] | None:
         """The ticket whose answer is awaited, with its text; None when there is none, or it can't be used any more."""
@@ -148,9 +149,7 @@ class Provisioner:
         box_id = box_id_from_key(key.public_key())
         try:
             answer = contract.open_answer(unarmour("ANSWER", text), ticket, box_id, now)
-            contract.check_certificate(
-                answer.certificate, ticket.body.ca, key.public_key(), now() if now is not None else None
-            )
+            check_certificate(answer.certificate, ticket.body.ca, key.public_key(), now() if now is not None else None)
         except EnvelopeRefused as error:
             raise _refused("answer", error) from error
         except MqttError as error:

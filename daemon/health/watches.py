@@ -14,8 +14,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-from cryptography import x509
-
 from daemon.books import journal
 from daemon.console.lending import Picture
 from daemon.errors import JournalBroken
@@ -211,6 +209,8 @@ def temperature_c(zones: Path = THERMAL) -> int | None:
 
 def certificate_days(path: Path, now: int) -> int | None:
     """Whole days until the certificate ends, negative afterwards; None for one that can't be read."""
+    from cryptography import x509  # loads for longer than anything else here, and no start needs to wait for it
+
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):

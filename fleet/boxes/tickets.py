@@ -14,7 +14,8 @@ from fleet.boxes.authority import Authority
 from fleet.errors import FleetError
 from mqtt import provisioning
 from mqtt.identity import public_pem
-from mqtt.provisioning import ANY_BOX, AnswerBody, LoginBody, TicketBody, read_signing_request
+from mqtt.provisioning import ANY_BOX, AnswerBody, LoginBody, TicketBody
+from mqtt.signing_request import proves, read_signing_request
 
 ANSWER_LIFE_S = 24 * 3600
 
@@ -83,7 +84,7 @@ def sign(
     row = tx.execute("SELECT * FROM tickets WHERE id = ?", (request.ticket,)).fetchone()
     if row is None:
         raise TicketRefused(what, f"this fleet made no ticket {request.ticket[:32]}")
-    if not provisioning.proves(request, row["secret"]):
+    if not proves(request, row["secret"]):
         raise TicketRefused(what, "its maker does not hold the ticket it names")
     if row["used_by"] == request.box:
         return Signed(request.box, row["answer"], None)

@@ -15,12 +15,13 @@ from fleet.boxes import tickets
 from fleet.boxes.authority import Authority
 from fleet.boxes.tickets import TicketRefused, TicketWanted
 from fleet.errors import StateMissing
-from mqtt import provisioning
+from mqtt import provisioning, signing_request
 from mqtt.armour import ArmourRefused, armour, is_complete, unarmour
 from mqtt.envelope import now_unix
 from mqtt.errors import EnvelopeRefused, RefusalReason
 from mqtt.identity import box_id_from_key
-from mqtt.provisioning import ProvisioningRefused, Ticket
+from mqtt.provisioning import Ticket
+from mqtt.signing_request import ProvisioningRefused
 
 WANTED = TicketWanted("counter-2", "main", "canteen", ("broker.example", 8883), 3600)
 NOW = now_unix()
@@ -36,7 +37,7 @@ class NewBox:
         return provisioning.open_ticket(token, self.id, lambda: at)
 
     def request(self, ticket: Ticket) -> bytes:
-        return provisioning.make_signing_request(self.key, ticket)
+        return signing_request.make_signing_request(self.key, ticket)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_ticket_becomes_a_certificate_and_a_trusted_box(office: Office, box: N
     ticket = box.open(office.ticket())
     signed = office.sign(box.request(ticket), ticket.id)
     answer = provisioning.open_answer(signed.answer.encode(), ticket, box.id, lambda: NOW)
-    provisioning.check_certificate(answer.certificate, ticket.body.ca, box.key.public_key(), NOW)
+    signing_request.check_certificate(answer.certificate, ticket.body.ca, box.key.public_key(), NOW)
     assert boxes.trusted_key(office.db, box.id) is not None
     assert signed.pin is not None
     assert answer.pin is not None
@@ -161,12 +162,12 @@ def test_a_certificate_for_another_key_or_by_another_authority_is_refused(
 ) -> None:
     public, other = box.key.public_key(), NewBox().key.public_key()
     with pytest.raises(ProvisioningRefused, match="another key"):
-        provisioning.check_certificate(office.authority.certify_box(other), office.authority.pem, public, NOW)
+        signing_request.check_certificate(office.authority.certify_box(other), office.authority.pem, public, NOW)
     elsewhere = open_office(tmp_path / "elsewhere").authority
     with pytest.raises(ProvisioningRefused, match="not by the authority"):
-        provisioning.check_certificate(elsewhere.certify_box(public), office.authority.pem, public, NOW)
+        signing_request.check_certificate(elsewhere.certify_box(public), office.authority.pem, public, NOW)
     with pytest.raises(ProvisioningRefused, match="not valid at this time"):
-        provisioning.check_certificate(office.authority.certify_box(public), office.authority.pem, public, 1_000_000)
+        signing_request.check_certificate(office.authority.certify_box(public), office.authority.pem, public, 1_000_000)
 
 
 def test_armour_survives_a_terminal_and_names_what_is_wrong(office: Office) -> None:
