@@ -42,6 +42,7 @@ class Hands:
         self.passed: list[str] = []
         self.problems: list[str] = []
         self.receipts: list[str] = []
+        self.spoken: list[str] = []
         self.album: list[Path] = []
 
     def __enter__(self) -> Self:
@@ -187,6 +188,8 @@ class Hands:
             self.problems.append(str(message["error"]))
         if "receipt" in message:
             self.receipts.append(str(message["receipt"]["text"]))
+        if "voice" in message:
+            self.spoken.append(str(message["voice"]["text"]))
         line = message.get("log", {}).get("line")
         if line is None:
             return

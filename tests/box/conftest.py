@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from mqtt.envelope import Signer
 from mqtt.identity import fleet_id_from_key, load_private_key
 from mqtt.link import Link, LinkOptions
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 QUICK = """
 [payment]
 look_s = 6
@@ -30,7 +33,7 @@ query_for_s = 60
 reverse_every_s = 1
 """
 
-PIN = {"grace_hopper": "2580", "eileen_collins": "1793"}
+PIN = {"grace_hopper": "2580", "eileen_collins": "1793", "eileen": "1793"}
 
 
 @dataclass
@@ -113,10 +116,10 @@ def open_shop(
 
     def make(
         *, settings: str = QUICK, gateway_options: tuple[str, ...] = (), locale: str = "en", broker: str = "embedded",
-        open_loop: str = "",
+        open_loop: str = "", pictures: Path | None = None,
     ) -> Shop:  # fmt: skip
-        folder = tmp_path_factory.mktemp("town")
-        town = Town(folder, models_folder, portraits_folder, locale=locale, settings=settings, open_loop=open_loop)
+        folder, portraits = tmp_path_factory.mktemp("town"), pictures or portraits_folder
+        town = Town(folder, models_folder, portraits, locale=locale, settings=settings, open_loop=open_loop)
         town.gateway_options, town.broker = gateway_options, broker
         town.found()
         town.start_broker()
