@@ -3,8 +3,9 @@
     python benchmarks/order_to_approval.py
     python benchmarks/order_to_approval.py --payments 50 --json
 
-The payer stands before the virtual camera, and the sum asks for no PIN. What is measured lies between two lines that
-the box logs: the order has verified and is new; the gateway's answer has verified and is the one that is waited for.
+The payer stands before the virtual camera, and the sum asks for no PIN, nor to turn. What is measured lies between two
+lines that the box logs: the order has verified and is new; the gateway's answer has verified and is the one that is
+waited for.
 
 The floor is measured between the payments of the same run, and is the sum of
 

@@ -228,11 +228,10 @@ def liveness(
     for kind, rate in drawn.apcer_per_decision.items():
         interval = drawn.ci95_frames["apcer_per_decision"][kind]
         yield Figure(f"drawn {kind}: APCER a decision", name, percent(rate), spread(interval), "<= 10 %", rate <= 0.10)
-    asking = pipeline_attacks.asking(limits)
-    for mode, kinds in pipeline_attacks.play(engine, asking, portraits, tell, ("fine cut-out",)).items():
+    for mode, kinds in pipeline_attacks.play(engine, limits, portraits, tell, ("cut-out", "fine cut-out")).items():
         for kind, whole in kinds.items():
             rate = whole.accepted / whole.sessions
-            what = f'drawn {kind}, challenge "{mode}": a session'
+            what = f"drawn {kind}, {mode} pays: APCER a session"
             yield Figure(what, name, percent(rate), spread(whole.ci95), "<= 10 %", rate <= 0.10)
 
 

@@ -9,6 +9,9 @@ Human times are assumptions, printed with the table and changeable by options; t
 payment lasts from the order's arrival until its payer has read the outcome and makes room. Face and PIN: a stock
 portrait steps before the virtual camera; QR: the payer takes a phone out, opens an app, and its code is scanned.
 
+As shipped, whoever may pay by face alone turns and blinks first. A stock portrait does not, so the box is told to take
+the risk (`unchallenged_up_to_minor`), and the seconds for it are in no row: 10 at most.
+
 The bars: a whole face payment within 10 s, and within the time of three QR payments; from the order's arrival to the
 changed screen 50 ms; from a key press to its pixels 30 ms, both until the pixels are on the (virtual) glass. The key's
 way over the page's websocket is in it.

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from daemon.cli.main import main
+from daemon.config.load import load
+from daemon.health.checks import FaceAlone, look
 from daemon.payment.money import Amount
 from daemon.payment.order import Circumstances, Identified
 from daemon.payment.policy import STRENGTH, Case, Factor, OneOf, Policy, Range, Rule, explain, facts, rule
@@ -250,3 +252,51 @@ def test_show_lists_the_rules_in_their_order(written, capsys):
     assert main(["policy", "show", "--file", written(SPARING)]) == 0
     said = capsys.readouterr().out
     assert said.index("small") < said.index("otherwise")
+
+
+def test_explain_says_who_is_asked_to_turn_and_blink_and_what_becomes_of_who_was_not(written, capsys):
+    call = ["policy", "explain", "--file", written(SPARING), "--amount", "12.50", "--score", "0.7"]
+    assert main(call) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("first: turn and blink, as a face alone could pay this")
+    assert said.strip().endswith("asks for: none (small)")
+    assert main([*call, "--challenged", "no"]) == 0
+    assert capsys.readouterr().out.strip().endswith("asks for: pin (small, raised from none by unchallenged)")
+    assert main([*call[:5], "99.00", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["challenge"], found["facts"]["challenged"], found["factor"]) == (False, False, "pin")
+
+
+def test_show_says_up_to_which_sum_a_printed_face_may_pay(written, capsys):
+    assert main(["policy", "show", "--file", written(SPARING)]) == 0
+    assert "a printed face may pay" not in capsys.readouterr().out
+    assert main(["policy", "show", "--file", written("[policy]\nunchallenged_up_to_minor = 5000\n" + SPARING)]) == 0
+    assert "up to 2000 (minor units) nobody is asked to, and a printed face may pay" in capsys.readouterr().out
+
+
+BOX = '[fleet]\nkey = "fleet.pem"\n\n[policy]\npin_free_up_to_minor = 2000\n'
+RISK = "unchallenged_up_to_minor = 500\n"
+
+
+def test_a_config_under_which_a_mask_may_pay_is_good_and_the_check_says_so(tmp_path, capsys):
+    config = tmp_path / "box.toml"
+    config.write_text(BOX)
+    assert main(["config", "check", "--config", str(config)]) == 0
+    assert "unchallenged" not in capsys.readouterr().out
+    config.write_text(BOX + RISK)
+    assert main(["config", "check", "--config", str(config)]) == 0
+    warning = "policy.unchallenged_up_to_minor: up to 500 (minor units) a printed face that was cut out may pay"
+    assert f"but consider {warning}" in capsys.readouterr().out
+    assert main(["config", "check", "--config", str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == [warning]
+    config.write_text(BOX + "unchallenged_up_to_minor = -1\n")
+    assert main(["config", "check", "--config", str(config)]) == 1
+    assert "policy.unchallenged_up_to_minor: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "well"), [(BOX, True), (BOX + RISK, False)])
+def test_the_doctor_names_what_a_printed_face_could_pay(tmp_path, text, well):
+    (tmp_path / "box.toml").write_text(text)
+    found = look(FaceAlone(), load(tmp_path / "box.toml"))
+    assert (found.check, found.well) == ("policy", well)
+    assert ("up to 500" in found.detail, "unchallenged_up_to_minor" in found.suggestion) == (not well, not well)
