@@ -220,7 +220,7 @@ def _spare_the_collector() -> None:
     (paho's matcher of topics): few are looked for at a time, as everybody waits meanwhile (50,000 objects: 25 ms)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(2_000, 10, 50)
+    gc.set_threshold(700, 10, 50)
 
 
 def _may_wait_s(topic: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import sqlite3
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet.errors import NotFound, RequestRefused
-from fleet.rollout import plan
-from fleet.rollout.layers import SCOPES, Settings, merged
+from fleet.rollout import layered, plan
+from fleet.rollout.layered import Layered
+from fleet.rollout.layers import Settings
 from fleet.rollout.plan import Member, Next
 from mqtt.schemas import ConfigBody, ConfigReportBody, StateBody
 
@@ -53,7 +55,7 @@ class Rollouts:
         if not boxes:
             raise RequestRefused("pushing a config", f"no box is in {wanted.scope} {wanted.name}")
         _check_sizes(tx, wanted, boxes)
-        before = _layer(tx, wanted.scope, wanted.name)
+        before = layered.layer(tx, wanted.scope, wanted.name)
         tx.execute(
             "UPDATE rollouts SET state = 'superseded', ended_at = ?, why = 'another was pushed'"
             " WHERE scope = ? AND name = ? AND state IN ('running', 'halted')",
@@ -181,27 +183,28 @@ class Rollouts:
 
     def reconcile(self, tx: sqlite3.Connection, boxes: Sequence[str] | dict[str, bool], now: int) -> None:
         """Each of these boxes is to have what its layers say: a new version where that is not what it has."""
+        layers = Layered(tx)
         for box in boxes:
-            wanted = effective(tx, box)
+            names = tx.execute("SELECT tenant, box_group, state FROM boxes WHERE id = ?", (box,)).fetchone()
+            wanted = layers.document(box, names["tenant"], names["box_group"])
             row = tx.execute("SELECT version, settings FROM config_desired WHERE box = ?", (box,)).fetchone()
             if row is None and not wanted:
-                version = None
+                self._tie(tx, box, None, now)
             elif row is None or json.loads(row["settings"]) != wanted:
-                version = self._desire(tx, box, wanted, max(_seen(tx, box), row["version"] if row else 0) + 1, now)
+                seen = _seen(box, names["state"])
+                self._desire(tx, box, wanted, max(seen, row["version"] if row else 0) + 1, now)
             else:
-                version = row["version"]
-            self._tie(tx, box, version, now)
+                self._tie(tx, box, row["version"], now)
 
-    def _desire(self, tx: sqlite3.Connection, box: str, settings: Settings, version: int, now: int) -> int:
+    def _desire(self, tx: sqlite3.Connection, box: str, settings: Settings, version: int, now: int) -> None:
         tx.execute(
             "INSERT INTO config_desired (box, version, settings, asked_at) VALUES (?, ?, ?, ?) ON CONFLICT (box)"
-            " DO UPDATE SET version = excluded.version, settings = excluded.settings, outcome = NULL, reason = NULL,"
-            " errors = NULL, reported_at = NULL",
+            " DO UPDATE SET version = excluded.version, settings = excluded.settings, asked_at = excluded.asked_at,"
+            " outcome = NULL, reason = NULL, errors = NULL, reported_at = NULL",
             (box, version, json.dumps(settings), now),
         )
-        self._send(tx, box, version, settings, now)
+        self.send(tx, box, ConfigBody.model_validate({"version": version, "settings": settings}))
         self._tie(tx, box, version, now, again=True)
-        return version
 
     def _tie(self, tx: sqlite3.Connection, box: str, version: int | None, now: int, *, again: bool = False) -> None:
         """The rollouts that have reached this box wait for what it says of this version."""
@@ -232,14 +235,7 @@ class Rollouts:
 def effective(tx: sqlite3.Connection, box: str) -> dict[str, dict[str, Any]]:
     """What the layers say of this box, with the rollouts that have reached it."""
     row = tx.execute("SELECT tenant, box_group FROM boxes WHERE id = ?", (box,)).fetchone()
-    names = {"tenant": row["tenant"], "group": row["box_group"], "box": box}
-    return merged(_effective_layer(tx, scope, names[scope], box) for scope in SCOPES)
-
-
-def _effective_layer(tx: sqlite3.Connection, scope: str, name: str, box: str) -> dict[str, Any]:
-    """An empty document that is rolled out is one too: it takes back what the layer says."""
-    tried = _candidate(tx, scope, name, box)
-    return tried if tried is not None else _layer(tx, scope, name) or {}
+    return Layered(tx).document(box, row["tenant"], row["box_group"])
 
 
 def in_scope(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, bool]:
@@ -256,21 +252,17 @@ def in_scope(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, bool]:
 
 def members(tx: sqlite3.Connection, rollout: int) -> list[Member]:
     rows = tx.execute(
-        "SELECT r.box, r.wave, r.outcome, b.online FROM rollout_boxes r JOIN boxes b ON b.id = r.box"
-        " WHERE r.rollout = ? AND b.revoked_at IS NULL",
+        "SELECT r.wave, r.outcome, b.online, count(*) FROM rollout_boxes r JOIN boxes b ON b.id = r.box"
+        " WHERE r.rollout = ? AND b.revoked_at IS NULL GROUP BY r.wave, r.outcome, b.online",
         (rollout,),
     )
-    return [Member(row["box"], row["wave"], row["outcome"], bool(row["online"])) for row in rows]
+    alike = ([Member(wave, outcome, bool(online))] * boxes for wave, outcome, online, boxes in rows)
+    return list(itertools.chain.from_iterable(alike))
 
 
 def layer(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, Any]:
     """What this layer sets now, without what is only being tried."""
-    return _layer(tx, scope, name) or {}
-
-
-def _layer(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, Any] | None:
-    row = tx.execute("SELECT settings FROM config_layers WHERE scope = ? AND name = ?", (scope, name)).fetchone()
-    return dict(json.loads(row["settings"])) if row else None
+    return layered.layer(tx, scope, name) or {}
 
 
 def _set_layer(tx: sqlite3.Connection, scope: str, name: str, settings: Settings, now: int) -> None:
@@ -281,15 +273,6 @@ def _set_layer(tx: sqlite3.Connection, scope: str, name: str, settings: Settings
     )
 
 
-def _candidate(tx: sqlite3.Connection, scope: str, name: str, box: str) -> dict[str, Any] | None:
-    row = tx.execute(
-        "SELECT o.settings FROM rollouts o JOIN rollout_boxes r ON r.rollout = o.id WHERE o.scope = ? AND o.name = ?"
-        " AND o.state IN ('running', 'halted') AND r.box = ? AND r.wave <= o.wave",
-        (scope, name, box),
-    ).fetchone()
-    return dict(json.loads(row["settings"])) if row else None
-
-
 def _rollout(tx: sqlite3.Connection, rollout: int) -> sqlite3.Row:
     row: sqlite3.Row | None = tx.execute("SELECT * FROM rollouts WHERE id = ?", (rollout,)).fetchone()
     if row is None:
@@ -297,11 +280,10 @@ def _rollout(tx: sqlite3.Connection, rollout: int) -> sqlite3.Row:
     return row
 
 
-def _seen(tx: sqlite3.Connection, box: str) -> int:
-    """The newest version that this box says it has seen."""
-    row = tx.execute("SELECT state FROM boxes WHERE id = ?", (box,)).fetchone()
-    state = json.loads(row["state"]) if row and row["state"] else {}
-    return _believable(box, state.get("versions", {}).get("config_seen", 0))
+def _seen(box: str, state: str | None) -> int:
+    """The newest version that this box, which said this `state` last, has seen."""
+    said = json.loads(state) if state else {}
+    return _believable(box, said.get("versions", {}).get("config_seen", 0))
 
 
 def _believable(box: str, seen: object) -> int:
@@ -315,13 +297,10 @@ def _believable(box: str, seen: object) -> int:
 def _check_sizes(tx: sqlite3.Connection, wanted: Push, boxes: Iterable[str]) -> None:
     """Raises RequestRefused where all layers of a box together are more than a message can carry: no box could say so,
     as it would never see it."""
+    layers = Layered(tx, (wanted.scope, wanted.settings))
     for box in boxes:
         row = tx.execute("SELECT name, tenant, box_group FROM boxes WHERE id = ?", (box,)).fetchone()
-        names = {"tenant": row["tenant"], "group": row["box_group"], "box": box}
-        document = merged(
-            wanted.settings if scope == wanted.scope else _effective_layer(tx, scope, names[scope], box)
-            for scope in SCOPES
-        )
+        document = layers.document(box, row["tenant"], row["box_group"])
         size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
         if size > MAX_DOCUMENT_BYTES:
             name = row["name"]

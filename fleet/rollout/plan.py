@@ -24,7 +24,6 @@ class Member:
     """One box of a rollout. `outcome` is None (not answered), trial, applied, or one of FAILED. `online`: it could
     be heard lately."""
 
-    box: str
     wave: int
     outcome: str | None = None
     online: bool = True

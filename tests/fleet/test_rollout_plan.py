@@ -67,7 +67,7 @@ def test_every_box_is_in_exactly_one_wave_and_the_first_has_at_least_one_that_ca
 
 
 def members(*outcomes: str | None, wave: int = 0, online: bool = True) -> list[Member]:
-    return [Member(f"w{wave}-{n}", wave, outcome, online) for n, outcome in enumerate(outcomes)]
+    return [Member(wave, outcome, online) for outcome in outcomes]
 
 
 CASES: list[tuple[list[Member], int, float, Next]] = [
