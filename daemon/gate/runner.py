@@ -36,6 +36,7 @@ from daemon.screen import views
 from daemon.uplink.clock import TrustedClock
 from daemon.uplink.fleet_link import FleetLink
 from pipeline.decision import Challenge, Decision, Guidance, Reason
+from pipeline.liveness import Cue
 
 log = logging.getLogger("daemon.gate")
 
@@ -193,8 +194,9 @@ class GateRunner:
                 assert who is not None
                 self._state = _Asking(state.number, who, now + STEP_S)
                 self._p.agreements.read(state.number, who.payer)
-            case Decision(reason=reason):
-                self._refuse("not_recognised" if reason in _UNKNOWN else reason.value, now)
+            case Decision(reason=reason, because=because):
+                said = "not_recognised" if reason in _UNKNOWN else reason.value
+                self._refuse(said, now, journaled=reason not in _UNKNOWN and because != (Cue.CHALLENGE.value,))
 
     def agreement(self, read: AgreementRead, now: float) -> Stop | None:
         """What they agreed to: the ruling, and the passage on its way to disk."""
@@ -275,10 +277,12 @@ class GateRunner:
             self._left_at[payer] = wall
 
     def _refuse(
-        self, reason: str, now: float, rule: str = "", raised_by: str = "", passed: str | None = None
+        self, reason: str, now: float, rule: str = "", raised_by: str = "", passed: str | None = None,
+        journaled: bool = True,
     ) -> None:  # fmt: skip
+        """Whoever stands about before a gate, and turns nothing when asked to, must not fill the journal."""
         note(log, "gate_refused", reason=reason)
-        if reason != "not_recognised":  # whoever stands about before a gate must not fill the journal
+        if journaled:
             facts = {"reason": reason, "rule": rule, "raised_by": raised_by}
             self._payment.note((Noted("gate_refused", {name: said for name, said in facts.items() if said}),))
         self._state = _Showing(views.GateShut(reason), now + self._p.show_s, passed)

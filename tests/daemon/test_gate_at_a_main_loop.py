@@ -149,12 +149,14 @@ def wait_looking(town):
     return state
 
 
-def looks(town, handle: str | None, reason: Reason = Reason.MATCHED, challenged: bool = True) -> None:
+def looks(
+    town, handle: str | None, reason: Reason = Reason.MATCHED, challenged: bool = True, because: tuple[str, ...] = ()
+) -> None:
     """Somebody comes into view, as the face side says it; they turned and blinked."""
     state = wait_looking(town)
     decision = Decision(
         reason=reason, handle=handle, score=0.9, runner_up=0.1, margin=0.8, liveness=0.99, frames=3, timings_ms={},
-        model_hash=MODEL, thresholds_id="t", challenged=challenged,
+        model_hash=MODEL, thresholds_id="t", challenged=challenged, because=because,
     )  # fmt: skip
     town.queue.put(Seen(ForGate(state().number), decision))
 
@@ -220,6 +222,15 @@ def test_a_look_that_waited_before_the_rules_changed_goes_by_the_new_ones(at_gat
     town.box._payment.adopt(Rules(policy=ALLOWED))
     looks(town, None, Reason.SPOOF)  # wakes the loop
     assert town.until(lambda: wait_looking(town)().number > before and town.parts.faces._wanted.challenge)
+
+
+def test_who_stands_about_and_turns_nothing_fills_no_journal_and_a_picture_that_was_found_out_does(at_gate):
+    town, _ = at_gate()
+    before = wait_looking(town)().number
+    looks(town, None, Reason.SPOOF, because=("challenge",))
+    assert town.until(lambda: wait_looking(town)().number > before)
+    looks(town, None, Reason.SPOOF, because=("moire", "model"))
+    assert town.until(lambda: refusals(town) == ["spoof"])
 
 
 @pytest.mark.parametrize("reason", [Reason.AMBIGUOUS, Reason.SPOOF])
