@@ -195,8 +195,8 @@ class GateRunner:
                 self._state = _Asking(state.number, who, now + STEP_S)
                 self._p.agreements.read(state.number, who.payer)
             case Decision(reason=reason, because=because):
-                said = "not_recognised" if reason in _UNKNOWN else reason.value
-                self._refuse(said, now, journaled=reason not in _UNKNOWN and because != (Cue.CHALLENGE.value,))
+                why = "not_recognised" if reason in _UNKNOWN else reason.value
+                self._refuse(why, now, journaled=reason not in _UNKNOWN and because != (Cue.CHALLENGE.value,))
 
     def agreement(self, read: AgreementRead, now: float) -> Stop | None:
         """What they agreed to: the ruling, and the passage on its way to disk."""
