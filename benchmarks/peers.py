@@ -6,8 +6,12 @@
 
 Ours: find the face, 68 landmarks, quality, liveness, the picture's own edge, embedding, match in 10,000 templates.
 face_recognition (dlib): find, landmarks, embedding, distance to 10,000; it has no liveness. mediapipe 0.10.14: find and
-mesh alone, since it carries no embedding. deepface: where it and its weights are installed, which its package does not
-bring. The engines take turns on each picture; medians of CPU time. The peers live in a venv of their own
+mesh alone, since it carries no embedding. deepface (find, align, SFace, distance to 10,000; no liveness): its package
+brings no weights and fetches them where it is asked for them, so it gets what is in `$DEEPFACE_HOME/.deepface/weights`
+or, where nothing is, the SFace of the set `better` and the cascades of the opencv package. It does not go together with
+mediapipe: give it a venv of its own with face_recognition in it, and name it in KINGFISHER_BENCH_VENV.
+
+The engines take turns on each picture; medians of CPU time. The peers live in a venv of their own
 (`benchmarks/peer_venv.py`); the models of both sets must be there (`kingfisher models pull [--set better]`).
 """
 
@@ -17,11 +21,13 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: single thread means all of it
@@ -43,6 +49,10 @@ WIDTH, HEIGHT = 640, 480
 BARS = {"default": 1 / 5, "better": 1 / 3}  # of face_recognition
 Frame = NDArray[np.uint8]
 Analyse = Callable[[Frame], bool]  # whether a face was found
+
+
+class PeerAbsent(Exception):
+    """A peer that can't take part, and why."""
 
 
 def main() -> int:
@@ -96,6 +106,8 @@ def compare(frames: list[Frame], state: Path) -> list[dict[str, object]]:
     for name, build in ENGINES.items():
         try:
             engines[name] = build(state)
+        except PeerAbsent as error:
+            absent[name] = str(error)
         except ImportError as error:
             absent[name] = f"not installed ({error})"
     spent: dict[str, list[float]] = {name: [] for name in engines}
@@ -176,12 +188,39 @@ def mediapipe_mesh(state: Path) -> Analyse:
 
 
 def deepface(state: Path) -> Analyse:
+    if find_spec("deepface") is None:
+        raise PeerAbsent("not installed")
+    lend_weights(state)
+    import cv2
     from deepface import DeepFace
 
+    cv2.setNumThreads(1)
+    crowd = np.random.default_rng(7).standard_normal((TEMPLATES, 128))
+
     def analyse(frame: Frame) -> bool:
-        return bool(DeepFace.represent(frame, model_name="SFace", detector_backend="opencv", enforce_detection=False))
+        bgr = np.ascontiguousarray(frame[:, :, ::-1])  # as it reads a file
+        found = DeepFace.represent(bgr, model_name="SFace", detector_backend="opencv", enforce_detection=False)
+        np.linalg.norm(crowd - np.asarray(found[0]["embedding"]), axis=1).argmin()
+        return float(found[0]["face_confidence"]) > 0
 
     return analyse
+
+
+def lend_weights(state: Path) -> None:
+    """Whatever deepface would fetch lies in its folder before it is asked: its own, or ours. Raises PeerAbsent."""
+    import cv2
+
+    home = Path(os.environ.setdefault("DEEPFACE_HOME", str(state / "deepface")))
+    weights = home / ".deepface" / "weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    cascades = Path(cv2.__file__).parent / "data"
+    lent = {"face_recognition_sface_2021dec.onnx": state / "models" / "sface.onnx"}
+    lent |= {name: cascades / name for name in ("haarcascade_frontalface_default.xml", "haarcascade_eye.xml")}
+    for name, source in lent.items():
+        if not (weights / name).exists():
+            if not source.exists():
+                raise PeerAbsent(f"its {name} is neither in {weights} nor at {source}")
+            shutil.copyfile(source, weights / name)
 
 
 ENGINES: dict[str, Callable[[Path], Analyse]] = {
@@ -189,7 +228,7 @@ ENGINES: dict[str, Callable[[Path], Analyse]] = {
     "better": ours("better"),
     "face_recognition": dlib_face_recognition,
     "mediapipe (no embedding)": mediapipe_mesh,
-    "deepface": deepface,
+    "deepface (SFace)": deepface,
 }
 
 
@@ -220,7 +259,9 @@ def draw(rows: object, path: Path) -> None:
     shown = [row for row in rows if "absent" not in row]  # type: ignore[attr-defined]
     figure, plot = plt.subplots(figsize=(6.4, 2.2))
     names = [str(row["engine"]) for row in shown]
-    bars = plot.barh(names, [float(row["median_ms"]) for row in shown], color=["C0", "C0", "C7", "C7"][: len(shown)])
+    bars = plot.barh(
+        names, [float(row["median_ms"]) for row in shown], color=["C0", "C0", "C7", "C7", "C7"][: len(shown)]
+    )
     plot.bar_label(bars, fmt="%.1f", padding=3)
     plot.invert_yaxis()
     plot.margins(x=0.16)  # room for the longest bar's figure
