@@ -231,7 +231,7 @@ def liveness(
     for mode, kinds in pipeline_attacks.play(engine, limits, portraits, tell, ("cut-out", "fine cut-out")).items():
         for kind, whole in kinds.items():
             rate = whole.accepted / whole.sessions
-            what = f"drawn {kind}, {mode} pays: APCER a session"
+            what = f"drawn {kind}, {mode}: APCER a session"
             yield Figure(what, name, percent(rate), spread(whole.ci95), "<= 10 %", rate <= 0.10)
 
 
