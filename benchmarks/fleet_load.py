@@ -6,13 +6,13 @@ import asyncio
 import gc
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -219,7 +219,7 @@ async def _fan_out(rig: Rig, boxes: int, say: Say) -> FannedOut:
             }  # fmt: skip
             began_s = time.monotonic()
             rollout = (await asyncio.to_thread(client.post, "/v1/rollouts", push))["id"]
-            await _until(partial(_all_applied, rig, rollout, boxes), CONNECT_S)
+            await asyncio.to_thread(_wait_applied, rig, rollout, boxes)
             took_s.append(time.monotonic() - began_s)
         counted = applied(rig, rollout)
         say(f"bare fan-out to {boxes} clients")
@@ -326,15 +326,25 @@ def known_online(rig: Rig, since: int = 0) -> int:
     return int(row[0])
 
 
-def _all_applied(rig: Rig, rollout: int, boxes: int) -> bool:
-    return applied(rig, rollout) >= boxes
+def _wait_applied(rig: Rig, rollout: int, boxes: int) -> None:
+    """Raises TimeoutError. The books stay open: the boxes are at work on this process's other thread."""
+    give_up_s = time.monotonic() + CONNECT_S
+    with reading(rig.state.folder) as tx:
+        while _applied(tx, rollout) < boxes:
+            if time.monotonic() > give_up_s:
+                raise TimeoutError(f"{_applied(tx, rollout)} of {boxes} boxes have applied the config")
+            time.sleep(0.01)
 
 
 def applied(rig: Rig, rollout: int) -> int:
     with reading(rig.state.folder) as tx:
-        row = tx.execute(
-            "SELECT count(*) FROM rollout_boxes WHERE rollout = ? AND outcome = 'applied'", (rollout,)
-        ).fetchone()
+        return _applied(tx, rollout)
+
+
+def _applied(tx: sqlite3.Connection, rollout: int) -> int:
+    row = tx.execute(
+        "SELECT count(*) FROM rollout_boxes WHERE rollout = ? AND outcome = 'applied'", (rollout,)
+    ).fetchone()
     return int(row[0])
 
 

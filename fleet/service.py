@@ -158,8 +158,11 @@ class Service:
         self._send(connection)
 
     def _send(self, connection: sqlite3.Connection) -> None:
-        if self.link.connected:
-            self._courier.send(connection, self.gateway.now())
+        if not self.link.connected:
+            return
+        self._courier.send(connection, self.gateway.now())
+        if self._courier.more and self._acked_ids:  # acknowledged while it was sending: they make room for the rest
+            self.desk.run(self._note_acked)
 
     def _sweep_later(self) -> None:
         def sweep(tx: sqlite3.Connection) -> None:

@@ -70,8 +70,11 @@ class Rollouts:
             ),
         ).fetchone()  # fmt: skip
         rollout = int(row[0])
-        for box, wave in plan.arrange(boxes, wanted.waves, rollout).items():
-            tx.execute("INSERT INTO rollout_boxes (rollout, box, wave) VALUES (?, ?, ?)", (rollout, box, wave))
+        arranged = plan.arrange(boxes, wanted.waves, rollout)
+        tx.executemany(
+            "INSERT INTO rollout_boxes (rollout, box, wave) VALUES (?, ?, ?)",
+            [(rollout, box, wave) for box, wave in arranged.items()],
+        )
         log.info("event=rollout id=%d %s=%s boxes=%d", rollout, wanted.scope, wanted.name, len(boxes))
         self.reconcile(tx, boxes, now)
         self.advance(tx, now)
@@ -297,10 +300,13 @@ def _believable(box: str, seen: object) -> int:
 def _check_sizes(tx: sqlite3.Connection, wanted: Push, boxes: Iterable[str]) -> None:
     """Raises RequestRefused where all layers of a box together are more than a message can carry: no box could say so,
     as it would never see it."""
-    layers = Layered(tx, (wanted.scope, wanted.settings))
+    layers, sized = Layered(tx, (wanted.scope, wanted.settings)), set[int]()
     for box in boxes:
         row = tx.execute("SELECT name, tenant, box_group FROM boxes WHERE id = ?", (box,)).fetchone()
         document = layers.document(box, row["tenant"], row["box_group"])
+        if id(document) in sized:
+            continue
+        sized.add(id(document))
         size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
         if size > MAX_DOCUMENT_BYTES:
             name = row["name"]

@@ -129,6 +129,8 @@ class Wire:
             # TLS may have taken more off the socket than one packet: nothing would wake us for the rest.
             while isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():
                 client.loop_read()
+            if client.want_write():  # what it says to that goes out now, not after all the other boxes were heard
+                client.loop_write()
 
         self._on_loop(_read_when_there, sock, read)
 
