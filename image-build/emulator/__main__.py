@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter as Counted
 from contextlib import suppress
 from pathlib import Path
 
@@ -112,14 +113,24 @@ def idle(run: Run, minutes: float) -> None:
     """A still screen and no payments: what the block layer writes meanwhile, as KB in an hour."""
     run.be_on()
     time.sleep(START_IS_OVER_S)
-    by = run.rig.ask("writers", SLOW_ANSWER_S)
+    by = _bytes_by(run.rig.ask("writers", SLOW_ANSWER_S))
     before, began_s = int(run.rig.ask("written", SLOW_ANSWER_S)), time.monotonic()
     time.sleep(minutes * 60)
     sectors, took_s = int(run.rig.ask("written", SLOW_ANSWER_S)) - before, time.monotonic() - began_s
     run.figures["idle_writes_kb_per_h"] = round(sectors / 2 * 3600 / took_s, 1)
     print(f"          {sectors / 2:.0f} KB in {took_s / 60:.0f} minutes", file=sys.stderr)
-    for wrote in sorted(set(run.rig.ask("writers", SLOW_ANSWER_S).split()) - set(by.split())):
-        print(f"          wrote to files so far: {wrote}", file=sys.stderr)
+    for program, wrote in sorted(_bytes_by(run.rig.ask("writers", SLOW_ANSWER_S)).items()):
+        if wrote > by[program]:
+            print(f"          {program} wrote {(wrote - by[program]) / 1024:.0f} KB to files", file=sys.stderr)
+
+
+def _bytes_by(said: str) -> Counted[str]:
+    """What the rig's `writers` answered, "name:bytes ...", as bytes by program."""
+    total: Counted[str] = Counted()
+    for word in said.split():
+        name, _, count = word.rpartition(":")
+        total[name] += int(count)
+    return total
 
 
 def _pay(run: Run, counter: Counter) -> None:
