@@ -220,7 +220,7 @@ async def _run(options: ServiceOptions, announce: Callable[[dict[str, Any]], Non
 
 def _spare_the_collector() -> None:
     """What was imported and built stays, and need not be gone through again. Each message leaves a small cycle behind
-    (paho's matcher of topics): few are looked for at a time, as everybody waits meanwhile (50,000 objects: 10 to 50 ms)."""
+    (paho's matcher of topics): few are looked for at a time, as all wait meanwhile (50,000 objects: 10 to 50 ms)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 50)
