@@ -83,7 +83,8 @@ def assemble(
     wheels.install(own, root / SITE)
     shutil.rmtree(root / SITE / "fleet", ignore_errors=True)  # the operator's end has no business on a box
     _compile(root, *(f"/{SITE}/{name}" for name in ("daemon", "hal", "pipeline", "secure_store", "mqtt")))
-    run("chroot", root, f"/{PREFIX}/bin/python", "-I", "-m", "daemon.cli.dataclass_code")
+    for kept in ("daemon.cli.dataclass_code", "daemon.cli.read_ahead"):
+        run("chroot", root, f"/{PREFIX}/bin/python", "-I", "-m", kept)
     (root / PREFIX / "models").mkdir()
     for model in models:
         shutil.copy(model, root / PREFIX / "models")
