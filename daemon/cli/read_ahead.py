@@ -4,6 +4,8 @@ They lie compressed on a slow card, and whoever loads a library waits for each o
 one names them; without it, or for one that is not there any more, each is read when it is wanted, as ever.
 
     python -I -m daemon.cli.read_ahead          once everything is installed: makes the file
+    python -I -m daemon.cli.read_ahead --order  prints the byte code of a start in the order in which it is loaded,
+                                                so that it can be laid out like that
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from daemon.cli.dataclass_code import DAEMON
 
@@ -44,11 +47,32 @@ def keep(file: Path = FILE, modules: Sequence[str] = DAEMON) -> int:
     return len(found)
 
 
+def order(modules: Sequence[str] = DAEMON) -> list[str]:
+    """Loads the modules; the byte code of all that are loaded by then, the first loaded first."""
+    for module in modules:
+        import_module(module)
+    found = (getattr(module, "__cached__", None) for module in list(sys.modules.values()))
+    return list(dict.fromkeys(name for name in found if isinstance(name, str)))
+
+
 def _libraries() -> list[str]:
-    """What is mapped into this process, about as it came: Linux maps the next one below the last."""
-    lines = Path("/proc/self/maps").read_text("utf-8").splitlines()
-    names = (line.split(maxsplit=5)[5] for line in reversed(lines) if line.count("/") and ".so" in line)
-    return list(dict.fromkeys(names))
+    """What the linker has loaded into this process, in its order, by dl_iterate_phdr(3): /proc need not be there."""
+    import ctypes
+
+    class Info(ctypes.Structure):
+        """The head of `struct dl_phdr_info`."""
+
+        _fields_ = (("base", ctypes.c_size_t), ("name", ctypes.c_char_p))
+
+    found: list[str] = []
+
+    def note(info: Any, _size: int, _data: int | None) -> int:
+        found.append(os.fsdecode(info.contents.name or b""))
+        return 0
+
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Info), ctypes.c_size_t, ctypes.c_void_p)
+    ctypes.CDLL(None).dl_iterate_phdr(callback(note), None)
+    return [str(Path(name).resolve()) for name in found if name.startswith("/")]
 
 
 def _read(names: Sequence[str]) -> None:
@@ -66,4 +90,4 @@ def _read(names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    print(f"{FILE}: {keep()} libraries")
+    print("\n".join(order()) if sys.argv[1:] == ["--order"] else f"{FILE}: {keep()} libraries")

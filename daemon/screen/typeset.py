@@ -24,11 +24,8 @@ _SHRINK_LINES_TO = 0.55
 _OPENING = "（《「“‘(["
 _CLOSING = "，。！？：；）》」”’、…,.!?:;)]"
 _IDEOGRAPH = "\u2e80-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(
-    rf"\s+|[{re.escape(_OPENING)}]*"
-    rf"(?:[{_IDEOGRAPH}]|[^\s{_IDEOGRAPH}]+?(?=[\s{_IDEOGRAPH}]|$))"
-    rf"[{re.escape(_CLOSING)}]*|\S"
-)
+# A run of other letters, or one ideograph. The class is there once only: it takes longer to compile than all else here.
+_TOKEN = re.compile(rf"\s+|[{re.escape(_OPENING)}]*(?:[^\s{_IDEOGRAPH}]+|\S)[{re.escape(_CLOSING)}]*")
 _PAUSE = re.compile(r"[，。：；！？、]|[,.:;!?](?=\s)")
 
 

@@ -18,13 +18,16 @@ import math
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import numkong
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.matching.contract import ROUNDING, Allocate, Embedding, Rows
+
+if TYPE_CHECKING:
+    import numkong
 
 Codes = NDArray[np.int8]
 
@@ -33,9 +36,22 @@ TAIL = 0.01  # of a unit row's length that may lie off the axes (root mean squar
 STEP = 64  # axes come in multiples of one vector register
 WORTH = 0.75  # of the dimensions: more axes than that save nothing
 NARROW = 192  # codes a row up to which a product of matrices is faster than rows one by one; above, twice slower
-MATRICES = numkong.get_capabilities().get("icelake", False)  # and where it is faster at all: not on ARM64
 SAMPLE = 4096
 BLOCK = 2048  # rows coded at once; what was worked on in between is overwritten
+
+
+@cache
+def simd() -> Any:
+    """numkong: 21 MB, which a gallery that is small enough to be searched without codes does not load."""
+    import numkong
+
+    return numkong
+
+
+@cache
+def matrices() -> bool:
+    """Whether this processor is one on which a product of int8 matrices is faster at all: no ARM64 is."""
+    return bool(simd().get_capabilities().get("icelake", False))
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
@@ -96,6 +112,7 @@ def principal_axes(rows: Rows, allocate: Allocate) -> Axes:
 
 def encode(rows: Rows, axes: Axes, codes: Codes, scale: NDArray[np.float32]) -> Coded:
     """Codes of (n, D) unit rows, written into `codes` (n, K) and `scale` (n,)."""
+    simd()  # they will be searched: no payer shall wait for it
     length = off = 0.0
     for block in _blocks(len(rows)):
         along = np.array(axes.along(rows[block]), np.float32)
@@ -120,7 +137,7 @@ def encode_probe(probe: Embedding, axes: Axes) -> ProbeCode:
     whole = probe.astype(np.float64)
     found = code.astype(np.int8)[None, :]
     return ProbeCode(
-        numkong.dots_pack(found) if MATRICES and axes.count <= NARROW else found,
+        simd().dots_pack(found) if axes.count <= NARROW and matrices() else found,
         scale,
         math.sqrt(np.dot(rest, rest)),
         math.sqrt(np.dot(whole, whole)),
@@ -129,11 +146,11 @@ def encode_probe(probe: Embedding, axes: Axes) -> ProbeCode:
 
 def estimate(probe: ProbeCode, coded: Coded, out: NDArray[np.float32]) -> None:
     """Estimated scores into `out` (n,); none is farther than `slack` from the score."""
-    if isinstance(probe.code, numkong.PackedMatrix):
-        products = np.asarray(numkong.dots_packed(coded.codes, probe.code))[:, 0]  # int32
+    if not isinstance(probe.code, np.ndarray):
+        products = np.asarray(simd().dots_packed(coded.codes, probe.code))[:, 0]  # int32
         np.multiply(products, coded.scale, out=out, dtype=np.float32, casting="unsafe")
     else:
-        numkong.cdist(probe.code, coded.codes, "dot", out=out[None])
+        simd().cdist(probe.code, coded.codes, "dot", out=out[None])
         np.multiply(out, coded.scale, out=out)
     np.multiply(out, np.float32(probe.scale), out=out)
 

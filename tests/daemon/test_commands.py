@@ -39,3 +39,14 @@ def test_checking_a_config_loads_no_model_runtime_and_no_web_server():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_start_loads_nothing_that_only_comes_after_its_first_screen():
+    """Each of these takes a noticeable part of a start on a small board."""
+    code = (
+        "import sys; from daemon.cli.dataclass_code import DAEMON; [__import__(name) for name in DAEMON];"
+        "late = ('onnxruntime', 'numkong', 'cryptography.x509', 'aiohttp', 'sqlite_utils', 'segno', 'av');"
+        "print([name for name in late if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -66,3 +66,15 @@ def test_without_the_file_nothing_is_read_and_nothing_breaks(tmp_path):
     spoiled = tmp_path / "spoiled.txt"
     spoiled.write_bytes(b"\xff\xfe not utf-8")
     read_ahead.begin(spoiled)
+
+
+def test_the_order_of_a_start_is_that_in_which_modules_are_loaded():
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "daemon.cli.read_ahead", "--order"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    names = done.stdout.split()
+    assert len(set(names)) == len(names) > 300
+    assert all(name.endswith(".pyc") for name in names)
+    at = {Path(name).name.split(".")[0]: place for place, name in enumerate(names) if "/daemon/" in name}
+    assert at["read_ahead"] < at["app"]

@@ -121,12 +121,12 @@ def test_a_gallery_that_fills_few_of_its_dimensions_is_searched_along_those() ->
     assert matcher._axes.count == 128
 
 
-@pytest.mark.parametrize("matrices", sorted({False, codes.MATRICES}))
+@pytest.mark.parametrize("matrices", sorted({False, codes.matrices()}))
 @pytest.mark.parametrize("used", [60, 180, 400])
 def test_estimates_are_the_products_of_the_codes_whichever_way_they_are_multiplied(
     used: int, matrices: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codes, "MATRICES", matrices)
+    monkeypatch.setattr(codes, "matrices", lambda: matrices)
     *rows, probe = faces(601, 5, used=used)
     axes = codes.principal_axes(np.array(rows), PlainMemory)
     kept = codes.encode(np.array(rows), axes, np.empty((600, axes.count), np.int8), np.empty(600, np.float32))
