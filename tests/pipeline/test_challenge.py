@@ -137,26 +137,17 @@ def always(thresholds: Thresholds) -> Thresholds:
     return thresholds.model_copy(update={"liveness": thresholds.liveness.model_copy(update={"challenge": "always"})})
 
 
-def test_where_everybody_is_asked_to_act_a_face_that_looks_alive_is_not_enough(
-    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+@pytest.mark.parametrize("demanded_by", ["the thresholds, of everybody", "this look, as a face alone could pay here"])
+def test_where_acting_is_demanded_whoever_looks_alive_is_asked_to_before_anything_is_matched(
+    demanded_by: str,
+    engine: FaceEngine,
+    thresholds: Thresholds,
+    gallery: Callable[..., BruteForceMatcher],
+    seen: Seen,
 ) -> None:
-    session = FaceSession(engine, gallery("grace_hopper"), always(thresholds), draw=lambda: random.Random(4))
-    observations = []
-    for number in range(200):
-        observations.append(session.observe(seen("grace_hopper", number % 7), number, number * 0.1))
-        if isinstance(observations[-1], Decision):
-            break
-    assert [type(o) for o in observations[:3]] == [Guidance, Challenge, Challenge]
-    last = observations[-1]
-    assert isinstance(last, Decision)
-    assert (last.reason, last.because, last.challenged) == (Reason.SPOOF, ("challenge",), True)
-
-
-def test_a_look_that_demands_it_asks_whoever_looks_alive_to_act_before_anything_is_matched(
-    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
-) -> None:
-    """As for everybody (`always`), but for this look alone: a face alone could pay here."""
-    session = FaceSession(engine, gallery("grace_hopper"), thresholds, draw=lambda: random.Random(4), challenge=True)
+    look = demanded_by.startswith("this look")
+    limits = thresholds if look else always(thresholds)
+    session = FaceSession(engine, gallery("grace_hopper"), limits, draw=lambda: random.Random(4), challenge=look)
     observations = []
     for number in range(200):
         observations.append(session.observe(seen("grace_hopper", number % 7), number, number * 0.1))
