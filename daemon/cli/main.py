@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import import_module
 
-from daemon.cli import read_ahead
+from daemon.cli import preload
 from daemon.cli.loading import loading
 
 # One core is enough for a gallery's dot products, and four threads that spin for them starve the face models.
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = next((word for word in called if not word.startswith("-")), None)
     if command in COMMANDS:
         if command == "run":
-            read_ahead.begin()
+            preload.begin()
         with loading():
             module = import_module(f"daemon.cli.{MODULES.get(command, command)}")
         module.add(subparsers)

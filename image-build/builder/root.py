@@ -83,7 +83,7 @@ def assemble(
     wheels.install(own, root / SITE)
     shutil.rmtree(root / SITE / "fleet", ignore_errors=True)  # the operator's end has no business on a box
     _compile(root, *(f"/{SITE}/{name}" for name in ("daemon", "hal", "pipeline", "secure_store", "mqtt")))
-    for kept in ("daemon.cli.dataclass_code", "daemon.cli.read_ahead"):
+    for kept in ("daemon.cli.dataclass_code", "daemon.cli.preload"):
         run("chroot", root, f"/{PREFIX}/bin/python", "-I", "-m", kept)
     (root / PREFIX / "models").mkdir()
     for model in models:
@@ -102,7 +102,7 @@ def assemble(
 def squash(root: Path, into: Path, epoch: int) -> None:
     """`into`: the compressed, reproducible image of `root`. What a start loads lies together and in its order, as the
     kernel unpacks 64 KB for each small file that it wants, and keeps few of those."""
-    loaded = run("chroot", root, f"/{PREFIX}/bin/python", "-I", "-m", "daemon.cli.read_ahead", "--order").split()
+    loaded = run("chroot", root, f"/{PREFIX}/bin/python", "-I", "-m", "daemon.cli.preload", "--order").split()
     order = into.with_suffix(".order")
     order.write_text("".join(f"{name.lstrip('/')} {32767 - place}\n" for place, name in enumerate(loaded)))
     run(

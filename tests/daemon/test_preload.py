@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import read_ahead
+from daemon.cli import preload
 
 RESIDENT = """
 import ctypes, mmap, os, sys
@@ -36,12 +36,12 @@ def in_memory(file: Path) -> float:
 
 def test_the_file_names_the_large_libraries_that_came_with_the_modules(tmp_path):
     made = tmp_path / "made.txt"
-    keep = f"from daemon.cli import read_ahead as r; print(r.keep(r.Path({str(made)!r}), ('numpy',)))"
+    keep = f"from daemon.cli import preload as r; print(r.keep(r.Path({str(made)!r}), ('numpy',)))"
     done = subprocess.run([sys.executable, "-I", "-c", keep], capture_output=True, text=True, timeout=120, check=True)
     names = made.read_text("utf-8").split("\n")
     assert int(done.stdout) == len(names) > 0
     assert any("_multiarray_umath" in name for name in names)
-    assert all(Path(name).stat().st_size >= read_ahead.WORTH_BYTES for name in names)
+    assert all(Path(name).stat().st_size >= preload.WORTH_BYTES for name in names)
 
 
 def test_a_library_that_nobody_has_opened_yet_is_in_memory(tmp_path):
@@ -54,7 +54,7 @@ def test_a_library_that_nobody_has_opened_yet_is_in_memory(tmp_path):
         pytest.skip("the folder for temporary files lies in memory (tmpfs): nothing there has to be read")
     named = tmp_path / "named.txt"
     named.write_text(f"{tmp_path / 'gone.so'}\n{library}")
-    read_ahead.begin(named)
+    preload.begin(named)
     until_s = time.monotonic() + 30
     while in_memory(library) < 0.9 and time.monotonic() < until_s:
         time.sleep(0.1)
@@ -62,19 +62,19 @@ def test_a_library_that_nobody_has_opened_yet_is_in_memory(tmp_path):
 
 
 def test_without_the_file_nothing_is_read_and_nothing_breaks(tmp_path):
-    read_ahead.begin(tmp_path / "none.txt")
+    preload.begin(tmp_path / "none.txt")
     spoiled = tmp_path / "spoiled.txt"
     spoiled.write_bytes(b"\xff\xfe not utf-8")
-    read_ahead.begin(spoiled)
+    preload.begin(spoiled)
 
 
 def test_the_order_of_a_start_is_that_in_which_modules_are_loaded():
     done = subprocess.run(
-        [sys.executable, "-I", "-m", "daemon.cli.read_ahead", "--order"],
+        [sys.executable, "-I", "-m", "daemon.cli.preload", "--order"],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     names = done.stdout.split()
     assert len(set(names)) == len(names) > 300
     assert all(name.endswith(".pyc") for name in names)
     at = {Path(name).name.split(".")[0]: place for place, name in enumerate(names) if "/daemon/" in name}
-    assert at["read_ahead"] < at["app"]
+    assert at["preload"] < at["app"]

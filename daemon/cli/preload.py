@@ -3,9 +3,9 @@
 They lie compressed on a slow card, and whoever loads a library waits for each of its pages in turn. A file beside this
 one names them; without it, or for one that is not there any more, each is read when it is wanted, as ever.
 
-    python -I -m daemon.cli.read_ahead          once everything is installed: makes the file
-    python -I -m daemon.cli.read_ahead --order  prints the byte code of a start in the order in which it is loaded,
-                                                so that it can be laid out like that
+    python -I -m daemon.cli.preload          once everything is installed: makes the file
+    python -I -m daemon.cli.preload --order  prints the byte code of a start in the order in which it is loaded,
+                                             so that it can be laid out like that
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from daemon.cli.dataclass_code import DAEMON
 
-FILE = Path(__file__).with_name("__pycache__") / f"read_ahead.{sys.implementation.cache_tag}.txt"
+FILE = Path(__file__).with_name("__pycache__") / f"preload.{sys.implementation.cache_tag}.txt"
 WORTH_BYTES = 256 * 1024  # a smaller one is there as soon as it is asked for
 
 
