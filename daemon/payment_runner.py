@@ -94,10 +94,10 @@ class PaymentRunner:
     def seen(self, wanted: ForPayment, observation: Guidance | Challenge | Decision) -> Stop | None:
         """What the face side says, as the core's event."""
         match observation:
-            case Guidance(hint=said):
-                return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, said.value))
-            case Challenge(act=act, until_s=until_s):
-                return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, act.value, until_s))
+            case Guidance(hint=said, done=done, steps=steps):
+                return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, said.value, None, done, steps))
+            case Challenge(act=act, until_s=until_s, done=done, steps=steps):
+                return self.step(ev.FaceHint(wanted.order_id, wanted.epoch, act.value, until_s, done, steps))
             case Decision() as decision:
                 who, other = identified(decision), rival(decision)
                 decided = ev.FaceDecided(

@@ -50,10 +50,15 @@ RelativeBox = tuple[float, float, float, float]  # x0, y0, x1, y1, each 0..1 of 
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """Not decided yet. `face_box` is the subject, for the preview, None where there is no face."""
+    """Not decided yet. `face_box` is the subject, for the preview, None where there is no face.
+
+    `done` of `steps` acts of a challenge have been seen so far, all of them once it has passed; 0 of 0: there is none.
+    """
 
     hint: Hint
     face_box: RelativeBox | None = None
+    done: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -88,8 +89,8 @@ class FaceSession:
         if self._challenge is not None:
             return self._answer(self._challenge, seen, now_s)
         if isinstance(seen, Guidance):
-            return seen
-        return self._look(seen, now_s, depth) or Guidance(Hint.HOLD_STILL, seen.face_box)
+            return self._counted(seen)
+        return self._look(seen, now_s, depth) or self._counted(Guidance(Hint.HOLD_STILL, seen.face_box))
 
     def _look(self, subject: Subject, now_s: float, depth: Depth | None) -> Observation | None:
         limits = self._limits.liveness
@@ -161,7 +162,7 @@ class FaceSession:
         if now_s > challenge.until_s:
             return self._spoof((Cue.CHALLENGE,))
         if isinstance(seen, Guidance):
-            return seen
+            return self._counted(seen)
         if self._who is None and not self._embed(Judged(seen.view, Liveness(0.0, 0.0))):
             return self._asked(challenge, seen.face_box)  # whoever came after a break is remembered before any answer
         answer = challenge.look(seen.view.quality, now_s)
@@ -172,7 +173,13 @@ class FaceSession:
         self._challenge, self._passed = None, True
         self._life.forget()
         self._judged = []
-        return Guidance(Hint.LOOK_AT_CAMERA, seen.face_box)
+        return self._counted(Guidance(Hint.LOOK_AT_CAMERA, seen.face_box))
+
+    def _counted(self, said: Guidance) -> Guidance:
+        """With how far the challenge has come: a hint in between does not take back what was done."""
+        if self._challenge is not None:
+            return replace(said, done=self._challenge.pending.done, steps=STEPS)
+        return replace(said, done=STEPS, steps=STEPS) if self._passed else said
 
     def _asked(self, challenge: ActiveChallenge, where: RelativeBox) -> Challenge:
         pending = challenge.pending

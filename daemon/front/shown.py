@@ -43,9 +43,9 @@ def _collecting_view(stage: payment.Collecting, rules: payment.Rules, now: float
     match stage:
         case payment.Looking(hint="asking"):  # the gateway is asked whose face it is
             return views.Processing(*amount)
-        case payment.Looking(hint=hint):
+        case payment.Looking(hint=hint, done=done, steps=steps):
             topup = turn.flow == TOPUP.name
-            return views.Look(*amount, turn.order.title, hint, left, rules.look_s, others, topup)
+            return views.Look(*amount, turn.order.title, hint, left, rules.look_s, others, topup, done, steps)
         case payment.AskFactor(factor=Factor.PIN, typed=typed, wrong_tries_left=wrong):
             return views.EnterPin(*amount, len(typed), rules.pin_max, wrong, left, rules.pin_s, others)
         case payment.AskFactor(factor=Factor.ID_CARD, typed=typed, wrong_tries_left=wrong):

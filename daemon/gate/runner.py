@@ -68,6 +68,8 @@ class _Looking:
     number: int
     policy: Policy
     hint: str | None = None
+    done: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,8 @@ class GateRunner:
         match self._state:
             case _Showing(view=view):
                 return view
-            case _Looking(hint=hint):
-                return views.GateReady(self._p.fare.passage_minor, self._p.fare.currency, hint)
+            case _Looking(hint=hint, done=done, steps=steps):
+                return views.GateReady(self._p.fare.passage_minor, self._p.fare.currency, hint, done, steps)
             case _Asking() | _Writing() | _Opening():
                 return views.GateReady(self._p.fare.passage_minor, self._p.fare.currency, "hold_still")
             case _:
@@ -187,8 +189,8 @@ class GateRunner:
         if not isinstance(state, _Looking) or state.number != wanted.number:
             return
         match observation:
-            case Guidance(hint=said) | Challenge(act=said):
-                self._state = replace(state, hint=said.value)
+            case Guidance(hint=said, done=done, steps=steps) | Challenge(act=said, done=done, steps=steps):
+                self._state = replace(state, hint=said.value, done=done, steps=steps)
             case Decision(reason=Reason.MATCHED) as decision:
                 who = identified(decision)
                 assert who is not None

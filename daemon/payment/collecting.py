@@ -99,7 +99,8 @@ def went_on(state: State, turn: Turn, known: Known, now: float) -> Result:
 def face_hinted(state: State, stage: Looking, event: FaceHint) -> State:
     """Who was asked to turn and blink late in the look has the time for it, and for the frames that decide then."""
     until_s = stage.until_s if event.until_s is None else max(stage.until_s, event.until_s + AFTER_CHALLENGE_S)
-    return replace(state, stage=replace(stage, hint=event.hint, until_s=until_s))
+    stage = replace(stage, hint=event.hint, until_s=until_s, done=event.done, steps=event.steps)
+    return replace(state, stage=stage)
 
 
 def face_decided(state: State, stage: Looking, event: FaceDecided, now: float) -> Result:

@@ -77,12 +77,15 @@ class CodeScanned:
 
 @dataclass(frozen=True, slots=True)
 class FaceHint:
-    """`until_s` (monotonic): so long the payer has for what they are asked to do."""
+    """`until_s` (monotonic): so long the payer has for what they are asked to do. `done` of `steps` acts of a challenge
+    have been seen; 0 of 0: there is none."""
 
     order_id: str
     epoch: int
     hint: str
     until_s: float | None = None
+    done: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

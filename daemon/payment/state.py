@@ -68,11 +68,14 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """The camera looks for a face: anybody's, or that of `turn.known.claimed`."""
+    """The camera looks for a face: anybody's, or that of `turn.known.claimed`. `done` of `steps` acts of a challenge
+    have been seen."""
 
     turn: Turn
     until_s: float
     hint: str | None = None
+    done: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -394,9 +394,9 @@ def _session(wanted: Wanted, faces: Faces) -> Session:
     )  # fmt: skip
 
 
-def _words(said: Guidance | Challenge) -> tuple[str, int]:
+def _words(said: Guidance | Challenge) -> tuple[str, int, int]:
     """What the payer reads; a challenge may ask for the same again."""
-    return (said.hint.value, 0) if isinstance(said, Guidance) else (said.act.value, said.done + 1)
+    return (said.hint.value if isinstance(said, Guidance) else said.act.value), said.done, said.steps
 
 
 def _progress(session: Session) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from daemon.screen.elements import (
+    Align,
     Arc,
     Backdrop,
     Box,
@@ -235,6 +236,29 @@ def pin_cells(page: Page, box: Box, typed: int, length: int) -> list[Element]:
     elements, boxes = cells(page, box, count, typed)
     for place in range(min(typed, count)):
         elements.append(Dots(boxes[place], 1, 1, page.theme.ink, page.theme.card))
+    return elements
+
+
+def progress(
+    page: Page, box: Box, done: int, total: int, *, colours: tuple[Colour, Colour, Colour, Colour], align: Align
+) -> list[Element]:
+    """How many of `total` steps are done, in no language: a disc with a tick for each of them, a thick ring for the one
+    that is asked for, a thin ring for each that comes after. `colours`: of disc, tick, thick ring and thin ring."""
+    ground, tick, now, later = colours
+    side = min(box.h, page.u(36))
+    gap = round(side * 0.55)
+    row = box.middle(total * side + (total - 1) * gap, side)
+    if align == "left":
+        row = Box(box.x, row.y, row.w, row.h)
+    elements: list[Element] = []
+    for place in range(total):
+        disc = Box(row.x + place * (side + gap), row.y, side, side)
+        if place < done:
+            elements += [Plate(disc, ground, side), Icon("check", disc.inset(round(side * 0.18)), tick, side * 0.1)]
+        elif place == done:
+            elements.append(Ring(disc, now, max(2, round(side * 0.16))))
+        else:
+            elements.append(Ring(disc, later, max(1, round(side * 0.07))))
     return elements
 
 

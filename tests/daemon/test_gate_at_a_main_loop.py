@@ -19,8 +19,9 @@ from daemon.payment.policy import Factor, OneOf, Policy, Range, Rule
 from daemon.payment.state import Rules
 from daemon.people.face_watch import ForGate, Seen
 from daemon.people.members import Members
+from daemon.screen.views import GateReady
 from hal.errors import DeviceGone
-from pipeline.decision import Decision, Reason
+from pipeline.decision import Act, Challenge, Decision, Guidance, Hint, Reason
 from secure_store.person import Consent, NewPerson, Template
 
 MODEL = "0" * 64
@@ -206,6 +207,17 @@ def test_whoever_walks_up_to_a_gate_is_asked_to_turn_and_blink_and_who_was_not_s
     assert town.rows(raised) == [("unchallenged",)]
     assert passages_of(town) == []
     assert "release" not in gate.asked
+
+
+def test_whoever_is_asked_to_turn_and_blink_at_a_gate_sees_how_far_they_have_come(at_gate):
+    town, _ = at_gate()
+    state = wait_looking(town)
+    for done, act in enumerate((Act.TURN_LEFT, Act.BLINK, Act.TURN_RIGHT)):
+        town.queue.put(Seen(ForGate(state().number), Challenge(act, time.monotonic() + 60, done, 3)))
+        expected = GateReady(200, "CNY", act.value, done, 3)
+        assert town.until(lambda expected=expected: town.box._front.view == expected), town.box._front.view
+    town.queue.put(Seen(ForGate(state().number), Guidance(Hint.NO_FACE)))
+    assert town.until(lambda: town.box._front.view == GateReady(200, "CNY", "no_face")), "who walked away left nothing"
 
 
 def test_where_the_operator_takes_the_risk_for_the_fare_people_walk_through_without_turning(at_gate):

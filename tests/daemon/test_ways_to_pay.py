@@ -18,7 +18,8 @@ from daemon.payment.order import Order, PayRequest
 from daemon.payment.policy import Factor, OfflineCaps, Policy, Range, Rule
 from daemon.payment.state import Rules
 from daemon.payment.status import Status
-from pipeline.decision import Reason
+from daemon.screen.views import Look
+from pipeline.decision import Act, Challenge, Guidance, Hint, Reason
 
 REQUEST = PayRequest("paid", 1, Amount(1850, "CNY"), "grace", ("face", "pin"), "simulated", "face_first")
 
@@ -41,6 +42,26 @@ def test_the_last_four_digits_pay_a_small_sum(at_counter):
     payer.at("AskFactor")
     payer.keys(*"8000", "ok")
     assert payer.rig.until(lambda: payer.factors() == ["face,phone4"])
+
+
+def test_who_is_asked_to_turn_and_blink_sees_how_far_they_have_come_and_the_next_payer_does_not(at_counter):
+    payer = at_counter()
+    payer.rig.say("order", payer.rig.order("o1"))
+    view = lambda: payer.rig.box._front.view  # noqa: E731
+    shown = lambda: (view().hint, view().done, view().steps) if isinstance(view(), Look) else None  # noqa: E731
+    until_s = time.monotonic() + 60
+    for observation, expected in (
+        (Guidance(Hint.HOLD_STILL), ("hold_still", 0, 0)),
+        (Challenge(Act.TURN_LEFT, until_s, 0, 3), ("turn_left", 0, 3)),
+        (Challenge(Act.BLINK, until_s, 1, 3), ("blink", 1, 3)),
+        (Guidance(Hint.BLURRED, None, 1, 3), ("blurred", 1, 3)),
+        (Guidance(Hint.LOOK_AT_CAMERA, None, 3, 3), ("look_at_camera", 3, 3)),
+    ):
+        payer.sees(observation)
+        assert payer.rig.until(lambda expected=expected: shown() == expected), (shown(), expected)
+    payer.keys("cancel")
+    payer.rig.say("order", payer.rig.order("o2"))
+    assert payer.rig.until(lambda: shown() == (None, 0, 0)), shown()
 
 
 def test_wrong_digits_are_counted_on_disk_before_they_are_compared_and_lock_in_the_end(at_counter):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.alignment import Points
 from pipeline.challenge import STEPS, TRIES, ActiveChallenge, Answer
-from pipeline.decision import Act, Challenge, Decision, Guidance, Reason
+from pipeline.decision import Act, Challenge, Decision, Guidance, Hint, Reason
 from pipeline.engine import Face, FaceEngine, FaceView
 from pipeline.eval.attacks import turned as turned_sheet
 from pipeline.match import BruteForceMatcher
@@ -218,20 +218,47 @@ def test_who_passed_is_recognised_and_the_decision_says_that_there_was_a_challen
     session = FaceSession(acting, gallery("grace_hopper"), limits, draw=lambda: random.Random(4))
     to_show: list[Quality] = []
     asked: list[Act] = []
+    came: list[tuple[int, int]] = []
     observed: object = None
     for number in range(60):
         acting.shown = to_show.pop(0) if to_show else STRAIGHT
         observed = session.observe(seen("grace_hopper", number % 7), number, number * 0.1)
         if isinstance(observed, Decision):
             break
+        came.append((observed.done, observed.steps))
         if isinstance(observed, Challenge) and observed.done == len(asked):
             asked.append(observed.act)
             blink = [replace(STRAIGHT, eyes=0.15), STRAIGHT]
             to_show = [STRAIGHT, *(blink if observed.act is Act.BLINK else [turned(TURNED[observed.act]), STRAIGHT])]
     assert len(asked) == STEPS
+    assert list(dict.fromkeys(came)) == [(0, 0), *((done, STEPS) for done in range(STEPS + 1))], "up to the decision"
     assert isinstance(observed, Decision)
     assert (observed.reason, observed.handle, observed.challenged) == (Reason.MATCHED, "grace_hopper", True)
     assert observed.liveness < 0.5, "the risk policy hears that it was in doubt"
+
+
+def test_a_glare_takes_back_nothing_that_was_done_and_a_lost_face_all_of_it(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    acting = Acting(engine.models, engine.manifest)
+    session = FaceSession(acting, gallery("grace_hopper"), always(thresholds), draw=lambda: random.Random(4))
+    to_show: list[Quality] = []
+    observed: object = None
+    number = 0
+    while not (isinstance(observed, Challenge) and observed.done == 1):
+        number += 1
+        acting.shown = to_show.pop(0) if to_show else STRAIGHT
+        observed = session.observe(seen("grace_hopper", number % 7), number, number * 0.1)
+        if isinstance(observed, Challenge) and not to_show:
+            blink = [replace(STRAIGHT, eyes=0.15), STRAIGHT]
+            to_show = [STRAIGHT, *(blink if observed.act is Act.BLINK else [turned(TURNED[observed.act])])]
+        assert number < 60
+    glaring = np.clip(seen("grace_hopper", number % 7) * 1.0 + 130, 0, 255).astype(np.uint8)
+    hinted = session.observe(glaring, number + 1, number * 0.1 + 0.1)
+    assert isinstance(hinted, Guidance)
+    assert (hinted.hint, hinted.done, hinted.steps) == (Hint.TOO_BRIGHT, 1, STEPS)
+    gone = session.observe(np.full_like(glaring, 200), number + 2, number * 0.1 + 0.2)
+    assert gone == Guidance(Hint.NO_FACE, None, 0, STEPS)
 
 
 def test_somebody_else_after_the_challenge_is_not_who_passed_it(

@@ -69,6 +69,12 @@ def every_view() -> dict[str, View]:
         "look, long title": v.Look(
             MOST, CNY, "Two flat whites, one oat cappuccino, a cinnamon bun and a bag", "no_face", 3
         ),
+        "look, asked to turn": v.Look(1850, CNY, None, "turn_left", 12, 30, steps=3),
+        "look, asked to turn again": v.Look(MOST, CNY, None, "turn_right", 3, 30, others=True, done=2, steps=3),
+        "look, has turned and blinked": v.Look(MOST, CNY, "Flat white", "look_at_camera", 3, 30, done=3, steps=3),
+        "look, nobody pays, asked to blink": v.Look(None, "", None, "blink", 12, 30, done=1, steps=3),
+        "gate, asked to turn": v.GateReady(MOST, CNY, "turn_left", 1, 3),
+        "gate, has turned and blinked": v.GateReady(200, CNY, "look_at_camera", 3, 3),
         "look, other ways": v.Look(MOST, CNY, None, "no_face", 3, 30, others=True),
         "pin": v.EnterPin(1850, CNY, 3, 6, None, 21),
         "pin, other ways": v.EnterPin(MOST, CNY, 3, 6, 2, 21, others=True),

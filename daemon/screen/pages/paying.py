@@ -19,6 +19,7 @@ from daemon.screen.parts import (
     paper,
     pill,
     pin_cells,
+    progress,
     stack,
 )
 from daemon.screen.theme import Colour
@@ -66,7 +67,9 @@ def beside(page: Page, names: Sequence[KeyName] = ("cancel",)) -> tuple[list[Ele
 def look(page: Page, view: Look) -> tuple[Element, ...]:
     theme, words = page.theme, page.words
     keys, glass, side = beside(page, ("cancel", "menu") if view.others else ("cancel",))
-    rows = stack(side, (38, 88, page.tall(18, 14), 112), page)
+    between = (page.tall(12, 4), 36, page.tall(16, 8)) if view.steps else (page.tall(18, 14),)
+    rows = stack(side, (38, 88, *between, 112), page)
+    colours = (theme.good, theme.on_colour, theme.brand, theme.muted)
     ink = theme.good if view.hint == Hint.HOLD_STILL else theme.brand
     colour = theme.warm if view.seconds_left <= 5 else ink
     sentence = words(f"hint.{view.hint}") if view.hint else words("look.headline")
@@ -78,9 +81,10 @@ def look(page: Page, view: Look) -> tuple[Element, ...]:
         keys,
         title,
         page.amount(view.amount_minor, view.currency, rows[1], 72, align=page.along),
+        progress(page, rows[-3], view.done, view.steps, colours=colours, align=page.along),
         page.text(
             sentence,
-            rows[3],
+            rows[-1],
             39,
             theme.good if view.hint == Hint.HOLD_STILL else theme.brand,
             "bold",

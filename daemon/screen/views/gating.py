@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GateReady:
-    """A gate waits for whoever comes. `passage_minor` is the fare."""
+    """A gate waits for whoever comes. `passage_minor` is the fare; `done` of `steps` as for `Look`."""
 
     passage_minor: int
     currency: str
     hint: str | None = None
+    done: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

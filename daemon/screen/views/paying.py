@@ -10,7 +10,8 @@ from daemon.screen.views.words import DeclineReason
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The payer looks at the camera; needs the live preview. `seconds_left` of `seconds_total` drive the ring."""
+    """The payer looks at the camera; needs the live preview. `seconds_left` of `seconds_total` drive the ring.
+    `done` of `steps` acts have been seen of whoever is asked to turn and blink; 0 of 0: nobody is."""
 
     amount_minor: int | None  # None: nobody pays, it is asked who stands here
     currency: str
@@ -20,6 +21,8 @@ class Look:
     seconds_total: float = 30.0
     others: bool = False  # the menu key offers other ways to pay
     topup: bool = False  # the sum is added to the balance, a clerk has taken it
+    done: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,10 +54,14 @@ class Counter:
             self.rig.queue.put(KeypadKey(name))
 
     def shows(self, handle, **more):
+        self.sees(decision(handle, **more))
+
+    def sees(self, observation):
+        """What the face side says of whoever stands there."""
         self.at("Looking")
         state = self.rig.box._payment.state
         wanted = ForPayment(state.stage.turn.order.order_id, state.epoch, state.stage.turn.known.claimed)
-        self.rig.queue.put(Seen(wanted, decision(handle, **more)))
+        self.rig.queue.put(Seen(wanted, observation))
 
     def factors(self):
         return [row[0] for row in self.rig.rows("SELECT factors FROM attempts")]
