@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from daemon.screen.elements import Box, Dots, Icon, Preview, Scene, Text
+from daemon.screen.elements import Backdrop, Box, Dots, Icon, Preview, Scene, Shadow, Text
 from daemon.screen.render import Renderer
 from daemon.screen.scene import scene
 from daemon.screen.text import locales
@@ -17,6 +17,7 @@ from daemon.screen.typeset import Block, extent, fit
 from daemon.screen.views import Consent, Idle, View
 
 SIZES = [(800, 480), (480, 800), (1280, 800), (480, 320)]
+EVERY_SIZE = [*SIZES, (320, 240), (240, 320), (320, 480), (1024, 600), (800, 1280), (1920, 1080), (1080, 1920)]
 Views = dict[str, View]
 Renderers = Callable[[tuple[int, int]], Renderer]
 
@@ -107,6 +108,15 @@ def test_amounts_are_always_whole(size: tuple[int, int], locale: str, every_view
             for line in block.lines
         ]
         assert "¥9,999,999.99" in shown, name
+
+
+@pytest.mark.parametrize("size", EVERY_SIZE, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_no_drawing_is_cut_off_by_the_edge_of_the_display(size: tuple[int, int], every_view: Views) -> None:
+    display = Box(0, 0, *size)
+    for name, view in every_view.items():
+        for element in scene(view, "en", DAY, size).elements:
+            if not isinstance(element, Backdrop | Shadow | Text):
+                assert display.contains(element.box), (name, element)
 
 
 def test_a_shop_name_that_is_far_too_long_is_shortened_with_an_ellipsis(renderer: Renderers) -> None:

@@ -37,6 +37,7 @@ from daemon.screen.views import (
     Reversed,
 )
 
+HALO = 0.2  # how far the halo of "paid" goes on beyond the disc's own ring, of that ring's width
 _DECLINED_ICONS = {"locked": "lock", "expired": "clock", "timeout": "clock", "network": "offline"}
 
 
@@ -176,8 +177,10 @@ def approved(page: Page, view: Approved) -> tuple[Element, ...]:
     if view.join or view.smile:
         room = room.cut_bottom(tall)[1]
     rows = stack(room, (page.tall(164, 230), page.tall(30, 64), 60, 96, 44), page)
-    outer = rows[0].square()
-    margin = round(outer.w * 0.2)
+    # The halo goes on beyond its row: where the row lies near the edge of the display, all of the drawing is smaller.
+    widest = round((rows[0].centre[1] - page.u(10)) / (0.5 + HALO))
+    outer = rows[0].square().middle(widest, widest)
+    margin = round(outer.w * HALO)
     glow = Box(outer.x - margin, outer.y - margin, outer.w + 2 * margin, outer.h + 2 * margin)
     headline = words("topup.done" if view.topup else "approved.offline" if view.offline else "approved.headline")
     if view.offline:
