@@ -149,7 +149,7 @@ class Gateway:
                     self._note_settled(tx, box, body, claims.iat)
                     audit.note_store(tx, box, body.versions, now)
                     self._send_what_is_missing(tx, box, body)
-                    self.rollouts.note_state(tx, box, body, now)
+                    self.rollouts.desired.note_state(tx, box, body, now)
                     if hearing.note_instance(tx, box, body, now):
                         self._tell_of_a_twin(tx, box)
                     if self.content is not None:
@@ -253,7 +253,7 @@ class Gateway:
         self.payments.resume(tx)
         now = self.now()
         self.rollouts.advance(tx, now)
-        self.rollouts.resend(tx, now)
+        self.rollouts.desired.resend(tx, now)
         if self.content is not None:
             self.content.tidy(tx)
         answers.forget(tx, now)
@@ -268,9 +268,10 @@ class Gateway:
         waits for a commit meanwhile waits for this too."""
         return INBOX.prune(tx, self.now(), FORGET_AT_ONCE) == FORGET_AT_ONCE
 
-    def settle_batch(self, tx: sqlite3.Connection) -> None:
-        """Once for all that is committed together: what each of many boxes' reports would lead to."""
-        self.rollouts.advance_if_stirred(tx, self.now())
+    def settle_batch(self, tx: sqlite3.Connection) -> float | None:
+        """Once for all that is committed together: what many boxes are to have, and what their reports lead to. In so
+        many seconds there is more of it; None: there is not."""
+        return self.rollouts.settle(tx, self.now())
 
     def resend_open(self, tx: sqlite3.Connection) -> None:
         """After a (re)connect: a broker that keeps no sessions has lost what it had for the boxes, and what they had

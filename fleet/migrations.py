@@ -143,4 +143,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         ("CREATE INDEX commands_by_name ON commands (command, created_at)",),
     ),
     Migration(23, "old proofs of play are kept as sums", PLAY_SUMS),
+    Migration(
+        24, "a config reaches many boxes in several transactions; a box's old rollouts are not read any more",
+        (
+            "CREATE TABLE config_due (seq INTEGER PRIMARY KEY AUTOINCREMENT, box TEXT NOT NULL UNIQUE"
+            " REFERENCES boxes (id)) STRICT",
+            "CREATE INDEX rollout_boxes_by_version ON rollout_boxes (box, version)",
+            "DROP INDEX rollout_boxes_by_box",
+        ),
+    ),
 )  # fmt: skip

@@ -59,9 +59,7 @@ class Service:
     def __init__(self, options: ServiceOptions) -> None:
         key = options.state.load_key()
         self.fleet = fleet_id_from_key(key.public_key())
-        self.desk = Desk(
-            open_database(options.state.database_file), self._after_commit, lambda tx: self.gateway.settle_batch(tx)
-        )
+        self.desk = Desk(open_database(options.state.database_file), self._after_commit, self._settle)
         channels = open_channels(options.channels, self.desk, now_unix)
         self.metrics = Metrics()
         self.errands = Errands(self.desk, channels, now_unix, self.metrics.asked)
@@ -83,6 +81,7 @@ class Service:
             on_lost=self._lost,
         )  # fmt: skip
         self._acked_lock, self._acked_ids = threading.Lock(), list[int]()
+        self._settles_again = False
         self._courier = Courier(
             OUTBOX, self.link, on_acked=self._acked, on_refused=_ignore_refusal, retained_kinds=frozenset(),
             window=IN_FLIGHT,
@@ -153,6 +152,16 @@ class Service:
 
     def _face_answered(self, box: str, answer: FaceAnswerBody) -> None:
         self.desk.run(lambda tx: self.gateway.answer_face(tx, box, answer))
+
+    def _settle(self, tx: sqlite3.Connection) -> None:
+        wait_s = self.gateway.settle_batch(tx)
+        if wait_s is not None and not self._settles_again:
+            self._settles_again = True
+            self.desk.run_later(wait_s, self._settle_again)
+
+    def _settle_again(self, _: sqlite3.Connection) -> None:
+        """Its being a job is enough: with each commit, `_settle` goes on."""
+        self._settles_again = False
 
     def _after_commit(self, connection: sqlite3.Connection) -> None:
         self._send(connection)

@@ -16,7 +16,7 @@ from fleet.boxes import register as boxes
 from fleet.client import GatewayClient
 from fleet.errors import GatewayUnreachable, RequestRefused, WaitedInVain
 from fleet.rollout import plan, views
-from fleet.rollout.books import layer
+from fleet.rollout.layered import layer
 from fleet.rollout.layers import differences
 from fleet.state import StateFolder
 

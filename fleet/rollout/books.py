@@ -1,30 +1,34 @@
-"""Configs in the fleet's database: layers, rollouts, and what each box is to have. All in the caller's transaction."""
+"""Rollouts in the fleet's database: what an operator pushed, and how far it has come. All in the caller's transaction.
+
+A push to ten thousand boxes would hold up every payment if it were one transaction. It is written down at once, and
+goes to its boxes some at a time, with the commits that follow (`settle`). What a box is to have is read from the books
+as they are by then: a push that is halted or taken back meanwhile goes no further.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
 import logging
+import math
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from fleet.errors import NotFound, RequestRefused
-from fleet.rollout import layered, plan
-from fleet.rollout.layered import Layered
+from fleet.rollout import plan
+from fleet.rollout.desired import Desired, Send
+from fleet.rollout.layered import Layered, layer
 from fleet.rollout.layers import Settings
-from fleet.rollout.plan import Member, Next
-from mqtt.schemas import ConfigBody, ConfigReportBody, StateBody
+from fleet.rollout.plan import FAILED, Member, Next
+from mqtt.schemas import ConfigReportBody
 
 log = logging.getLogger("fleet.rollout")
 
-FINAL = ("applied", "rejected", "rolled_back")
-ASK_AGAIN_S = 120  # a box that had its config and has not said what became of it
+AT_ONCE = 64  # boxes in one transaction: some 5 ms
+WEIGH_EVERY_S = 0.1
 MAX_DOCUMENT_BYTES = 45_000  # of JSON: with its envelope and base64 it still fits into one message
-MAX_VERSION = 2**40 - 1  # of the contract, and one to come after it
-
-Send = Callable[[sqlite3.Connection, str, ConfigBody], None]  # (tx, box, body): signed and put into the outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,14 @@ class Rollouts:
     """The gateway's; `send` puts a signed config into the outbox of the same transaction."""
 
     send: Send
+    weigh_every_s: float = WEIGH_EVERY_S
+    desired: Desired = field(init=False)
     _stirred: bool = field(default=False, init=False)
+    _failed: bool = field(default=False, init=False)
+    _weigh_at_s: float = field(default=-math.inf, init=False)  # monotonic
+
+    def __post_init__(self) -> None:
+        self.desired = Desired(self.send)
 
     # ---- what an operator does --------------------------------------------------------------------------------------
 
@@ -55,7 +66,7 @@ class Rollouts:
         if not boxes:
             raise RequestRefused("pushing a config", f"no box is in {wanted.scope} {wanted.name}")
         _check_sizes(tx, wanted, boxes)
-        before = layered.layer(tx, wanted.scope, wanted.name)
+        before = layer(tx, wanted.scope, wanted.name)
         tx.execute(
             "UPDATE rollouts SET state = 'superseded', ended_at = ?, why = 'another was pushed'"
             " WHERE scope = ? AND name = ? AND state IN ('running', 'halted')",
@@ -65,7 +76,7 @@ class Rollouts:
             "INSERT INTO rollouts (scope, name, settings, before, waves, halt_percent, answer_within_s, wave, state,"
             " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 'running', ?) RETURNING id",
             (
-                wanted.scope, wanted.name, json.dumps(wanted.settings), json.dumps(before or {}),
+                wanted.scope, wanted.name, json.dumps(wanted.settings), json.dumps(before),
                 json.dumps(list(wanted.waves)), wanted.halt_percent, wanted.answer_within_s, now,
             ),
         ).fetchone()  # fmt: skip
@@ -76,7 +87,7 @@ class Rollouts:
             [(rollout, box, wave) for box, wave in arranged.items()],
         )
         log.info("event=rollout id=%d %s=%s boxes=%d", rollout, wanted.scope, wanted.name, len(boxes))
-        self.reconcile(tx, boxes, now)
+        self.reconcile(tx, sorted(arranged, key=lambda box: arranged[box]), now)
         self.advance(tx, now)
         return rollout
 
@@ -98,50 +109,26 @@ class Rollouts:
         )
         self.reconcile(tx, in_scope(tx, row["scope"], row["name"]), now)
 
+    def reconcile(self, tx: sqlite3.Connection, boxes: Iterable[str], now: int) -> None:
+        """Each of these boxes is to have what its layers say: the first of them in this transaction, the others with
+        `settle`."""
+        named = list(boxes)
+        self.desired.reconcile(tx, named[:AT_ONCE], now)
+        if len(named) > AT_ONCE:
+            tx.execute(
+                "INSERT INTO config_due (box) SELECT value FROM json_each(?) WHERE true ON CONFLICT (box) DO NOTHING",
+                (json.dumps(named[AT_ONCE:]),),
+            )
+
     # ---- what boxes say ---------------------------------------------------------------------------------------------
 
     def note_report(self, tx: sqlite3.Connection, box: str, report: ConfigReportBody, now: int) -> None:
-        """Of the newest version only: what a box says of an older one is history."""
-        errors = json.dumps([[fault.path, fault.why] for fault in report.errors])
-        log.info("event=config_report box=%s version=%d outcome=%s", box, report.version, report.outcome)
-        changed = tx.execute(
-            "UPDATE config_desired SET outcome = ?, reason = ?, errors = ?, running = ?, reported_at = ?"
-            " WHERE box = ? AND version = ? AND (outcome IS NULL OR outcome = 'trial' OR ? <> 'trial')",
-            (report.outcome, report.reason, errors, report.running, now, box, report.version, report.outcome),
-        ).rowcount
-        if not changed:
-            return
-        ended = now if report.outcome in FINAL else None
-        tx.execute(
-            "UPDATE rollout_boxes SET outcome = ?, reason = ?, errors = ?, ended_at = ?, watch_s = ?"
-            " WHERE box = ? AND version = ?",
-            (report.outcome, report.reason, errors, ended, report.watch_s, box, report.version),
-        )
-        self._stirred = True
-
-    def note_state(self, tx: sqlite3.Connection, box: str, state: StateBody, now: int) -> None:
-        """A box is back: what it has not seen is sent, and what it has not told of is asked for. One that has seen more
-        than these books know (they were put back) gets what it shall have as something newer still."""
-        row = tx.execute("SELECT * FROM config_desired WHERE box = ?", (box,)).fetchone()
-        seen = _believable(box, state.versions.get("config_seen", 0))
-        if row is None:
-            return
-        if seen > row["version"]:
-            self._desire(tx, box, json.loads(row["settings"]), seen + 1, now)
-        elif seen < row["version"] or row["outcome"] not in FINAL:
-            self._send(tx, box, row["version"], json.loads(row["settings"]), now)
-
-    def resend(self, tx: sqlite3.Connection, now: int) -> None:
-        """After a reconnect to the broker, and now and then: to boxes that are there and have not answered, or said
-        `trial` and should have ended it by now: asked again, a box says again how that stands."""
-        rows = tx.execute(
-            "SELECT d.* FROM config_desired d JOIN boxes b ON b.id = d.box WHERE b.online = 1 AND b.revoked_at IS NULL"
-            " AND d.asked_at <= ?1 AND (d.outcome IS NULL OR (d.outcome = 'trial' AND d.reported_at + coalesce("
-            "(SELECT max(watch_s) FROM rollout_boxes r WHERE r.box = d.box AND r.version = d.version), 0) <= ?1))",
-            (now - ASK_AGAIN_S,),
-        ).fetchall()
-        for row in rows:
-            self._send(tx, row["box"], row["version"], json.loads(row["settings"]), now)
+        """What a box made of its config."""
+        level = logging.WARNING if report.outcome in FAILED else logging.DEBUG
+        log.log(level, "event=config_report box=%s version=%d outcome=%s", box, report.version, report.outcome)
+        if self.desired.note_report(tx, box, report, now):
+            self._stirred = True
+            self._failed |= report.outcome in FAILED
 
     def take_up(self, tx: sqlite3.Connection, now: int) -> None:
         """After a start: boxes may have been moved between groups while no gateway ran."""
@@ -151,11 +138,26 @@ class Rollouts:
 
     # ---- what follows -----------------------------------------------------------------------------------------------
 
-    def advance_if_stirred(self, tx: sqlite3.Connection, now: int) -> None:
-        """Before the commit, once for all reports in it: a thousand boxes answer a push within a second or two."""
-        if self._stirred:
-            self._stirred = False
+    def settle(self, tx: sqlite3.Connection, now: int) -> float | None:
+        """Before each commit: the next boxes get what they are to have, and what the reports lead to is weighed: not
+        for each of them (a thousand boxes answer a push within a second), but a failure at once. In so many seconds
+        there is more to do; None: there is not."""
+        wait_s = self._weigh_at_s - time.monotonic()
+        if self._failed or (self._stirred and wait_s <= 0):
             self.advance(tx, now)
+            self._weigh_at_s = time.monotonic() + self.weigh_every_s
+            self._stirred = self._failed = False
+        if self._go_on(tx, now):
+            return 0.0
+        return max(wait_s, 0.0) if self._stirred else None
+
+    def _go_on(self, tx: sqlite3.Connection, now: int) -> bool:
+        """The next boxes that are due. Whether there are more."""
+        due = tx.execute("SELECT seq, box FROM config_due ORDER BY seq LIMIT ?", (AT_ONCE,)).fetchall()
+        if due:
+            self.desired.reconcile(tx, [row["box"] for row in due], now)
+            tx.execute("DELETE FROM config_due WHERE seq <= ?", (due[-1]["seq"],))
+        return len(due) == AT_ONCE
 
     def advance(self, tx: sqlite3.Connection, now: int) -> None:
         """Every running rollout goes as far as what is known allows."""
@@ -172,7 +174,7 @@ class Rollouts:
                     )
                 case Next.GO_ON:
                     tx.execute("UPDATE rollouts SET wave = wave + 1, why = '' WHERE id = ?", (row["id"],))
-                    self.reconcile(tx, in_scope(tx, row["scope"], row["name"]), now)
+                    self.reconcile(tx, _not_sent_yet(tx, row["id"]), now)
                     self.advance(tx, now)
                     return
                 case Next.DONE:
@@ -181,48 +183,9 @@ class Rollouts:
                         (decision.why, now, row["id"]),
                     )
                     _set_layer(tx, row["scope"], row["name"], json.loads(row["settings"]), now)
+                    self.reconcile(tx, _newcomers(tx, row), now)
                 case Next.WAIT:
                     tx.execute("UPDATE rollouts SET why = ? WHERE id = ?", (decision.why, row["id"]))
-
-    def reconcile(self, tx: sqlite3.Connection, boxes: Sequence[str] | dict[str, bool], now: int) -> None:
-        """Each of these boxes is to have what its layers say: a new version where that is not what it has."""
-        layers = Layered(tx)
-        for box in boxes:
-            names = tx.execute("SELECT tenant, box_group, state FROM boxes WHERE id = ?", (box,)).fetchone()
-            wanted = layers.document(box, names["tenant"], names["box_group"])
-            row = tx.execute("SELECT version, settings FROM config_desired WHERE box = ?", (box,)).fetchone()
-            if row is None and not wanted:
-                self._tie(tx, box, None, now)
-            elif row is None or json.loads(row["settings"]) != wanted:
-                seen = _seen(box, names["state"])
-                self._desire(tx, box, wanted, max(seen, row["version"] if row else 0) + 1, now)
-            else:
-                self._tie(tx, box, row["version"], now)
-
-    def _desire(self, tx: sqlite3.Connection, box: str, settings: Settings, version: int, now: int) -> None:
-        tx.execute(
-            "INSERT INTO config_desired (box, version, settings, asked_at) VALUES (?, ?, ?, ?) ON CONFLICT (box)"
-            " DO UPDATE SET version = excluded.version, settings = excluded.settings, asked_at = excluded.asked_at,"
-            " outcome = NULL, reason = NULL, errors = NULL, reported_at = NULL",
-            (box, version, json.dumps(settings), now),
-        )
-        self.send(tx, box, ConfigBody.model_validate({"version": version, "settings": settings}))
-        self._tie(tx, box, version, now, again=True)
-
-    def _tie(self, tx: sqlite3.Connection, box: str, version: int | None, now: int, *, again: bool = False) -> None:
-        """The rollouts that have reached this box wait for what it says of this version."""
-        row = tx.execute("SELECT outcome, reason, errors FROM config_desired WHERE box = ?", (box,)).fetchone()
-        outcome = ("applied", None, None) if row is None else tuple(row)
-        tx.execute(
-            "UPDATE rollout_boxes SET version = ?, sent_at = ?, outcome = ?, reason = ?, errors = ?, ended_at = ?,"
-            " watch_s = NULL WHERE box = ? AND (version IS NULL OR (? AND ended_at IS NULL)) AND rollout IN"
-            " (SELECT id FROM rollouts WHERE state = 'running' AND wave >= rollout_boxes.wave)",
-            (version, now, *outcome, now if outcome[0] in FINAL else None, box, again),
-        )
-
-    def _send(self, tx: sqlite3.Connection, box: str, version: int, settings: Settings, now: int) -> None:
-        tx.execute("UPDATE config_desired SET asked_at = ? WHERE box = ?", (now, box))
-        self.send(tx, box, ConfigBody.model_validate({"version": version, "settings": settings}))
 
     @staticmethod
     def _give_up_on_silent(tx: sqlite3.Connection, row: sqlite3.Row, now: int) -> None:
@@ -233,12 +196,6 @@ class Rollouts:
             " (SELECT id FROM boxes WHERE online = 1 OR seen_at >= rollout_boxes.sent_at)))",
             (now, row["id"], now - row["answer_within_s"]),
         )
-
-
-def effective(tx: sqlite3.Connection, box: str) -> dict[str, dict[str, Any]]:
-    """What the layers say of this box, with the rollouts that have reached it."""
-    row = tx.execute("SELECT tenant, box_group FROM boxes WHERE id = ?", (box,)).fetchone()
-    return Layered(tx).document(box, row["tenant"], row["box_group"])
 
 
 def in_scope(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, bool]:
@@ -253,6 +210,24 @@ def in_scope(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, bool]:
     return {row["id"]: bool(row["online"]) for row in rows}
 
 
+def _not_sent_yet(tx: sqlite3.Connection, rollout: int) -> list[str]:
+    """Its boxes whose turn it is. Also those that have left the layer since: they are asked what became of it, lest the
+    others wait for them."""
+    rows = tx.execute(
+        "SELECT r.box FROM rollout_boxes r JOIN rollouts o ON o.id = r.rollout JOIN boxes b ON b.id = r.box"
+        " WHERE r.rollout = ? AND r.wave <= o.wave AND r.version IS NULL AND r.ended_at IS NULL"
+        " AND b.revoked_at IS NULL ORDER BY r.wave, r.box",
+        (rollout,),
+    )
+    return [row["box"] for row in rows]
+
+
+def _newcomers(tx: sqlite3.Connection, row: sqlite3.Row) -> list[str]:
+    """Boxes that joined the layer while it was tried elsewhere."""
+    known = tx.execute("SELECT box FROM rollout_boxes WHERE rollout = ?", (row["id"],))
+    return sorted(in_scope(tx, row["scope"], row["name"]).keys() - {box for (box,) in known})
+
+
 def members(tx: sqlite3.Connection, rollout: int) -> list[Member]:
     rows = tx.execute(
         "SELECT r.wave, r.outcome, b.online, count(*) FROM rollout_boxes r JOIN boxes b ON b.id = r.box"
@@ -261,11 +236,6 @@ def members(tx: sqlite3.Connection, rollout: int) -> list[Member]:
     )
     alike = ([Member(wave, outcome, bool(online))] * boxes for wave, outcome, online, boxes in rows)
     return list(itertools.chain.from_iterable(alike))
-
-
-def layer(tx: sqlite3.Connection, scope: str, name: str) -> dict[str, Any]:
-    """What this layer sets now, without what is only being tried."""
-    return layered.layer(tx, scope, name) or {}
 
 
 def _set_layer(tx: sqlite3.Connection, scope: str, name: str, settings: Settings, now: int) -> None:
@@ -283,27 +253,17 @@ def _rollout(tx: sqlite3.Connection, rollout: int) -> sqlite3.Row:
     return row
 
 
-def _seen(box: str, state: str | None) -> int:
-    """The newest version that this box, which said this `state` last, has seen."""
-    said = json.loads(state) if state else {}
-    return _believable(box, said.get("versions", {}).get("config_seen", 0))
-
-
-def _believable(box: str, seen: object) -> int:
-    """A version beyond what the contract can number was never sent: no push to others may fail over it."""
-    if not isinstance(seen, int) or not 0 <= seen < MAX_VERSION:
-        log.warning("event=config_version_unbelievable box=%s", box)
-        return 0
-    return seen
-
-
 def _check_sizes(tx: sqlite3.Connection, wanted: Push, boxes: Iterable[str]) -> None:
     """Raises RequestRefused where all layers of a box together are more than a message can carry: no box could say so,
     as it would never see it."""
     layers, sized = Layered(tx, (wanted.scope, wanted.settings)), set[int]()
-    for box in boxes:
-        row = tx.execute("SELECT name, tenant, box_group FROM boxes WHERE id = ?", (box,)).fetchone()
-        document = layers.document(box, row["tenant"], row["box_group"])
+    rows = tx.execute(
+        "SELECT b.id, b.name, b.tenant, b.box_group FROM json_each(?) AS named"
+        " CROSS JOIN boxes b ON b.id = named.value",
+        (json.dumps(list(boxes)),),
+    )
+    for row in rows.fetchall():
+        document = layers.document(row["id"], row["tenant"], row["box_group"])
         if id(document) in sized:
             continue
         sized.add(id(document))

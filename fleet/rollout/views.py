@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from fleet.errors import NotFound
-from fleet.rollout.books import effective, layer
+from fleet.rollout.layered import effective, layer
 from fleet.rollout.layers import SCOPES
 
 

@@ -16,7 +16,8 @@ from fleet_doubles.waiting import eventually
 
 from fleet.database import open_database
 from fleet.rollout import views
-from fleet.rollout.books import ASK_AGAIN_S, Push, Rollouts
+from fleet.rollout.books import Push, Rollouts
+from fleet.rollout.desired import ASK_AGAIN_S
 from mqtt.schemas import ConfigBody, ConfigReportBody
 
 
@@ -191,12 +192,12 @@ def test_a_trial_whose_end_was_never_heard_is_asked_about_again(books: sqlite3.C
     rollouts = Rollouts(lambda _tx, _box, body: sent.append(body.version))
     rollouts.push(books, Push("box", "kf-1", {"box": {"shop": "A"}}, (100,), 0, 900), 1000)
     rollouts.note_report(books, "kf-1", TRIAL, 1001)
-    rollouts.resend(books, 1001 + ASK_AGAIN_S)
+    rollouts.desired.resend(books, 1001 + ASK_AGAIN_S)
     assert sent == [1], "it is still watching"
-    rollouts.resend(books, 1001 + 600 + ASK_AGAIN_S)
+    rollouts.desired.resend(books, 1001 + 600 + ASK_AGAIN_S)
     assert sent == [1, 1]
     rollouts.note_report(books, "kf-1", TRIAL.model_copy(update={"outcome": "applied"}), 1200)
-    rollouts.resend(books, 9999)
+    rollouts.desired.resend(books, 9999)
     assert sent == [1, 1]
 
 

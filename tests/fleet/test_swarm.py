@@ -12,6 +12,7 @@ from fleet_doubles.brokers import new_broker
 from fleet_doubles.gateway_process import new_fleet
 
 from fleet.actions import writing
+from fleet.rollout.books import AT_ONCE
 from fleet.swarm.box import Habits, SwarmBox
 from fleet.swarm.crowd import Crowd, CrowdOptions, found, put_under_load
 from mqtt.envelope import TrustedKey
@@ -100,6 +101,28 @@ def test_a_config_that_some_displays_do_not_survive_halts_at_the_canary(town: An
     code, said, error = run(story())
     assert code != 0
     assert "halted" in json.dumps(said) + error
+
+
+def test_a_push_to_many_is_finished_by_the_gateway_that_comes_after_the_one_that_was_killed(
+    town: Any, tmp_path: Path
+) -> None:
+    page, count = tmp_path / "good.toml", 3 * AT_ONCE
+    page.write_text("[payment]\nlook_s = 20\n")
+
+    async def story() -> Any:
+        import asyncio
+
+        crowd = crowd_of(count, town)
+        async with crowd:
+            await crowd.all_ready(60)
+            push = ("config", "push", str(page), "--group", "swarm", "--canary", "100", "--no-wait")
+            await asyncio.to_thread(town.cli, *push)
+            await asyncio.to_thread(town.kill)
+            await asyncio.to_thread(town.start)
+            return await asyncio.to_thread(town.cli, "config", "status", "1", "--follow", "--timeout-s", "120")
+
+    view = run(story())[1]
+    assert (view["state"], view["outcomes"]) == ("done", {"applied": count})
 
 
 def test_a_box_without_a_body_verifies_like_one_with(town: Any) -> None:
