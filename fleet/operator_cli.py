@@ -115,7 +115,7 @@ def add(command: Command, of: Act) -> None:
         one.add_argument("--timeout-s", type=float, default=60.0, metavar="S", help="default: %(default)g")
         one.add_argument("--expires-s", type=int, default=120, metavar="S", help="default: %(default)s")
         if name == "logs":
-            one.add_argument("--last", type=int, default=200, help="default: %(default)s")
+            one.add_argument("--last", type=_lines, default=200, metavar="N", help="up to 500 (default: %(default)s)")
         if name == "screenshot":
             one.add_argument("--out", type=Path, default=Path("screenshot.png"), help="default: %(default)s")
         if name == "restart":
@@ -123,6 +123,14 @@ def add(command: Command, of: Act) -> None:
         if name == "crypto-erase":
             one.add_argument("--confirm", metavar="WORD", help="the word that the box answered")
         one.set_defaults(act=of("remote.actions", "remote"))
+
+
+def _lines(text: str) -> int:
+    """How many lines of its log a box keeps to be asked for."""
+    count = int(text)
+    if not 1 <= count <= 500:
+        raise argparse.ArgumentTypeError("from 1 to 500")
+    return count
 
 
 def _filters(to: argparse.ArgumentParser) -> None:

@@ -104,7 +104,9 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _summary(rows: Sequence[Row]) -> str:
     counts = Counter(row.standing for row in rows)
-    return f"{len(rows)} boxes: " + ", ".join(f"{counts[standing]} {standing}" for standing in Standing)
+    return f"{len(rows)} box{'' if len(rows) == 1 else 'es'}: " + ", ".join(
+        f"{counts[standing]} {standing}" for standing in Standing
+    )
 
 
 def _duration(seconds: int) -> str:

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from fleet.actions import say, table
@@ -16,7 +17,7 @@ from fleet.state import StateFolder
 SAYS_NOTHING = frozenset({"restart", "erase"})
 LATE_S = 15.0  # parts are telemetry: they may come a little after the answer
 REASONS = {
-    "order_open": "a payment or an enrolment is on; `--force` restarts all the same",
+    "order_open": "a payment or an enrolment is on; try again once nobody stands there",
     "no_display": "the display takes no picture",
     "confirm": "say it again with the word that the box answered",
     "wrong_confirmation": "that was not the box's word; it has a new one",
@@ -28,10 +29,15 @@ REASONS = {
     "bad_arguments": "the box knows no such arguments: is its software older than this program?",
     "unknown_command": "the box knows no such command: is its software older than this program?",
 }
+REASONS_OF = {  # where one command has more to say
+    ("restart", "order_open"): "a payment or an enrolment is on; `--force` restarts all the same",
+}
 EXPIRED = "it was not heard in time: see `kingfisher-fleet box show`, and ask again once it is there"
 
 
 def remote(args: Namespace) -> int:
+    if args.remote_command == "screenshot":
+        _check_writable(args.out)
     client = GatewayClient.of(StateFolder(args.state))
     view = client.post(
         "/v1/remote",
@@ -41,7 +47,10 @@ def remote(args: Namespace) -> int:
     view = client.follow(path, frozenset(), args.timeout_s, lambda _: None)
     view = _whole(client, path, view)
     if args.remote_command == "screenshot" and view["status"] == "done" and view["result"]:
-        args.out.write_bytes(base64.b64decode(view["result"]["data"]))
+        try:
+            args.out.write_bytes(base64.b64decode(view["result"]["data"]))
+        except OSError as error:
+            raise RequestRefused(f"writing {args.out}", error.strerror or str(error)) from error
         return say(args, view | {"result": None, "file": str(args.out)}, f"{args.out}")
     try:
         result = _result(view)
@@ -51,6 +60,13 @@ def remote(args: Namespace) -> int:
         raise RequestRefused(f"what {args.box} answers to {args.remote_command}", why, "is it our box?") from error
     say(args, view | {"result": result}, "\n".join(lines))
     return 0 if view["status"] == "done" and well else 1
+
+
+def _check_writable(file: Path) -> None:
+    """Before the box is asked. Raises RequestRefused."""
+    if not file.parent.is_dir() or file.is_dir():
+        why = "it is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise RequestRefused(f"--out {file}", why, "name a file to be written, like now.png")
 
 
 def _whole(client: GatewayClient, path: str, view: dict[str, Any]) -> dict[str, Any]:
@@ -91,8 +107,12 @@ def _lines(args: Namespace, view: dict[str, Any], result: Any) -> list[str]:
         return [table(("", "CHECK", "", "WHAT TO DO"), rows)]
     if isinstance(result, dict) and "lines" in result:
         return [" ".join(f"{name}={value}" for name, value in line.items()) for line in result["lines"]]
-    why = EXPIRED if view["status"] == "expired" else REASONS.get(view["reason"], view["reason"] or "")
+    why = EXPIRED if view["status"] == "expired" else _meaning(view["command"], view["reason"] or "")
     said = [f"{view['status']}: {why}".rstrip(": ")]
     if isinstance(result, dict) and "confirm" in result:
         said.append(f"  kingfisher-fleet remote {args.box} crypto-erase --confirm {result['confirm']}")
     return said
+
+
+def _meaning(command: str, reason: str) -> str:
+    return REASONS_OF.get((command, reason)) or REASONS.get(reason, reason)
