@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from fleet.actions import reading, say, table
 from fleet.client import GatewayClient
 from fleet.content import book, owners, plays
+from fleet.content.desk import switched_off
 from fleet.content.repository import ContentRefused, Repository
-from fleet.errors import FleetError
+from fleet.errors import FleetError, RequestRefused
 from fleet.state import StateFolder
 from mqtt.campaigns import TARGET, Campaigns, CampaignsRefused, parse
 
@@ -60,12 +62,13 @@ def status(args: Namespace) -> int:
             "SELECT name, id, json_extract(state, '$.versions.content') AS has FROM boxes"
             " WHERE revoked_at IS NULL ORDER BY name"
         ).fetchall()
+        off = switched_off(tx)
     boxes = [{"box": row["id"], "name": row["name"], "version": row["has"]} for row in rows]
     behind = [box for box in boxes if box["version"] != wanted]
     signing, slots = content.owners(), {one.slot.value: list(one.owners) for one in campaigns.open} if campaigns else {}
     facts = {
-        "versions": dict(now.versions), "targets": dict(now.targets), "open": slots, "owners": signing, "boxes": boxes,
-        "behind": len(behind),
+        "versions": dict(now.versions), "targets": dict(now.targets), "open": slots, "owners": signing,
+        "killed": off, "boxes": boxes, "behind": len(behind),
     }  # fmt: skip
     lines = [f"version {wanted}, {len(now.targets)} targets, {sum(now.targets.values()):,} bytes"]
     if campaigns is not None:
@@ -77,23 +80,29 @@ def status(args: Namespace) -> int:
         )
     lines += [f"slot {slot} is open to {', '.join(names)}" for slot, names in slots.items() if names]
     lines += [f"{owner} signs for itself, {version or 'nothing yet'}" for owner, version in signing.items()]
+    lines += [_off(off)] if off else []
     lines.append(f"{len(boxes) - len(behind)} of {len(boxes)} boxes have it")
     lines += [f"  behind: {box['name']} has {box['version'] or 'none'}" for box in behind[:20]]
     return say(args, facts, "\n".join(lines))
 
 
 def kill(args: Namespace) -> int:
+    if args.undo and not args.campaigns:
+        raise RequestRefused("--undo", "names no campaign", "without it and without a name, all are on again")
     client = GatewayClient.of(StateFolder(args.state))
     known = _shown(repository(args))
     ids = {campaign.id for campaign in known.campaigns} if known is not None else set()
-    for name in args.campaigns:
+    for name in () if args.undo else args.campaigns:
         if name not in ids:
             print(
                 f"kingfisher-fleet: no campaign {name} is published; it is switched off all the same", file=sys.stderr
             )
-    told = client.post("/v1/content/killed", {"campaigns": args.campaigns})["boxes"]
-    word = f"switched off: {', '.join(args.campaigns)}" if args.campaigns else "nothing is switched off any more"
-    return say(args, {"killed": args.campaigns, "boxes": told}, f"{word}; {told} boxes told")
+    said = client.post("/v1/content/killed", {"campaigns": args.campaigns, "on": args.undo})
+    return say(args, said, f"{_off(said['killed'])}; {said['boxes']} boxes told")
+
+
+def _off(campaigns: Sequence[str]) -> str:
+    return f"switched off: {', '.join(campaigns)}" if campaigns else "nothing is switched off"
 
 
 def proofs(args: Namespace) -> int:

@@ -12,6 +12,7 @@ from fleet.boxes import commands
 from fleet.content import plays
 from fleet.content.chunks import chunk
 from fleet.content.repository import ContentRefused, Repository
+from fleet.errors import RequestRefused
 from mqtt.outbox import Priority
 from mqtt.schemas import Body, ContentNoticeBody, ContentRequestBody, PlayAckBody, PlayBody, StateBody
 
@@ -21,6 +22,7 @@ KILL = "ads.kill"
 NOTICE_LIFE_S = 3600
 KILL_LIFE_S = 7 * 24 * 3600
 CHUNK_LIFE_S = 60
+MOST_OFF = 1000  # of the contract
 
 # put(tx, box, typ, body, expires_at, priority)
 Put = Callable[[sqlite3.Connection, str, str, Body, int, Priority], Any]
@@ -74,6 +76,18 @@ class ContentDesk:
             self._switch_off(tx, box, campaigns, now)
         return len(boxes)
 
+    def switch(self, tx: sqlite3.Connection, campaigns: Sequence[str], *, on: bool) -> tuple[int, list[str]]:
+        """Switches these off, or on again; what is off besides stays so. None named: all are on again. How many boxes
+        were told, and what is off from now on. Raises RequestRefused."""
+        wanted = set(switched_off(tx)) - set(campaigns) if on else {*switched_off(tx), *campaigns}
+        off = sorted(wanted) if campaigns else []
+        if len(off) > MOST_OFF:
+            raise RequestRefused(
+                "switching campaigns off", f"{len(off)} would be off; a box keeps {MOST_OFF}",
+                "take what is over out of the page, or switch some on again with --undo",
+            )  # fmt: skip
+        return self.kill(tx, off), off
+
     def _switch_off(self, tx: sqlite3.Connection, box: str, campaigns: Sequence[str], now: int) -> None:
         body = commands.create(tx, box, KILL, {"campaigns": list(campaigns)}, now + KILL_LIFE_S, now)
         self._put(tx, box, "command", body, now + KILL_LIFE_S, Priority.CONTROL)
@@ -83,7 +97,7 @@ class ContentDesk:
         now, newest = self._now(), commands.newest(tx, KILL)
         if newest is None:
             return
-        wanted, told = json.loads(newest["args"])["campaigns"], commands.newest(tx, KILL, box)
+        wanted, told = switched_off(tx), commands.newest(tx, KILL, box)
         if told is None:
             missing = bool(wanted)
         else:
@@ -118,6 +132,12 @@ class ContentDesk:
     def _notice(self, tx: sqlite3.Connection, box: str, version: int) -> None:
         body = ContentNoticeBody(version=version)
         self._put(tx, box, "content", body, self._now() + NOTICE_LIFE_S, Priority.TELEMETRY)
+
+
+def switched_off(tx: sqlite3.Connection) -> list[str]:
+    """The campaigns that no box is to show, whatever is published."""
+    newest = commands.newest(tx, KILL)
+    return list(json.loads(newest["args"])["campaigns"]) if newest is not None else []
 
 
 def _trusted(tx: sqlite3.Connection) -> list[str]:

@@ -38,10 +38,12 @@ def add(command: Command, of: Act) -> None:
     status.set_defaults(act=of("content.actions", "status"))
     kill = command(
         "kill", "Switch campaigns off on every box at once; without any, switch all on again.",
-        "  kingfisher-fleet content kill spring autumn\n  kingfisher-fleet content kill",
+        "  kingfisher-fleet content kill spring autumn\n  kingfisher-fleet content kill --undo spring\n"
+        "  kingfisher-fleet content kill",
         within,
     )  # fmt: skip
-    kill.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help="these and no others are off from now on")
+    kill.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help="off from now on, as whatever is off already")
+    kill.add_argument("--undo", action="store_true", help="these are on again; what is off besides stays off")
     kill.set_defaults(act=of("content.actions", "kill"))
     plays = command("plays", "How often each campaign was shown.", "  kingfisher-fleet content plays --json", within)
     plays.add_argument("--campaign", metavar="CAMPAIGN", help="this one only")

@@ -21,6 +21,7 @@ FILE = re.compile(r"(?:metadata|targets)(?:/[A-Za-z0-9][A-Za-z0-9._-]*){1,3}")
 class KillRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     campaigns: Annotated[list[Id], Field(max_length=1000)]
+    on: bool = False
 
 
 class ContentRoutes:
@@ -47,4 +48,5 @@ class ContentRoutes:
 
     async def _kill(self, request: web.Request) -> web.Response:
         wanted = KillRequest.model_validate(await self._read(request))
-        return web.json_response({"boxes": await self._do(lambda tx: self._desk.kill(tx, tuple(wanted.campaigns)))})
+        told, off = await self._do(lambda tx: self._desk.switch(tx, wanted.campaigns, on=wanted.on))
+        return web.json_response({"boxes": told, "killed": off})

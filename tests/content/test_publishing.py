@@ -12,9 +12,10 @@ from fleet.cli import main
 from fleet.content import plays
 from fleet.content.book import read
 from fleet.content.chunks import chunk
-from fleet.content.desk import ContentDesk
+from fleet.content.desk import ContentDesk, switched_off
 from fleet.content.repository import ContentRefused, Repository
 from fleet.database import open_database
+from fleet.errors import RequestRefused
 from mqtt.campaigns import TARGET, parse
 from mqtt.schemas import ContentRequestBody, PlayBody, StateBody
 
@@ -283,3 +284,24 @@ def test_nobody_hears_of_nothing_that_was_switched_off(gateway):
     gateway.done("b1")
     gateway.add("b2")
     assert gateway.hears("b1") == gateway.hears("b2") == []
+
+
+def test_whoever_switches_a_second_campaign_off_does_not_switch_the_first_on_again(gateway):
+    assert gateway.desk.switch(gateway.tx, ["spring"], on=False) == (1, ["spring"])
+    assert gateway.desk.switch(gateway.tx, ["autumn"], on=False) == (1, ["autumn", "spring"])
+    assert gateway.said[-1] == ("b1", ["autumn", "spring"])
+    assert switched_off(gateway.tx) == ["autumn", "spring"]
+
+
+def test_one_campaign_is_switched_on_again_and_the_others_stay_off(gateway):
+    gateway.desk.switch(gateway.tx, ["spring", "autumn"], on=False)
+    assert gateway.desk.switch(gateway.tx, ["spring"], on=True) == (1, ["autumn"])
+    assert gateway.desk.switch(gateway.tx, [], on=False) == (1, [])
+    assert gateway.said[-1] == ("b1", [])
+
+
+def test_more_than_a_box_can_keep_is_refused_and_changes_nothing(gateway):
+    gateway.desk.switch(gateway.tx, ["spring"], on=False)
+    with pytest.raises(RequestRefused, match="1001 would be off"):
+        gateway.desk.switch(gateway.tx, [f"c{n}" for n in range(1000)], on=False)
+    assert switched_off(gateway.tx) == ["spring"]
