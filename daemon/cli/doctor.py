@@ -11,7 +11,7 @@ from daemon.cli.output import add_json, print_json
 from daemon.config.load import load, parse, read_values
 from daemon.config.model import Config
 from daemon.console import pages
-from daemon.console.errors import NoDaemon
+from daemon.console.errors import NoDaemon, NotAnsweringYet
 from daemon.console.wire import ControlClient
 
 
@@ -27,11 +27,15 @@ def call(options: argparse.Namespace) -> int:
     findings: list[dict[str, Any]]
     try:
         findings = ControlClient(config.box.state).ask("doctor")  # a running daemon knows its devices and its link
-    except NoDaemon:
-        from daemon.health.checks import NOT_PROVISIONED, examine
+    except NoDaemon as silent:
+        from daemon.health.checks import NOT_PROVISIONED, Finding, examine
 
-        found = [NOT_PROVISIONED, *examine(config, without)] if without else examine(config)
-        findings = [asdict(finding) for finding in found]
+        found = [NOT_PROVISIONED] if without else []
+        if silent.runs:  # a camera is open once: it is the daemon's
+            found.append(Finding("daemon", isinstance(silent, NotAnsweringYet), silent.why, silent.hint))
+            found.append(Finding("camera", True, "not asked: the daemon has it, and does not answer"))
+            without |= {"daemon", "camera"}
+        findings = [asdict(finding) for finding in [*found, *examine(config, without)]]
     if options.json:
         print_json(findings)
     else:

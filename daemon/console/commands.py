@@ -15,10 +15,11 @@ from daemon.books.box_db import open_reader
 from daemon.config.load import ConfigRefused, load, parse
 from daemon.console import pages, store_pages
 from daemon.console.dialogue import Dialogue, Ended
-from daemon.console.errors import ConsoleError, NoDaemon, Refused
+from daemon.console.errors import ConsoleError, NoDaemon, NotAnsweringYet, Refused
 from daemon.console.network import network
 from daemon.console.place import Place
 from daemon.console.reboot import ask_for_reboot
+from daemon.console.snapshot import STARTING
 from daemon.console.wire import ControlClient
 from daemon.health.standing_faults import standing_faults
 from daemon.health.suggestions import suggestion
@@ -65,7 +66,8 @@ def outlook(place: Place) -> Iterator[str]:
         status = ControlClient(place.state, OUTLOOK_S).ask("status")
         link = "connected" if status["link"]["connected"] else "NOT connected"
         conditions = ", ".join(condition["name"] for condition in status["conditions"])
-        yield f"{status['shop']}: {status['stage'].lower()}, {link}, {conditions or 'all is well'}"
+        well = "what is amiss is not known yet" if status["stage"] == STARTING else "all is well"
+        yield f"{status['shop']}: {status['stage'].lower()}, {link}, {conditions or well}"
     except NoDaemon as error:
         if not place.open:
             yield f"The daemon does not answer: {error.why}."
@@ -81,8 +83,11 @@ def help_(talk: Dialogue, _words: list[str]) -> None:
     talk.say("Up and Down recall lines, Tab completes, Ctrl-C stops, Ctrl-D logs out.")
 
 
-def asked(name: str, offline: Callable[[Dialogue], Any] | None = None) -> Callable[[Dialogue, list[str]], None]:
-    """A command that the daemon answers; `offline` does what can be done without one."""
+Offline = Callable[[Dialogue, NoDaemon], Any]
+
+
+def asked(name: str, offline: Offline | None = None) -> Callable[[Dialogue, list[str]], None]:
+    """A command that the daemon answers; `offline` does what can be done without one, and is told why there is none."""
 
     def act(talk: Dialogue, words: list[str]) -> None:
         if words:
@@ -94,7 +99,7 @@ def asked(name: str, offline: Callable[[Dialogue], Any] | None = None) -> Callab
                 raise
             if not talk.place.open:
                 talk.say(f"The daemon does not answer: {error.why}. This is seen without it:")
-            answer = offline(talk)
+            answer = offline(talk, error)
         talk.page(pages.end(name, answer), pages.INDENT.get(name, 12))
 
     return act
@@ -125,6 +130,14 @@ def test(name: str) -> Callable[[Dialogue, list[str]], None]:
             talk.page(pages.end(name, said) if over else [pages.part(name, said)])
 
     return act
+
+
+def camera(talk: Dialogue, words: list[str]) -> None:
+    """Where frames take their time it says so, every now and then, until there is one."""
+    if words:
+        raise Refused("usage", "camera takes nothing more")
+    for over, said in talk.client().follow("camera"):
+        talk.page(pages.end("camera", said) if over else [pages.part("camera", said)])
 
 
 def store(talk: Dialogue, words: list[str]) -> None:
@@ -171,7 +184,7 @@ def provision(talk: Dialogue, words: list[str]) -> None:
     provisioning_talk.provision(talk, words)
 
 
-def _doctor(talk: Dialogue) -> list[dict[str, Any]]:
+def _doctor(talk: Dialogue, silent: NoDaemon) -> list[dict[str, Any]]:
     from daemon.health.checks import CHECKS, NEEDS_FLEET, NOT_PROVISIONED, Finding, look  # they take their time
 
     place = talk.place
@@ -185,8 +198,11 @@ def _doctor(talk: Dialogue) -> list[dict[str, Any]]:
         else:
             config = load(place.config_path)
         for check in CHECKS:
-            if check.name == "camera":  # this process may open no device, and would find none
-                findings.append(Finding("camera", True, "not asked: the daemon is down"))
+            if check.name == "daemon" and silent.runs:
+                findings.append(Finding("daemon", isinstance(silent, NotAnsweringYet), silent.why, silent.hint))
+            elif check.name == "camera":  # this process may open no device, and would find none
+                down = "does not answer" if silent.runs else "is down"
+                findings.append(Finding("camera", True, f"not asked: the daemon {down}"))
             elif check.name not in left_out:
                 findings.append(look(check, config))
     except ConfigRefused as refused:
@@ -195,18 +211,19 @@ def _doctor(talk: Dialogue) -> list[dict[str, Any]]:
     return [asdict(finding) for finding in findings]
 
 
-def _status(talk: Dialogue) -> Any:
+def _status(talk: Dialogue, silent: NoDaemon) -> Any:
     place = talk.place
     how = "not provisioned" if place.open else "provisioned"
-    daemon = "waits for provisioning, or is down" if place.open else "down"
+    daemon = "waits for provisioning, or is down" if place.open else silent.why if silent.runs else "down"
     talk.say(f"{'box':11} {place.name}", f"{'daemon':11} {daemon}", f"{'settings':11} {how}")
     if place.config_error:
         talk.say(f"{'':11} {place.config_error}")
     talk.page(pages.faults(standing_faults()))
-    raise Refused("down", "nothing more is known without the daemon", "`doctor` looks for the reason")
+    hint = silent.hint if isinstance(silent, NotAnsweringYet) else "`doctor` looks for the reason"
+    raise Refused("down", "nothing more is known without the daemon", hint)
 
 
-def _net(talk: Dialogue) -> dict[str, Any]:
+def _net(talk: Dialogue, _silent: NoDaemon) -> dict[str, Any]:
     try:
         broker = load(talk.place.config_path).broker
     except ConfigRefused:
@@ -215,7 +232,7 @@ def _net(talk: Dialogue) -> dict[str, Any]:
     return network(broker.host, broker.port, TlsOptions(tls.ca, tls.certificate, tls.key) if tls else None)
 
 
-def _config(talk: Dialogue) -> dict[str, Any]:
+def _config(talk: Dialogue, _silent: NoDaemon) -> dict[str, Any]:
     return load(talk.place.config_path).model_dump(mode="json")
 
 
@@ -262,7 +279,7 @@ TABLE: dict[str, Command] = {
         Command("status", "status", "what it does, its link, what is wrong and what to do", asked("status", _status)),
         Command("doctor", "doctor", "every part examined", asked("doctor", _doctor)),
         Command("net", "net", "addresses, route, and whether the broker answers", asked("net", _net)),
-        Command("camera", "camera", "a picture in characters, too coarse to know anybody by", asked("camera")),
+        Command("camera", "camera", "a picture in characters, too coarse to know anybody by", camera),
         Command("keypad", "keypad [S]", "the keys that are pressed, for S seconds", test("keypad")),
         Command("display", "display [S]", "a test card on the display, for S seconds", test("display")),
         Command("journal", "journal [N]", "the last N entries of the journal", tail("journal", 20, _journal)),

@@ -41,10 +41,16 @@ log = logging.getLogger("daemon.console")
 
 LEND_S = 5.0
 LISTEN_S = 0.3
+SAY_EVERY_S = 5.0
 
 _WHY = {
     "order_open": ("an order or an enrolment is open: a payer may be there", "wait until the box is idle"),
     "lent_already": ("another test is using it", "wait until that one ends"),
+    "faces_loading": (
+        "the models of the face side are being loaded, and the camera is opened after them",
+        "wait: some seconds, a minute on a slow box; `status` names `faces_loading` until then",
+    ),
+    "starting": ("the daemon is starting", "wait: some seconds, a minute on a slow box; see `status`"),
 }
 
 
@@ -91,12 +97,13 @@ class Desk:
             case "net", _:
                 return network(self.config.broker.host, self.config.broker.port, self.tls)
             case "camera", _:
-                return self._camera()
+                return self._camera(peer)
             case "keypad", requests.TestArgs(seconds=seconds):
                 return self._keypad(seconds, peer)
             case "display", requests.TestArgs(seconds=seconds):
                 return self._display(seconds, peer)
             case "refund", requests.RefundArgs(order=order_id):
+                self._only_started()
                 return refund(self.send, order_id)
             case "restart", requests.ForceArgs(force=force):
                 self._only_idle(force)
@@ -154,20 +161,23 @@ class Desk:
                 for e in journal.entries(reader, last)
             ]
 
-    def _camera(self) -> dict[str, Any]:
-        """One picture, 64 x 24 characters; see `preview`."""
+    def _camera(self, peer: Peer) -> dict[str, Any]:
+        """One picture, 64 x 24 characters; see `preview`. Until it comes, every now and then how long that may take."""
         loan = Loan(Thing.CAMERA)
         try:
             self._lend(loan)
-            wait_s = self.config.face.frame_timeout_s * 2 + LEND_S
-            match self._next(loan, time.monotonic() + wait_s):
-                case lending.Photo(image):
-                    height, width = image.shape[:2]
-                    return {"size": [width, height], "light": brightness(image), "rows": ascii_preview(image)}
-                case lending.Over(reason):
-                    raise _over(reason)
-                case _:
-                    raise Refused("no_picture", f"no picture within {wait_s:.0f} s", "check the camera's cable")
+            most_s = self.config.face.frame_timeout_s * 2 + LEND_S
+            began_s = time.monotonic()
+            while (waited_s := time.monotonic() - began_s) < most_s:
+                match self._next(loan, began_s + min(waited_s + SAY_EVERY_S, most_s)):
+                    case lending.Photo(image):
+                        height, width = image.shape[:2]
+                        return {"size": [width, height], "light": brightness(image), "rows": ascii_preview(image)}
+                    case lending.Over(reason):
+                        raise _over(reason)
+                    case _:
+                        peer.say({"waited_s": round(time.monotonic() - began_s), "most_s": round(most_s)})
+            raise Refused("no_picture", f"no picture within {most_s:.0f} s", "check the camera's cable")
         finally:
             self.send(GiveBack(loan))
 
@@ -213,10 +223,19 @@ class Desk:
         return {"journaled": True}
 
     def _only_idle(self, force: bool) -> None:
-        if self.board.snapshot.busy and not force:
+        if force:
+            return
+        self._only_started()
+        if self.board.snapshot.busy:
             raise Refused("order_open", *_WHY["order_open"])
 
+    def _only_started(self) -> None:
+        """Before the main loop runs nobody lends anything, and nobody knows whether a payer is there."""
+        if self.board.snapshot.starting:
+            raise Refused("starting", *_WHY["starting"])
+
     def _lend(self, loan: Loan) -> None:
+        self._only_started()
         self.send(Borrow(loan))
         match self._next(loan, time.monotonic() + LEND_S):
             case lending.Lent():

@@ -12,12 +12,21 @@ class ConsoleError(DaemonError):
 
 
 class NoDaemon(ConsoleError):
-    """Nobody answers at the control socket."""
+    """Nobody answers at the control socket. `runs`: there is a daemon all the same."""
 
-    def __init__(self, path: Path, why: str) -> None:
-        self.path, self.why = path, why
-        self.hint = "see `doctor`; systemd starts it again by itself"
-        super().__init__(f"the daemon does not answer at {path}: {why} ({self.hint})")
+    def __init__(
+        self, path: Path, why: str, hint: str = "see `doctor`; systemd starts it again by itself", *, runs: bool = False
+    ) -> None:
+        self.path, self.why, self.hint, self.runs = path, why, hint, runs
+        super().__init__(f"the daemon does not answer at {path}: {why} ({hint})")
+
+
+class NotAnsweringYet(NoDaemon):
+    """There is a daemon, and nobody at its control socket: it has not come so far yet, or is ending."""
+
+    def __init__(self, path: Path) -> None:
+        hint = "wait, then `status`: a start takes some seconds, a minute on a slow box"
+        super().__init__(path, "it is starting, or ending", hint, runs=True)
 
 
 class Refused(ConsoleError):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from daemon.console.snapshot import STARTING
 from daemon.health.suggestions import suggestion
 
 WIDTH = 79
@@ -31,7 +32,8 @@ def status(answer: Mapping[str, Any]) -> Iterator[str]:
     yield _row("versions", ", ".join(f"{name} {version}" for name, version in own))
     conditions = answer["conditions"]
     if not conditions:
-        yield _row("conditions", "none, all is well")
+        starting = answer["stage"] == STARTING
+        yield _row("conditions", "not known yet: the daemon is starting" if starting else "none, all is well")
     for condition in conditions:
         yield _row("condition", f"{condition['name']}: {condition['why'] or condition['name'].replace('_', ' ')}")
         yield _row("", f"-> {condition['suggestion']}")
@@ -107,7 +109,9 @@ def camera(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def part(command: str, said: Mapping[str, Any]) -> str:
-    """What comes before the end of `keypad` and `display`."""
+    """What comes before the end of `camera`, `keypad` and `display`."""
+    if command == "camera":
+        return f"  no picture after {said['waited_s']} s, it may take {said['most_s']} s here"
     if command == "keypad":
         return f"  key {said['key']}"
     return f"  the display ({said['size'][0]} x {said['size'][1]}) shows eight colours, sixteen greys, a white frame"
@@ -146,7 +150,7 @@ def _end(command: str, answer: Any) -> Iterator[str]:
         case "refund":
             return iter([f"order {answer['order_id']} is being paid back; `journal` says how it ends"])
         case "restart":
-            return iter(["the daemon begins anew; it is back in a few seconds"])
+            return iter(["the daemon begins anew; `status` says when it is back"])
         case "reboot":
             return iter(["the box reboots"])
         case _:

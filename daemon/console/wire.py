@@ -11,10 +11,12 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daemon.console.errors import NoDaemon, Refused, WireBroken
+from daemon.console.errors import NoDaemon, NotAnsweringYet, Refused, WireBroken
+from daemon.state_folder import is_held
 
 SOCKET_NAME = "control.sock"
 MAX_REQUEST_BYTES = 16 * 1024
@@ -113,11 +115,19 @@ class ControlClient:
                         yield True, reply.get("end")
                         return
             except TimeoutError as error:
-                raise NoDaemon(self.path, f"no answer within {self._timeout_s:.0f} s") from error
+                why = f"no answer within {self._timeout_s:.0f} s"
+                hint = "it runs, but is busy or hangs: try again, then `logs`"
+                raise NoDaemon(self.path, why, hint, runs=True) from error
             except (FileNotFoundError, ConnectionRefusedError) as error:
-                raise NoDaemon(self.path, "it is not running") from error
+                raise self._nobody() from error
             except OSError as error:
                 raise NoDaemon(self.path, error.strerror or str(error)) from error
+
+    def _nobody(self) -> NoDaemon:
+        with suppress(OSError):  # what may not be looked at is nobody's
+            if is_held(self.path.parent):
+                return NotAnsweringYet(self.path)
+        return NoDaemon(self.path, "it is not running")
 
     def _wait_for(self, lines: Lines) -> bytes | None:
         """Raises TimeoutError."""

@@ -12,7 +12,7 @@ SUGGESTIONS = {
     "no_payers": "nobody is enrolled yet: `kingfisher-fleet enrol`",
     "no_gallery": "the templates can't be read: `doctor` says why",
     "faces_refused": "gallery, models and thresholds do not go together: calibrate for so many, or enrol again",
-    "faces_loading": "wait some seconds: the models are being loaded",
+    "faces_loading": "wait: the models are being loaded, which takes some seconds, a minute on a slow box",
     "store_locked": "`store verify` says why; then bring the key back, or restore a backup: docs/security.md",
     "key_refused": "was the card or the TPM exchanged? without the right one the templates are lost: docs/security.md",
     "no_data": "put in a new card and provision it; the fleet knows every payment that this one had sent",

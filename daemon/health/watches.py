@@ -173,8 +173,8 @@ class CameraEye:
             works, why = answers.get(timeout=self._wait_s)
         except queue.Empty:
             return {}  # it is being used, or being opened again: then its own thread says how that ends
-        if why == "order_open":
-            return {}
+        if why in ("order_open", "faces_loading"):
+            return {}  # nothing is known of the camera
         return {"no_camera": Well if works else why}
 
 

@@ -195,10 +195,14 @@ class FaceWatch:
             self._changed.notify()
 
     def peek(self, answer: Callable[[NDArray[np.uint8] | None, str], None]) -> None:
-        """One picture for a technician, (H, W, 3) RGB, or None and why; none once a payment wants the camera."""
+        """One picture for a technician, (H, W, 3) RGB, or None and why; none once a payment wants the camera, and none
+        before the models are loaded, as the camera is opened after them."""
         with self._changed:
-            self._peeks.append(answer)
-            self._changed.notify()
+            if self._loaded:
+                self._peeks.append(answer)
+                self._changed.notify()
+                return
+        answer(None, "faces_loading")
 
     def stop(self) -> None:
         """May be called twice."""
