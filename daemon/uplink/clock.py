@@ -30,6 +30,8 @@ RELEASED_AT = 1_790_000_000  # no box runs this before it was written
 FLOOR_EVERY_S = 6 * 3600  # each time is one more commit on the card
 ANSWER_WITHIN_S = 10.0  # an answer to an older nonce may have been held back
 AGREE_S = 5.0
+DAY_S = 86_400
+AWAY_FOR_S = 60 * DAY_S  # so long a box may have been off; a system clock further ahead than that is doubted
 NTP_HAS_SET_IT = Path("/run/systemd/timesync/synchronized")
 
 
@@ -73,6 +75,15 @@ class TrustedClock:
         with self._lock:
             return self._told
 
+    def system_is_right(self) -> bool:
+        """Whether the system clock may judge dates, as of a certificate: it agrees with the fleet's word to a day, or,
+        before there is one, is neither behind the last trusted moment nor far ahead of what certainly has come."""
+        system = time.time()
+        with self._lock:
+            if self._told:
+                return abs(system - self._now()) <= DAY_S
+            return self._floor <= system <= self._run_up_to() + AWAY_FOR_S
+
     def now(self) -> int:
         """Unix seconds."""
         with self._lock:
@@ -81,7 +92,7 @@ class TrustedClock:
     def certain(self) -> int:
         """Unix seconds that certainly have come: the fleet's word, or what was kept and this run's monotonic time."""
         with self._lock:
-            return int(self._now() if self._told else self._certain_at_start + time.monotonic() - self._start_s)
+            return int(self._now() if self._told else self._run_up_to())
 
     def ask(self) -> str:
         """A fresh nonce for a time request; an answer to an earlier one counts no more."""
@@ -123,6 +134,9 @@ class TrustedClock:
             if self._trusted:
                 self._floor = int(self._now())
             return self._floor if self._trusted else None
+
+    def _run_up_to(self) -> float:
+        return self._certain_at_start + time.monotonic() - self._start_s
 
     def _now(self) -> float:
         return self._anchor_wall + time.monotonic() - self._anchor_s

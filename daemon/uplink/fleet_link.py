@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from daemon.books.box_db import BoxDb
 from daemon.logs import note
+from daemon.uplink.broker_dates import dated
 from daemon.uplink.clock import TrustedClock
 from mqtt import topics
 from mqtt.courier import Courier
@@ -87,8 +88,8 @@ class FleetLink:
         trusted = TrustedKey(self.fleet_id, fleet_key)
         self._verifier = Verifier({self.fleet_id: trusted}.get, self.box_id, clock.now)
         options = LinkOptions(
-            host, port, self.box_id, (topics.box_filter(self.box_id),), tls=tls, keepalive_s=keepalive_s,
-            backoff_cap_s=LONGEST_BACKOFF_S,
+            host, port, self.box_id, (topics.box_filter(self.box_id),), tls=dated(tls, clock),
+            keepalive_s=keepalive_s, backoff_cap_s=LONGEST_BACKOFF_S,
         )  # fmt: skip
         self._link = Link(
             options, on_message=self._received, on_connected=self._connected, on_lost=self._lost, will=self._will
