@@ -268,10 +268,10 @@ class Gateway:
         waits for a commit meanwhile waits for this too."""
         return INBOX.prune(tx, self.now(), FORGET_AT_ONCE) == FORGET_AT_ONCE
 
-    def settle_batch(self, tx: sqlite3.Connection) -> float | None:
+    def settle_batch(self, tx: sqlite3.Connection, *, go_on: bool = True) -> float | None:
         """Once for all that is committed together: what many boxes are to have, and what their reports lead to. In so
-        many seconds there is more of it; None: there is not."""
-        return self.rollouts.settle(tx, self.now())
+        many seconds there is more of it; None: there is not. `go_on` False: no box more for now."""
+        return self.rollouts.settle(tx, self.now(), go_on=go_on)
 
     def resend_open(self, tx: sqlite3.Connection) -> None:
         """After a (re)connect: a broker that keeps no sessions has lost what it had for the boxes, and what they had

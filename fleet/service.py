@@ -39,6 +39,7 @@ SWEEP_EVERY_S = 15.0
 FORGET_EVERY_S = 0.1  # while there is more of it
 WAITED_FOR = ("/pay", "/order", "/time", "/face")  # somebody stands before the box
 WATCHED = "/config"  # an operator looks on as it goes out
+BEHIND = ("/config", "/health", "/play", "/content")  # these come in crowds, and nothing of money depends on them
 WATCHED_S, UNHURRIED_S = 0.02, 0.1
 IN_FLIGHT = 500  # messages each way that wait for an acknowledgement: a commit's worth and more
 
@@ -113,6 +114,7 @@ class Service:
         done = self.desk.run(
             lambda tx: self.gateway.receive(tx, message.topic, message.payload, message.retained),
             may_wait_s=_may_wait_s(message.topic),
+            behind=message.topic.endswith(BEHIND),
         )
         done.add_done_callback(lambda future: self._acknowledge(message, future))
 
@@ -154,7 +156,7 @@ class Service:
         self.desk.run(lambda tx: self.gateway.answer_face(tx, box, answer))
 
     def _settle(self, tx: sqlite3.Connection) -> None:
-        wait_s = self.gateway.settle_batch(tx)
+        wait_s = self.gateway.settle_batch(tx, go_on=not self.desk.busy)
         if wait_s is not None and not self._settles_again:
             self._settles_again = True
             self.desk.run_later(wait_s, self._settle_again)

@@ -40,7 +40,7 @@ def push(args: Namespace) -> int:
     )  # fmt: skip
     if args.no_wait:
         return say(args, view, f"rollout {view['id']} to {view['boxes']} boxes begins: `config status {view['id']}`")
-    return _follow(args, client, view)
+    return _follow(args, client, view["id"])
 
 
 def status(args: Namespace) -> int:
@@ -54,7 +54,7 @@ def status(args: Namespace) -> int:
     with reading(args.state) as connection:
         view = views.rollout(connection, args.rollout)
     if args.follow and not view["final"]:
-        return _follow(args, GatewayClient.of(StateFolder(args.state)), view)
+        return _follow(args, GatewayClient.of(StateFolder(args.state)), view["id"])
     return say(args, view, "\n".join(_lines(view)))
 
 
@@ -123,28 +123,34 @@ def _scope(args: Namespace) -> tuple[str, str]:
     return given[0]
 
 
-def _follow(args: Namespace, client: GatewayClient, view: dict[str, Any]) -> int:
-    """Until the rollout ends, or every box that can be heard has answered; live where a terminal looks on."""
+def _follow(args: Namespace, client: GatewayClient, rollout: int) -> int:
+    """Until the rollout ends, or every box that can be heard has answered; live where a terminal looks on. It may be
+    thousands of boxes, so this reads the books by itself: the gateway is only asked whether it is there."""
     deadline_s = time.monotonic() + args.timeout_s
 
-    def still() -> bool:
+    def still(view: dict[str, Any]) -> bool:
         away = view["state"] == "running" and view["why"].startswith("boxes are away")
         return not view["final"] and not away
 
-    if args.json:
-        while still():
-            _wait(view, deadline_s, args.timeout_s)
-            view = client.get(f"/v1/rollouts/{view['id']}")
-        say(args, view, "")
-    else:
-        from rich.console import Console
-        from rich.live import Live
+    def wait(view: dict[str, Any]) -> dict[str, Any]:
+        _wait(view, deadline_s, args.timeout_s)
+        client.get("/v1/health")
+        return views.rollout(connection, rollout)
 
-        with Live(_live(view), console=Console(), refresh_per_second=4) as live:
-            while still():
-                _wait(view, deadline_s, args.timeout_s)
-                view = client.get(f"/v1/rollouts/{view['id']}")
-                live.update(_live(view))
+    with reading(args.state) as connection:
+        view = views.rollout(connection, rollout)
+        if args.json:
+            while still(view):
+                view = wait(view)
+            say(args, view, "")
+        else:
+            from rich.console import Console
+            from rich.live import Live
+
+            with Live(_live(view), console=Console(), refresh_per_second=4) as live:
+                while still(view):
+                    view = wait(view)
+                    live.update(_live(view))
     return 0 if view["state"] in ("done", "running") else 1
 
 

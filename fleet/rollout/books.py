@@ -138,26 +138,26 @@ class Rollouts:
 
     # ---- what follows -----------------------------------------------------------------------------------------------
 
-    def settle(self, tx: sqlite3.Connection, now: int) -> float | None:
+    def settle(self, tx: sqlite3.Connection, now: int, *, go_on: bool = True) -> float | None:
         """Before each commit: the next boxes get what they are to have, and what the reports lead to is weighed: not
         for each of them (a thousand boxes answer a push within a second), but a failure at once. In so many seconds
-        there is more to do; None: there is not."""
+        there is more to do; None: there is not. `go_on` False: no box more for now, as others wait."""
         wait_s = self._weigh_at_s - time.monotonic()
         if self._failed or (self._stirred and wait_s <= 0):
             self.advance(tx, now)
             self._weigh_at_s = time.monotonic() + self.weigh_every_s
             self._stirred = self._failed = False
-        if self._go_on(tx, now):
+        if self._go_on(tx, now, AT_ONCE if go_on else 0):
             return 0.0
         return max(wait_s, 0.0) if self._stirred else None
 
-    def _go_on(self, tx: sqlite3.Connection, now: int) -> bool:
+    def _go_on(self, tx: sqlite3.Connection, now: int, at_once: int) -> bool:
         """The next boxes that are due. Whether there are more."""
-        due = tx.execute("SELECT seq, box FROM config_due ORDER BY seq LIMIT ?", (AT_ONCE,)).fetchall()
-        if due:
-            self.desired.reconcile(tx, [row["box"] for row in due], now)
-            tx.execute("DELETE FROM config_due WHERE seq <= ?", (due[-1]["seq"],))
-        return len(due) == AT_ONCE
+        due = tx.execute("SELECT seq, box FROM config_due ORDER BY seq LIMIT ?", (at_once + 1,)).fetchall()
+        if taken := due[:at_once]:
+            self.desired.reconcile(tx, [row["box"] for row in taken], now)
+            tx.execute("DELETE FROM config_due WHERE seq <= ?", (taken[-1]["seq"],))
+        return len(due) > at_once
 
     def advance(self, tx: sqlite3.Connection, now: int) -> None:
         """Every running rollout goes as far as what is known allows."""

@@ -55,7 +55,7 @@ class RolloutRoutes:
             push = Push(
                 wanted.scope, name, wanted.settings, tuple(wanted.waves), wanted.halt_percent, wanted.answer_within_s
             )
-            return views.rollout(tx, self._rollouts.push(tx, push, self._now()))
+            return views.head(tx, self._rollouts.push(tx, push, self._now()))
 
         return web.json_response(await self._do(job), status=201)
 
@@ -70,7 +70,7 @@ class RolloutRoutes:
 
         def job(tx: sqlite3.Connection) -> dict[str, Any]:
             self._rollouts.roll_back(tx, rollout, self._now())
-            return views.rollout(tx, rollout)
+            return views.head(tx, rollout)
 
         return web.json_response(await self._do(job))
 

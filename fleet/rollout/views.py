@@ -18,8 +18,8 @@ def rollouts(tx: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
     return [_head(tx, row) for row in rows]
 
 
-def rollout(tx: sqlite3.Connection, wanted: int | None) -> dict[str, Any]:
-    """One rollout (the newest where none is named) with each of its boxes. Raises NotFound."""
+def head(tx: sqlite3.Connection, wanted: int | None) -> dict[str, Any]:
+    """One rollout (the newest where none is named) without its boxes. Raises NotFound."""
     row = tx.execute(
         "SELECT * FROM rollouts WHERE ? IS NULL OR id = ? ORDER BY id DESC LIMIT 1", (wanted, wanted)
     ).fetchone()
@@ -27,12 +27,18 @@ def rollout(tx: sqlite3.Connection, wanted: int | None) -> dict[str, Any]:
         raise NotFound(
             f"rollout {wanted or ''}".strip(), "never begun", "begin one with `kingfisher-fleet config push`"
         )
+    return _head(tx, row)
+
+
+def rollout(tx: sqlite3.Connection, wanted: int | None) -> dict[str, Any]:
+    """The same with each of its boxes."""
+    found = head(tx, wanted)
     rows = tx.execute(
         "SELECT r.*, b.name AS box_name, b.online FROM rollout_boxes r JOIN boxes b ON b.id = r.box"
         " WHERE r.rollout = ? ORDER BY r.wave, b.name",
-        (row["id"],),
+        (found["id"],),
     )
-    return _head(tx, row) | {"members": [_member(member) for member in rows]}
+    return found | {"members": [_member(member) for member in rows]}
 
 
 def config_of(tx: sqlite3.Connection, box: str) -> dict[str, Any]:

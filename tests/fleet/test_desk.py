@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.desk import FULL_ENOUGH, Desk
+from fleet.desk import FULL_ENOUGH, MAX_BATCH, Desk
 
 
 @pytest.fixture
@@ -138,3 +138,39 @@ def test_what_may_wait_is_committed_with_the_next_that_may_not(file: Path) -> No
 def test_many_that_may_wait_wait_no_longer(desk: Desk) -> None:
     futures = [desk.run(insert(number), may_wait_s=10_000) for number in range(FULL_ENOUGH)]  # type: ignore[arg-type]
     assert [future.result(30) for future in futures] == list(range(FULL_ENOUGH))
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_a_crowd_that_came_before(file: Path) -> None:
+    order: list[int] = []
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    desk = Desk(connection, lambda _: None)
+    crowd = [desk.run(lambda _, n=number: order.append(n), behind=True) for number in range(3 * MAX_BATCH)]
+    payer = desk.run(lambda _: order.append(-1))
+    desk.start()
+    for future in (*crowd, payer):
+        future.result(30)
+    desk.stop()
+    assert order == [-1, *range(3 * MAX_BATCH)]
+
+
+def test_a_crowd_gets_on_however_many_are_in_a_hurry(file: Path) -> None:
+    order: list[str] = []
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    desk = Desk(connection, lambda _: None)
+    crowd = desk.run(lambda _: order.append("crowd"), behind=True)
+    hurried = [desk.run(lambda _: order.append("payer")) for _ in range(5 * MAX_BATCH)]
+    desk.start()
+    for future in (*hurried, crowd):
+        future.result(30)
+    desk.stop()
+    assert order.index("crowd") == MAX_BATCH, "at the end of the first commit"
+
+
+def test_stop_finishes_more_than_one_commit_takes(file: Path) -> None:
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    desk = Desk(connection, lambda _: None)
+    futures = [desk.run(insert(number), behind=number % 2 == 0) for number in range(3 * MAX_BATCH)]  # type: ignore[arg-type]
+    desk.start()
+    desk.stop()
+    assert all(future.done() for future in futures)
+    assert sqlite3.connect(file).execute("SELECT count(*) FROM t").fetchone() == (3 * MAX_BATCH,)

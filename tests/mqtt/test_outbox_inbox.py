@@ -178,6 +178,16 @@ def test_the_courier_keeps_a_window_under_way_and_goes_on_with_each_acknowledgem
     assert Outbox().count(tx) == 4
 
 
+def test_a_crowd_of_configs_leaves_room_for_money() -> None:
+    tx, link = database(), FakeLink()
+    carrier = courier(link, [], window=10)
+    configs = [put(tx, "config", Priority.CONTROL) for _ in range(20)]
+    assert carrier.send(tx, 0) == 8
+    answer = put(tx, "pay", Priority.MONEY)
+    assert carrier.send(tx, 0) == 1
+    assert [reference for reference, _ in link.sent] == [*configs[:8], answer]
+
+
 def test_an_acknowledged_row_is_not_sent_again_before_it_is_deleted() -> None:
     tx, link, acked = database(), FakeLink(), list[int]()
     put(tx, "pay", Priority.MONEY)
