@@ -23,6 +23,7 @@ from tuf.ngclient import FetcherInterface
 
 CHUNK_BYTES = 64 * 1024
 CONNECT_S = 10.0
+STRIDE_BYTES = 16 * 1024  # a connection that brings fewer is not worth another one at once
 SILENT_S = 20.0  # a server that sends nothing for so long has gone
 SLOWEST_BYTES_PER_S = 64  # over a whole download: below, someone feeds crumbs to hold us up
 
@@ -96,12 +97,24 @@ class ResumingFetcher(FetcherInterface):
                 path.unlink(missing_ok=True)  # whole: if its hash is wrong, the next try must not go on with it
 
     def _bytes(self, url: str, offset: int) -> Iterator[bytes]:
-        try:
-            yield from self.bytes_from(url, offset)
-        except DownloadError:
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            raise CutOff(f"{type(error).__name__}: {error}") from error
+        """From `offset` to the end. After a cut it goes on at once where some way was made: a server that hangs up ever
+        so often would else cost a round each time, and the pause after it."""
+        while True:
+            came = 0
+            try:
+                for chunk in self.bytes_from(url, offset):
+                    came += len(chunk)
+                    offset += len(chunk)
+                    yield chunk
+                return
+            except CutOff:
+                if came < STRIDE_BYTES:
+                    raise
+            except DownloadError:
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                if came < STRIDE_BYTES:
+                    raise CutOff(f"{type(error).__name__}: {error}") from error
 
 
 class HttpFetcher(ResumingFetcher):

@@ -40,22 +40,36 @@ def test_an_empty_repository_is_no_error(site):
     assert site.fetch().campaigns is None
 
 
-@pytest.mark.parametrize("ignore_range", [False, True], ids=["range", "no range"])
-def test_a_server_that_is_cut_every_64_kib_delivers_in_the_end(site, ignore_range):
+def test_a_server_that_is_cut_every_64_kib_delivers_in_one_round_without_a_pause(site):
     site.publish({"ads/a.png": PICTURE})
-    site.wrong.ignore_range = ignore_range
+    site.wrong.cut_after = 65_536
+    assert site.fetch().fetched == 1
+    assert site.store.path(sha256(PICTURE)).read_bytes() == PICTURE
+    ranges = [wanted for path, wanted in site.wrong.asked if path.endswith("a.png")]
+    assert ranges == [None, *(f"bytes={n * 65_536}-" for n in range(1, 5))]
+
+
+def test_a_server_that_is_cut_and_can_only_begin_anew_delivers_once_it_holds_long_enough(site):
+    site.publish({"ads/a.png": PICTURE})
+    site.wrong.ignore_range = True
     whys = []
     for cut in range(65_536, 10 * 65_536, 65_536):
-        site.wrong.cut_after = cut if ignore_range else 65_536
+        site.wrong.cut_after = cut
         outcome = site.fetch()
         whys += [one.why for one in outcome.refused]
         if outcome.fetched:
             break
     assert whys == [Why.CUT_OFF] * 4
     assert site.store.path(sha256(PICTURE)).read_bytes() == PICTURE
-    if not ignore_range:
-        ranges = [wanted for path, wanted in site.wrong.asked if path.endswith("a.png")]
-        assert ranges == [None, *(f"bytes={n * 65_536}-" for n in range(1, 5))]
+
+
+def test_a_server_that_hangs_up_after_crumbs_is_asked_once_a_round_and_what_came_is_kept(site):
+    site.publish({"ads/a.png": PICTURE})
+    site.wrong.cut_after = 1000
+    for _ in range(2):
+        assert [one.why for one in site.fetch().refused] == [Why.CUT_OFF]
+    ranges = [wanted for path, wanted in site.wrong.asked if path.endswith("a.png")]
+    assert ranges == [None, "bytes=1000-"]
 
 
 def test_a_rolled_back_repository_is_refused_and_the_new_content_stays(site):
@@ -144,7 +158,7 @@ def test_wrong_bytes_are_refused_and_not_gone_on_with(site, wrong):
 
 def test_one_missing_file_does_not_keep_the_others_away(site):
     site.publish({"ads/a.png": PICTURE, "ads/b.png": b"b"})
-    site.wrong.cut_after = 100_000
+    site.wrong.cut_after = 1000
     outcome = site.fetch()
     assert outcome.fetched == 1
     assert [one.what for one in outcome.refused] == ["ads/a.png"]
