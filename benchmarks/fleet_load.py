@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ from fleet.swarm.wire import Wire
 
 CONNECT_S = 300.0
 MESSAGE_BYTES, REPLY_BYTES = 700, 600  # about what a signed request and its answer have
+CONFIGS = 5
+BESIDE_PER_S, BESIDE_S = 50.0, 20.0
 Say = Callable[[str], None]
 
 
@@ -190,12 +193,22 @@ async def _serve(rig: Rig, boxes: int, per_s: float, for_s: float, say: Say) -> 
 
 @dataclass(frozen=True, slots=True)
 class FannedOut:
-    """Seconds until every box had acknowledged: a config of the gateway's, and as many bare messages."""
+    """Seconds until every box had acknowledged: configs of the gateway's, and as many bare messages before and after
+    them. `orders`: some that were paid while one config followed the other."""
 
     boxes: int
-    config_s: float
-    bare_s: float
+    configs_s: Sequence[float]
+    bares_s: Sequence[float]
     applied: int
+    orders: Load
+
+    @property
+    def config_s(self) -> float:
+        return statistics.median(self.configs_s)
+
+    @property
+    def bare_s(self) -> float:
+        return statistics.median(self.bares_s)
 
     @property
     def ratio(self) -> float:
@@ -207,39 +220,56 @@ def fan_out(rig: Rig, boxes: int, say: Say) -> FannedOut:
 
 
 async def _fan_out(rig: Rig, boxes: int, say: Say) -> FannedOut:
-    client = GatewayClient.of(rig.state)
-    async with crowd_of(rig, boxes):
-        took_s = []
-        for turn in range(3):
-            say(f"a config to {boxes} boxes, {turn + 1} of 3")
-            settings = {"box": {"shop": f"Shop {turn}"}, "payment": {"look_s": 20 + turn}}
-            push = {
-                "scope": "group", "name": GROUP, "settings": settings, "waves": [100], "halt_percent": 0,
-                "answer_within_s": 900,
-            }  # fmt: skip
-            began_s = time.monotonic()
-            rollout = (await asyncio.to_thread(client.post, "/v1/rollouts", push))["id"]
-            await asyncio.to_thread(_wait_applied, rig, rollout, boxes)
-            took_s.append(time.monotonic() - began_s)
+    async with crowd_of(rig, boxes) as crowd, _listeners(rig, boxes):
+        say(f"bare fan-out to {boxes} clients, and a config to {boxes} boxes, in turns")
+        bares_s, configs_s = await _bare_fan_out(rig, boxes), []
+        for turn in range(CONFIGS):
+            rollout, took_s = await asyncio.to_thread(_push, rig, boxes, turn)
+            configs_s.append(took_s)
+        bares_s += await _bare_fan_out(rig, boxes)
         counted = applied(rig, rollout)
-        say(f"bare fan-out to {boxes} clients")
-        bare_s = await _bare_fan_out(rig, boxes)
-    return FannedOut(boxes, sorted(took_s)[1], bare_s, counted)
+        say(f"orders at {BESIDE_PER_S}/s while configs go to all")
+        orders = asyncio.create_task(
+            put_under_load(crowd, rig.facts["http"], rig.api_token, BESIDE_PER_S, BESIDE_S, lambda *_: None)
+        )
+        for turn in range(CONFIGS):
+            await asyncio.to_thread(_push, rig, boxes, CONFIGS + turn)
+            await asyncio.sleep(BESIDE_S / CONFIGS / 2)
+        return FannedOut(boxes, configs_s, bares_s, counted, await orders)
 
 
-async def _bare_fan_out(rig: Rig, count: int) -> float:
-    """The same number of messages of a config's size to bare clients with connections of their own; each says that it
-    has it. The middle of three."""
+def _push(rig: Rig, boxes: int, turn: int) -> tuple[int, float]:
+    """The rollout, and the seconds until all had applied it."""
+    settings = {"box": {"shop": f"Shop {turn}"}, "payment": {"look_s": 20 + turn}}
+    push = {
+        "scope": "group", "name": GROUP, "settings": settings, "waves": [100], "halt_percent": 0,
+        "answer_within_s": 900,
+    }  # fmt: skip
+    began_s = time.monotonic()
+    rollout = GatewayClient.of(rig.state).post("/v1/rollouts", push)["id"]
+    _wait_applied(rig, rollout, boxes)
+    return rollout, time.monotonic() - began_s
+
+
+async def _bare_fan_out(rig: Rig, count: int) -> list[float]:
+    """As many messages of a config's size to bare clients with connections of their own; each says that it has it. Some
+    rounds, in seconds."""
+    done = await asyncio.to_thread(
+        subprocess.run, bare_command(rig, "fan", MESSAGE_BYTES, count), stdout=subprocess.PIPE, env=environment()
+    )
+    if done.returncode:
+        raise SystemExit("the bare fan-out did not end well")
+    return [float(took_s) for took_s in json.loads(done.stdout)]
+
+
+@asynccontextmanager
+async def _listeners(rig: Rig, count: int) -> AsyncIterator[None]:
+    """The bare clients."""
     wires = [_listener(rig, number) for number in range(count)]
     tasks = [asyncio.create_task(wire.run()) for wire in wires]
     try:
         await asyncio.wait_for(asyncio.gather(*(wire.ready.wait() for wire in wires)), CONNECT_S)
-        done = await asyncio.to_thread(
-            subprocess.run, bare_command(rig, "fan", MESSAGE_BYTES, count), stdout=subprocess.PIPE, env=environment()
-        )
-        if done.returncode:
-            raise SystemExit("the bare fan-out did not end well")
-        return float(sorted(json.loads(done.stdout))[1])
+        yield
     finally:
         for task in tasks:
             task.cancel()

@@ -178,6 +178,10 @@ def config(sizes: Sizes) -> list[Line]:
         f"config to {found.boxes} boxes",
         f"{found.applied} acknowledged; {found.config_s:.2f} s over {found.bare_s:.2f} s = {found.ratio:.1f} x bare",
         f"all; <= {CONFIG_BAR:g} x", found.applied == found.boxes and found.ratio <= CONFIG_BAR, asdict(found),
+    ), Line(
+        "  orders meanwhile, one config after the other",
+        f"{len(found.orders.latency_s)} of {found.orders.asked} approved, {len(found.orders.lost)} lost;"
+        f" median {found.orders.percentile(0.5) * 1000:.1f}, p99 {found.orders.percentile(0.99) * 1000:.1f} ms",
     )]  # fmt: skip
 
 
