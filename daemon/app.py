@@ -132,8 +132,7 @@ def run(loaded: Loaded, path: Path) -> int:
             model_hash = manifest.model("embedding").sha256
             thresholds = load_thresholds(config.face.thresholds or CALIBRATED[config.face.set], manifest)
         with start.part("store"):
-            fresh = not (state / "store" / "store.db").exists()
-            opened_by = box_store.key_provider(config, create=fresh)
+            opened_by = box_store.provider_at_start(config)
             options = box_store.store_options(config.store, db, trusted.now)
             if config.box.profile == "closed-loop":
                 members = open_members(

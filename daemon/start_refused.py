@@ -12,7 +12,7 @@ from daemon.config.load import ConfigRefused, load
 from daemon.config.model import Config
 from daemon.health.disk_space import FULL_BYTES
 from daemon.health.standing_faults import leave_fault
-from daemon.health.write_faults import REFUSED, write_fault
+from daemon.health.write_faults import FAILING, REFUSED, write_fault
 from daemon.logs import note
 from daemon.screen.views import Condition
 from daemon.trouble_sign import TroubleSign
@@ -45,6 +45,7 @@ def show_refusal(path: Path, error: Exception, rest_s: float = REST_S) -> None:
 
 def condition_of(error: Exception, free_bytes: int) -> str:
     """The name of what keeps the box from starting."""
+    beneath = write_fault(_beneath(error))
     match error:
         case ConfigRefused():
             return Condition.CONFIG_REFUSED
@@ -52,14 +53,22 @@ def condition_of(error: Exception, free_bytes: int) -> str:
             return Condition.NO_MODELS
         case HalError():
             return "no_display"  # never to be seen on one
+        case _ if beneath == FAILING:
+            return FAILING
         case StoreError():
             return Condition.STORE_LOCKED
         case _ if free_bytes < FULL_BYTES:
             return Condition.DISK_FULL
-        case sqlite3.Error() | OSError() if write_fault(error) != REFUSED:
-            return write_fault(error)
+        case _ if beneath != REFUSED:
+            return beneath
         case _:
             return Condition.FAULT
+
+
+def _beneath(error: Exception) -> BaseException:
+    """The system's own word where one of our errors was raised because of it."""
+    why = error.__cause__ or error.__context__
+    return why if isinstance(why, OSError | sqlite3.OperationalError) else error
 
 
 def _free_bytes(config: Config) -> int:

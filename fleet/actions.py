@@ -23,6 +23,7 @@ from fleet.money.amounts import parse_amount
 from fleet.printable import printable, printable_json
 from fleet.state import StateFolder
 from mqtt.identity import box_id_from_key, load_public_key
+from mqtt.presence import is_absent
 
 
 def init(args: Namespace) -> int:
@@ -125,7 +126,7 @@ def ledger_show(args: Namespace) -> int:
 def reading(folder: Path) -> Iterator[sqlite3.Connection]:
     """The books, open for reading. Raises StateMissing."""
     state = StateFolder(folder)
-    if not state.database_file.exists():
+    if is_absent(state.database_file):
         raise StateMissing(f"state folder {folder}", "has no ledger", "run `kingfisher-fleet init` first")
     with closing(open_database(state.database_file)) as connection:
         yield connection

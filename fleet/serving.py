@@ -14,6 +14,7 @@ from fleet.gateway_group import gateway_group
 from fleet.money.fail_mode import FailMode
 from fleet.state import StateFolder
 from mqtt.link import TlsOptions
+from mqtt.presence import is_absent
 
 
 def broker(args: Namespace) -> int:
@@ -42,7 +43,7 @@ def gateway(args: Namespace) -> int:
     group = args.group
     if group is None and not state.is_embedded_broker(f"{host}:{port}"):
         group = gateway_group(state.load_key())
-    file = args.channels or (state.channels_file if state.channels_file.exists() else None)
+    file = args.channels or (None if is_absent(state.channels_file) else state.channels_file)
     simulated = SimulatedOptions(args.delay_s, FailMode(args.fail_mode), args.fail_first)
     channels = ChannelOptions(simulated, load_channels(file) if file else ())
     http = parse_address(args.http, loopback_only=True, default_port=8780)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fleet.errors import StateInUse, StateMissing
 from mqtt.identity import fleet_id_from_key, load_or_create_private_key, load_private_key, public_pem, write_file
+from mqtt.presence import is_absent
 
 
 def default_folder() -> Path:
@@ -82,13 +83,17 @@ class StateFolder:
         key = load_or_create_private_key(self.key_file)
         write_file(self.public_key_file, public_pem(key.public_key()), mode=0o644)
         for file in (self.api_token_file, self.till_token_file):
-            if not file.exists():
+            if is_absent(file):
                 write_file(file, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
         return fleet_id_from_key(key.public_key())
 
     def load_key(self) -> Ed25519PrivateKey:
         """Raises StateMissing, KeyFileRefused."""
-        if not self.key_file.exists():
+        try:
+            missing = is_absent(self.key_file)
+        except OSError:
+            missing = False  # it will not be read either, and is named then
+        if missing:
             raise StateMissing(f"state folder {self.folder}", "has no fleet key", "run `kingfisher-fleet init` first")
         return load_private_key(self.key_file)
 
@@ -97,9 +102,8 @@ class StateFolder:
         try:
             return file.read_text(encoding="ascii").strip()
         except OSError as error:
-            raise StateMissing(
-                f"token {file}", error.strerror or "unreadable", "run `kingfisher-fleet init`"
-            ) from error
+            hint = "run `kingfisher-fleet init`" if isinstance(error, FileNotFoundError) else "is the disk failing?"
+            raise StateMissing(f"token {file}", error.strerror or "unreadable", hint) from error
 
     def write_gateway(self, facts: dict[str, Any]) -> None:
         write_file(self.gateway_file, json.dumps(facts, indent=1).encode() + b"\n", mode=0o600)

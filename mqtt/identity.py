@@ -21,9 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mqtt.errors import KeyFileRefused
+from mqtt.presence import is_absent
 
 BOX_ID = re.compile(r"kf-[a-z2-7]{16}")
 FLEET_ID = re.compile(r"fleet-[a-z2-7]{16}")
+
+NOTHING_MADE = "nothing was made in its place; if it says so again, the disk is failing: keep the file, change the disk"
 
 
 def _fingerprint(public: Ed25519PublicKey) -> str:
@@ -43,7 +46,7 @@ def fleet_id_from_key(public: Ed25519PublicKey) -> str:
 
 def create_private_key(path: Path) -> Ed25519PrivateKey:
     """Make a key and keep it at `path` (PKCS#8 PEM, 0600). An existing file is never overwritten: KeyFileRefused."""
-    if path.exists():
+    if not _is_absent(path):
         raise KeyFileRefused(f"creating {path}", "there is a file already", "remove it only if nothing trusts it")
     key = Ed25519PrivateKey.generate()
     write_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
@@ -66,7 +69,7 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
 
 def load_or_create_private_key(path: Path) -> Ed25519PrivateKey:
     """The key at `path`, made first where there is none. Raises KeyFileRefused."""
-    return load_private_key(path) if path.exists() else create_private_key(path)
+    return create_private_key(path) if _is_absent(path) else load_private_key(path)
 
 
 def public_pem(public: Ed25519PublicKey) -> bytes:
@@ -111,6 +114,13 @@ def write_file(path: Path, content: bytes, *, mode: int) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        return is_absent(path)
+    except OSError as error:
+        raise KeyFileRefused(f"looking for {path}", error.strerror or str(error), NOTHING_MADE) from error
 
 
 def _read(path: Path) -> bytes:

@@ -53,5 +53,5 @@ def named(path: Path) -> Iterator[None]:
     except UnicodeDecodeError:
         raise StoreDamaged(str(path), "SQLite cannot read it (damaged text)") from None
     except OSError as error:
-        why = f"a file beside it cannot be written ({error.strerror})"
+        why = f"it, or a file beside it, cannot be used ({error.strerror})"
         raise (StoreFull if error.errno == errno.ENOSPC else StoreUnwritable)(str(path), why) from None

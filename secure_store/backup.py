@@ -29,6 +29,7 @@ from secure_store.errors import (
 )
 from secure_store.keys import KeyProvider
 from secure_store.options import Profile, StoreOptions
+from secure_store.presence import is_absent
 from secure_store.records import Records
 from secure_store.salvage import FoundPerson, find_people
 from secure_store.verify import model_names, open_copy, verify
@@ -121,7 +122,9 @@ def salvage(
 
     Raises WrongKey when no key ring can be found, StoreBusy, StoreFull, BackupRefused (`into` is not empty).
     """
-    if into.exists() and any(into.iterdir()):
+    with named(into):
+        used = not is_absent(into) and any(into.iterdir())
+    if used:
         raise BackupRefused(str(into), "this folder is not empty")
     keks = open_copy(folder, provider, tenant)
     if keks is None:
@@ -175,7 +178,9 @@ def _asked(
     floor = 0
     with contextlib.suppress(OSError):
         floor = options.witness.read() or 0
-    if not (folder / FILE_NAME).exists():
+    with named(folder / FILE_NAME):
+        nothing = is_absent(folder / FILE_NAME)
+    if nothing:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return {}, floor, True
     try:

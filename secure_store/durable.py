@@ -44,5 +44,5 @@ def shred(path: Path) -> None:
     """Overwritten, then removed. May be called for a file that is not there."""
     overwrite(path)
     path.unlink(missing_ok=True)
-    if path.parent.is_dir():
+    with contextlib.suppress(FileNotFoundError):
         fsync_folder(path.parent)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def found_in(folder: Path, marks: Sequence[bytes]) -> list[str]:
     """Names of the files of this folder in which any of the marks stands."""
     names: list[str] = []
     for path in sorted(folder.iterdir()):
-        if not path.is_file() or path.stat().st_size == 0:
+        try:
+            found = path.stat()
+        except FileNotFoundError:  # this alone: a file that the disk does not give was not searched
+            continue
+        if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
             continue
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
             if any(raw.find(mark) >= 0 for mark in marks):

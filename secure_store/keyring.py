@@ -17,6 +17,7 @@ from secure_store.database import Database
 from secure_store.durable import write_durably
 from secure_store.errors import StoreDamaged, WrongKey
 from secure_store.factors import FactorKeys
+from secure_store.presence import is_absent
 from secure_store.sealed import Label, derive, new_key, open_sealed, seal
 
 KEK = "kek"
@@ -136,7 +137,7 @@ CHECK_BYTES = 9
 
 
 def has_copy(folder: Path) -> bool:
-    return (folder / COPY_NAME).exists()
+    return not is_absent(folder / COPY_NAME)
 
 
 def keep_copy(database: Database, folder: Path) -> bool:
@@ -148,7 +149,7 @@ def keep_copy(database: Database, folder: Path) -> bool:
     body = json.dumps(sorted(rows)).encode()
     content = _check(body) + body
     path = folder / COPY_NAME
-    kept = path.read_bytes() if path.exists() else None
+    kept = None if is_absent(path) else path.read_bytes()
     if kept == content:
         return False
     write_durably(path, content)

@@ -4,6 +4,7 @@ which one it is.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from secure_store.durable import fsync_folder, overwrite, shred, write_durably
 from secure_store.errors import KeyFileExposed, KeyMissing
+from secure_store.presence import is_absent
 from secure_store.sealed import KEY_BYTES, new_key
 
 
@@ -59,7 +61,7 @@ class FileKeyProvider:
         return f"FileKeyProvider({str(self.path)!r})"
 
     def load(self) -> bytes:
-        if self._create and not self.path.exists():
+        if self._create and not is_kept(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_durably(self.path, new_key())
         return read_key_file(self.path)
@@ -72,10 +74,10 @@ class FileKeyProvider:
         return following
 
     def load_next(self) -> bytes | None:
-        return read_key_file(self._next) if self._next.exists() else None
+        return read_key_file(self._next) if is_kept(self._next) else None
 
     def finish_renewal(self) -> None:
-        if self._next.exists():
+        if is_kept(self._next):
             overwrite(self.path)
             self._next.replace(self.path)
             fsync_folder(self.path.parent)
@@ -89,12 +91,24 @@ class FileKeyProvider:
         return self.path.with_name(self.path.name + ".next")
 
 
+DISK_FAILS = "Nothing was made in its place. If it says so again, the disk is failing: keep the file, change the disk."
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a key lies at `path`. Raises KeyMissing where the disk does not say: no key is made over another then."""
+    try:
+        return not is_absent(path)
+    except OSError as error:
+        raise KeyMissing(str(path), f"whether a key is there cannot be told ({error.strerror})", DISK_FAILS) from error
+
+
 def read_key_file(path: Path) -> bytes:
     """The 32 bytes of a key file that only its owner can read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
-        raise KeyMissing(str(path), f"the key file cannot be opened ({error.strerror})") from None
+        hint = DISK_FAILS if error.errno == errno.EIO else None
+        raise KeyMissing(str(path), f"the key file cannot be opened ({error.strerror})", hint) from error
     try:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         if mode & 0o077:

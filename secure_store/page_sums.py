@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 from secure_store.durable import fsync_folder, write_durably
+from secure_store.presence import is_absent
 
 SUFFIX = ".sums"
 
@@ -25,7 +26,7 @@ def write_sums(database: Path, page_bytes: int) -> None:
 
 
 def missing(database: Path) -> bool:
-    return not _path(database).exists()
+    return is_absent(_path(database))
 
 
 def forget_sums(database: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from secure_store.durable import fsync_folder, shred, write_durably
 from secure_store.errors import KeyMissing
-from secure_store.keys import key_of
+from secure_store.keys import is_kept, key_of
 from secure_store.sealed import new_key
 
 CREDENTIAL_NAME = "kingfisher-store"
@@ -49,7 +49,7 @@ class Tpm2KeyProvider:
 
     def load(self) -> bytes:
         """Raises KeyMissing: no TPM, another box's TPM, or registers that differ from those it was sealed under."""
-        if self._create and not self.path.exists():
+        if self._create and not is_kept(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._seal(new_key(), self.path)
         return self._unseal(self.path)
@@ -62,10 +62,10 @@ class Tpm2KeyProvider:
         return following
 
     def load_next(self) -> bytes | None:
-        return self._unseal(self._next) if self._next.exists() else None
+        return self._unseal(self._next) if is_kept(self._next) else None
 
     def finish_renewal(self) -> None:
-        if self._next.exists():
+        if is_kept(self._next):
             self._next.replace(self.path)
             fsync_folder(self.path.parent)
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secure_store import consent, keyring, layout, page_sums, schema
-from secure_store.access import FILE_NAME
+from secure_store.access import FILE_NAME, named
 from secure_store.database import open_database
 from secure_store.errors import PersonUnknown, ProfileRefused, StoreBusy, StoreDamaged, StoreError, StoreRolledBack
 from secure_store.keys import KeyProvider
 from secure_store.options import Profile, StoreOptions
+from secure_store.presence import is_absent
 from secure_store.records import Records
 from secure_store.salvage import find_people
 
@@ -86,7 +87,9 @@ def examine(
     """
     chosen = options or StoreOptions()
     findings: list[Finding] = []
-    if not (folder / FILE_NAME).exists():
+    with named(folder / FILE_NAME):
+        nothing = is_absent(folder / FILE_NAME)
+    if nothing:
         return Verified((Finding(str(folder), "there is no store here", "Check the path."),), (), False, False)
     pages_checked = _check_pages(folder / FILE_NAME, findings)
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daemon.errors import DatabaseClosed, DatabaseRefused
+from mqtt.presence import is_absent
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -45,7 +46,10 @@ class BoxDb:
         self._gate = threading.Lock()
         self._closed = False
         self._pending: deque[float] = deque()  # when each job that has not ended was handed in
-        self._connection = _open(path)
+        try:
+            self._connection = _open(path)
+        except (sqlite3.Error, OSError) as error:
+            raise DatabaseRefused(path, f"can't be opened now ({error})", _MAKE_ROOM) from error
         try:
             _prepare(path, self._connection, schema, edition)
         except sqlite3.OperationalError as error:  # full, unreadable for a moment, held by another: not damaged
@@ -131,7 +135,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
     Raises:
         DatabaseRefused: when there is no such file.
     """
-    if not path.exists():
+    try:
+        absent = is_absent(path)
+    except OSError as error:
+        raise DatabaseRefused(path, f"can't be opened now ({error.strerror})", _MAKE_ROOM) from error
+    if absent:
         raise DatabaseRefused(path, "does not exist", "Start the box once: kingfisher run")
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     connection.row_factory = sqlite3.Row

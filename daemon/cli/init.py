@@ -9,8 +9,17 @@ from typing import Any
 
 from daemon.cli.output import add_json, print_json
 from daemon.config.load import load
+from daemon.console.errors import Refused
 from daemon.errors import DaemonError
-from mqtt.identity import box_id_from_key, load_or_create_private_key, load_public_key, public_pem, write_file
+from mqtt.identity import (
+    NOTHING_MADE,
+    box_id_from_key,
+    load_or_create_private_key,
+    load_public_key,
+    public_pem,
+    write_file,
+)
+from mqtt.presence import is_absent
 
 VIRTUAL = """
 [virtual]
@@ -87,8 +96,11 @@ def add(subparsers: Any) -> None:
 def call(options: argparse.Namespace) -> int:
     folder: Path = options.folder.resolve()
     path = folder / "box.toml"
-    if path.exists():
-        raise BoxExists(path)
+    try:
+        if not is_absent(path):
+            raise BoxExists(path)
+    except OSError as error:
+        raise Refused("not_told", f"whether {path} is there can't be told ({error.strerror})", NOTHING_MADE) from error
     load_public_key(options.fleet_key)
     host, _, port = options.broker.rpartition(":")
     state = Path(os.environ.get("KINGFISHER_STATE", ".kingfisher")).resolve()

@@ -21,7 +21,6 @@ from daemon.people import box_store
 from daemon.uplink import clock
 from daemon.uplink.clock import TrustedClock
 from secure_store import backup, erasure, verify
-from secure_store.access import FILE_NAME
 from secure_store.errors import ProfileRefused
 from secure_store.keys import KeyProvider, RenewableKeyProvider
 from secure_store.open_loop import OpenLoopStore
@@ -50,7 +49,7 @@ class StoreAtRest:
     @contextlib.contextmanager
     def opened(self, *, accept: bool = False) -> Iterator[OpenLoopStore]:
         """Raises Refused, StoreError."""
-        if not (self.folder / FILE_NAME).exists():
+        if box_store.is_new(self.config):
             raise Refused("no_store", f"there is no store at {self.folder}", "start the box once: kingfisher run")
         options = StoreOptions(
             now=self.options.now, witness=self.options.witness, on_refusal=self.options.on_refusal,

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from daemon.config import allowed, generations
 from daemon.config.model import Config
 from daemon.errors import DaemonError
+from mqtt.presence import is_absent
 
 MAX_BYTES = 256 * 1024
 PROVISIONED_FILE = "provisioned.toml"
@@ -92,7 +93,11 @@ def read_values(path: Path) -> dict[str, Any]:
     """What `load` checks: the values of `path`, those of `provisioned.toml` over them. Raises ConfigRefused."""
     values = read_toml(path)
     overlay = _state_of(values, path) / PROVISIONED_FILE
-    return merge(values, read_toml(overlay), overlay) if overlay.exists() else values
+    try:
+        never_provisioned = is_absent(overlay)
+    except OSError as error:
+        raise ConfigRefused(str(overlay), [f"can't be read: {error.strerror or error}"]) from error
+    return values if never_provisioned else merge(values, read_toml(overlay), overlay)
 
 
 def locate_state(path: Path) -> Path:

@@ -20,6 +20,8 @@ import sqlite_utils
 from daemon.books import pin_tries
 from daemon.books.pin_tries import Try
 from daemon.console.spare_count import Count, SpareCount
+from daemon.health.write_faults import FULL, REFUSED, write_fault
+from mqtt.presence import is_absent
 
 FILE_NAME = "console.db"
 WHO = "console"
@@ -41,7 +43,8 @@ class GuestBook:
 
     def __init__(self, state: Path) -> None:
         self._path = state / FILE_NAME
-        self._spare = SpareCount(state, damaged=Count(pin_tries.MAX_TRIES, int(time.time()) + pin_tries.LOCK_S))
+        self._locked = Count(pin_tries.MAX_TRIES, int(time.time()) + pin_tries.LOCK_S)
+        self._spare = SpareCount(state, damaged=self._locked)
 
     def prepare(self) -> None:
         """Takes the room of the spare count while there is some."""
@@ -75,7 +78,11 @@ class GuestBook:
                 self._spare.write(Count())
 
     def _counted(self) -> Count:
-        rows = self._read("SELECT wrong, locked_until FROM pin_tries WHERE payer = ?", (WHO,))
+        """A file that is there and can't be read counts as a lock; one that is only full or in use does not."""
+        try:
+            rows = self._read("SELECT wrong, locked_until FROM pin_tries WHERE payer = ?", (WHO,))
+        except (sqlite3.Error, OSError) as error:
+            return Count() if write_fault(error) in (FULL, REFUSED) else self._locked
         return Count(int(rows[0]["wrong"]), int(rows[0]["locked_until"])) if rows else Count()
 
     def _count_beside(self, spare: Count, now: int) -> Try | None:
@@ -120,22 +127,23 @@ class GuestBook:
 
     def hand_over(self, take: Callable[[Typed], None]) -> None:
         """Gives the kept lines to `take`, oldest first, and forgets each that it took. Ends where `take` raises."""
-        for row in self._read("SELECT id, session, who, line, at FROM typed ORDER BY id"):
+        rows: list[sqlite3.Row] = []
+        with suppress(sqlite3.Error, OSError):  # they stay in the file
+            rows = self._read("SELECT id, session, who, line, at FROM typed ORDER BY id")
+        for row in rows:
             take(Typed(row["session"], row["who"], row["line"], row["at"]))
             taken = (row["id"],)
             self._write(partial(_forget_line, taken))
 
     def _read(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
-        if not self._path.exists():
+        """Raises sqlite3.Error, OSError."""
+        if is_absent(self._path) or self._path.stat().st_size == 0:  # the second: a full card let no table be made
             return []
+        connection = self._open()
         try:
-            connection = self._open()
-            try:
-                return connection.execute(query, values).fetchall()
-            finally:
-                connection.close()
-        except sqlite3.Error:
-            return []
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
 
     def _write(self, job: Callable[[sqlite3.Connection], object]) -> bool:
         try:

@@ -21,6 +21,7 @@ from daemon.errors import DaemonError
 from daemon.uplink.clock import RELEASED_AT, load_floor
 from mqtt.errors import MqttError
 from mqtt.identity import box_id_from_key, load_private_key, load_public_key
+from mqtt.presence import is_absent
 
 GENERATIONS = "provisioned"  # folder of the state: one folder for each provisioning, the newest counts
 FLEET_KEY_FILE, PIN_FILE = "fleet.pem", "console-pin"
@@ -66,8 +67,7 @@ def look_around(config_path: Path) -> Place:
     pin_hash = None
     with suppress(OSError, ValueError):
         pin_hash = pin_file.read_text(encoding="ascii").strip() if pin_file else None
-    never = not (state / PROVISIONED_FILE).exists() and not (state / GENERATIONS).exists()
-    is_open = error is None and "fleet" not in values and never
+    is_open = error is None and "fleet" not in values and _never_provisioned(state)
     return Place(config_path, state, values, error, box_id, fleet_key, pin_hash, is_open)
 
 
@@ -78,6 +78,13 @@ def trusted_now(state: Path) -> int | None:
         floor = max(floor, load_floor(reader))
     now = int(time.time())
     return now if now >= floor else None
+
+
+def _never_provisioned(state: Path) -> bool:
+    """False where that can't be told: a card that fails must not open the console to everybody."""
+    with suppress(OSError):
+        return is_absent(state / PROVISIONED_FILE) and is_absent(state / GENERATIONS)
+    return False
 
 
 def _files(values: dict[str, Any], config_path: Path, state: Path) -> tuple[Path | None, Path | None]:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from daemon.config.load import PROVISIONED_FILE, ConfigRefused, merge, parse, read_toml
 from daemon.console.errors import Refused
 from daemon.console.place import FLEET_KEY_FILE, GENERATIONS, PIN_FILE, look_around
@@ -78,8 +80,11 @@ class Provisioner:
 
     def box_id(self) -> str:
         """The id of this box; its key is made where there is none. Raises Refused."""
+        return box_id_from_key(self._key().public_key())
+
+    def _key(self) -> Ed25519PrivateKey:
         try:
-            return box_id_from_key(load_or_create_private_key(self.state / "box.key").public_key())
+            return load_or_create_private_key(self.state / "box.key")
         except (MqttError, OSError) as error:
             raise Refused(
                 "no_key", f"this box's key can't be made or read: {error}", "is the data partition well?"
@@ -120,8 +125,8 @@ class Provisioner:
     def request(self, ticket: Ticket, text: str) -> str:
         """Keeps the ticket for when the answer comes, over a power cut too; gives the signing request, PEM.
         Raises Refused."""
+        key = self._key()
         try:
-            key = load_or_create_private_key(self.state / "box.key")
             write_file(self.state / PENDING_FILE, unarmour("TICKET", text), mode=0o600)
         except (MqttError, OSError) as error:
             raise Refused("disk", f"the ticket can't be kept: {error}", "make room on the data partition") from error
@@ -145,7 +150,7 @@ class Provisioner:
         Raises:
             Refused: the answer is not to be believed, does not fit, or can't be written; nothing was changed.
         """
-        key = load_or_create_private_key(self.state / "box.key")
+        key = self._key()
         box_id = box_id_from_key(key.public_key())
         try:
             answer = contract.open_answer(unarmour("ANSWER", text), ticket, box_id, now)

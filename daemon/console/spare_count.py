@@ -13,6 +13,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from mqtt.presence import is_absent
+
 FILE_NAME = "console.tries"
 _RECORD = struct.Struct(">4sIQ")  # mark, wrong PINs, locked until (unix seconds); then a CRC-32 of these
 _CHECK = struct.Struct(">I")
@@ -39,7 +41,7 @@ class SpareCount:
 
     def prepare(self) -> None:
         """Takes the room while there is some. Raises OSError."""
-        if not self._path.exists():
+        if is_absent(self._path):
             self.write(Count(), create=True)
 
     def read(self) -> Count:
@@ -59,7 +61,7 @@ class SpareCount:
     def write(self, count: Count, *, create: bool = False) -> None:
         """In place and forced to disk. Raises OSError."""
         body = _RECORD.pack(_MARK, count.wrong, count.locked_until)
-        handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+        handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0), 0o600)
         try:
             os.pwrite(handle, body + _CHECK.pack(zlib.crc32(body)), 0)
             os.fsync(handle)

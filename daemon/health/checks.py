@@ -31,6 +31,7 @@ from pipeline.models.manifest import load_set
 from pipeline.models.verify import FileState, verify
 from pipeline.thresholds import CALIBRATED, load_thresholds
 from secure_store.errors import StoreError
+from secure_store.presence import is_absent
 
 LOW_DISK_BYTES = 200 * 1024 * 1024
 UNCHALLENGED = "meant so? else policy.unchallenged_up_to_minor = 0: docs/paying.md"
@@ -142,14 +143,14 @@ class Store:
     def look(self, config: Config) -> Finding:
         provider = box_store.key_provider(config, create=False)
         try:
-            if not (config.box.state / "store" / "store.db").exists():
+            if is_absent(config.box.state / "store" / "store.db"):
                 return Finding(self.name, True, "none yet: the daemon makes it")
             if provider.name == "credential" and "CREDENTIALS_DIRECTORY" not in os.environ:
                 return Finding(self.name, True, handed_over())
             provider.load()
         except StoreError as error:
             return Finding(self.name, False, f"{error.what}: {error.why}", error.hint)
-        except OSError:
+        except PermissionError:
             return Finding(self.name, True, "out of reach from here, as it should be")
         if provider.warning:
             return Finding(self.name, False, provider.warning, suggestion("key_beside_data"))

@@ -16,11 +16,13 @@ from typing import Any
 from daemon.books import journal
 from daemon.books.box_db import BoxDb
 from daemon.config.model import Config, StoreSection
+from secure_store.access import FILE_NAME, named
 from secure_store.credential_key import CredentialKeyProvider
 from secure_store.errors import StoreUnwritable
 from secure_store.keys import FileKeyProvider, KeyProvider
 from secure_store.open_loop import OpenLoopStore, StoreStatus
 from secure_store.options import Refusal, StoreOptions
+from secure_store.presence import is_absent
 from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
 from secure_store.witness import FileWitness, FlooredWitness, Witness
 
@@ -41,6 +43,22 @@ def key_provider(config: Config, kind: str | None = None, *, create: bool) -> Ke
     if chosen == "tpm2":
         return Tpm2KeyProvider(path, create, Tpm2Options(config.store.tpm2_device, config.store.tpm2_pcrs))
     return FileKeyProvider(path, create)
+
+
+def is_new(config: Config) -> bool:
+    """Whether this box has no store yet: then its key may be made. Raises StoreUnwritable: the disk does not say."""
+    path = config.box.state / "store" / FILE_NAME
+    with named(path):
+        return is_absent(path)
+
+
+def provider_at_start(config: Config) -> KeyProvider:
+    """Makes a key for a store that is certainly not there yet, and for no other."""
+    try:
+        new = is_new(config)
+    except StoreUnwritable:
+        new = False  # opening the store says why, and the box goes on without faces
+    return key_provider(config, create=new)
 
 
 def store_options(settings: StoreSection, db: BoxDb, now: Callable[[], int]) -> StoreOptions:
@@ -153,7 +171,7 @@ def plain(found: Any) -> Any:
 def drop_old_backups(folder: Path, now: int, days: int) -> list[Path]:
     """Removes the backups made more than `days` ago, for they hold whoever left since; which. Their names say when."""
     gone: list[Path] = []
-    for path in sorted(folder.glob("store-*.backup")):
+    for path in _backups_in(folder):
         with contextlib.suppress(ValueError, OSError):
             made = calendar.timegm(time.strptime(path.name[6:22], "%Y%m%dT%H%M%SZ"))
             if made <= now - days * 24 * 3600:
@@ -168,9 +186,18 @@ def new_backup(folder: Path, now: int) -> Path:
     """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        for old in sorted(folder.glob("store-*.backup"), key=lambda path: path.stat().st_mtime)[: 1 - BACKUPS_KEPT]:
+        for old in sorted(_backups_in(folder), key=lambda path: path.stat().st_mtime)[: 1 - BACKUPS_KEPT]:
             old.unlink()
+        name = time.strftime("store-%Y%m%dT%H%M%SZ", time.gmtime(now))
+        return next(path for n in count() if is_absent(path := folder / f"{name}{f'-{n}' if n else ''}.backup"))
     except OSError as error:
         raise StoreUnwritable(str(folder), f"no backup can be put there ({error.strerror})") from None
-    name = time.strftime("store-%Y%m%dT%H%M%SZ", time.gmtime(now))
-    return next(path for n in count() if not (path := folder / f"{name}{f'-{n}' if n else ''}.backup").exists())
+
+
+def _backups_in(folder: Path) -> list[Path]:
+    """By name; none where there is no folder. Not by glob, which in Python 3.13 takes an I/O error for an empty folder.
+    Raises OSError."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.match("store-*.backup"))
+    except FileNotFoundError:
+        return []

@@ -27,6 +27,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fleet.errors import StateMissing
 from fleet.state import StateFolder
 from mqtt.identity import box_id_from_key, fleet_id_from_key, write_file
+from mqtt.presence import is_absent
 
 CA_YEARS, BROKER_DAYS, BOX_DAYS = 20, 825, 730
 MAX_PACKET_BYTES = 96 * 1024
@@ -53,7 +54,8 @@ class Authority:
             key = load_pem_private_key(key_file.read_bytes(), password=None)
             certificate = x509.load_pem_x509_certificate((state.folder / "ca.pem").read_bytes())
         except OSError as error:
-            raise StateMissing(what, error.strerror or str(error), "run `kingfisher-fleet ca init`") from error
+            hint = "run `kingfisher-fleet ca init`" if isinstance(error, FileNotFoundError) else "is the disk failing?"
+            raise StateMissing(what, error.strerror or str(error), hint) from error
         except ValueError as error:
             raise StateMissing(what, "its files are damaged") from error
         if not isinstance(key, EllipticCurvePrivateKey):
@@ -63,7 +65,7 @@ class Authority:
     @classmethod
     def open_or_create(cls, state: StateFolder) -> Authority:
         """The authority of this fleet, made first where there is none. Raises StateMissing."""
-        if not (state.folder / "ca.pem").exists():
+        if _has_none(state):
             fleet = fleet_id_from_key(state.load_key().public_key())
             key = generate_private_key(SECP256R1())
             name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{fleet} authority")])
@@ -103,6 +105,15 @@ class Authority:
         builder = builder.add_extension(_usage(ca=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode("ascii")
+
+
+def _has_none(state: StateFolder) -> bool:
+    """Raises StateMissing where that can't be told: every box's certificate hangs on the authority that was there."""
+    try:
+        return is_absent(state.folder / "ca.pem")
+    except OSError as error:
+        what = f"the fleet's certificate authority, {state.folder / 'ca.pem'}"
+        raise StateMissing(what, error.strerror or str(error), "nothing was made; is the disk failing?") from error
 
 
 def write_broker_folder(state: StateFolder, hosts: list[str], port: int, out: Path) -> list[Path]:

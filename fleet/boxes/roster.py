@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fleet.errors import RequestRefused
 from mqtt.identity import write_file
+from mqtt.presence import is_absent
 from mqtt.schemas import Code, Handle, Sha256, UnixTime
 from secure_store import sealed
 
@@ -97,8 +98,13 @@ def pieces(
 
 
 def load_or_create_key(path: Path) -> bytes:
-    """32 secret bytes in a file of its owner's. Raises RequestRefused when others could read it."""
-    if not path.exists():
+    """32 secret bytes in a file of its owner's, made where there is none.
+
+    Raises:
+        RequestRefused: others could read it.
+        OSError: the disk does not say what is there.
+    """
+    if is_absent(path):
         write_file(path, sealed.new_key(), mode=0o600)
     key = path.read_bytes()
     if len(key) != sealed.KEY_BYTES or path.stat().st_mode & 0o077:

@@ -9,7 +9,7 @@ from fleet.content import owners
 from fleet.content.actions import announce, repository
 from fleet.content.repository import ContentRefused
 from mqtt.campaigns import CampaignsRefused, Slot
-from mqtt.identity import create_private_key, load_private_key, public_pem, write_file
+from mqtt.identity import load_or_create_private_key, public_pem, write_file
 
 
 def owner(args: Namespace) -> int:
@@ -40,7 +40,7 @@ def let(args: Namespace) -> int:
 
 
 def pack(args: Namespace) -> int:
-    key = load_private_key(args.key) if args.key.exists() else create_private_key(args.key)
+    key = load_or_create_private_key(args.key)
     public = args.key.with_name(f"{args.key.stem}_public.pem")
     write_file(public, public_pem(key.public_key()), mode=0o644)
     edition = owners.pack(args.page, args.owner, key, args.out)

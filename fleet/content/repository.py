@@ -36,7 +36,8 @@ from tuf.api.serialization.json import JSONSerializer
 
 from fleet.errors import FleetError
 from mqtt.campaigns import folder_of, owner_of_role, role_of
-from mqtt.identity import create_private_key, load_private_key, write_file
+from mqtt.identity import load_or_create_private_key, load_private_key, write_file
+from mqtt.presence import is_absent
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
@@ -95,7 +96,7 @@ class Repository:
 
     @property
     def exists(self) -> bool:
-        return self.stamp_file.exists()
+        return not is_absent(self.stamp_file)
 
     def create(self) -> bool:
         """Makes keys and the first, empty version. False where there is one already."""
@@ -322,6 +323,10 @@ class Repository:
         try:
             metadata: Metadata[S] = Metadata.from_file(str(path))
         except StorageError:
+            if not is_absent(path):
+                raise ContentRefused(
+                    f"{path}", "can't be read", "is the disk failing? restore it from a backup"
+                ) from None
             raise ContentRefused(
                 f"content in {self._folder}", "there is none", "run `kingfisher-fleet content init` first"
             ) from None
@@ -339,7 +344,7 @@ class Repository:
 
     def _signer(self, role: str, *, create: bool = False) -> CryptoSigner:
         path = self._folder / "keys" / f"{role}.pem"
-        key = create_private_key(path) if create and not path.exists() else load_private_key(path)
+        key = load_or_create_private_key(path) if create else load_private_key(path)
         return CryptoSigner(key)
 
     def _of_owners(self) -> set[str]:

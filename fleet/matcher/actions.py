@@ -17,6 +17,7 @@ from fleet.errors import RequestRefused, StateMissing
 from fleet.matcher.book import FaceBook, Person, checked_place
 from fleet.matcher.desk import key_file, open_book
 from fleet.state import StateFolder
+from mqtt.presence import is_absent
 from secure_store import sealed
 
 
@@ -88,7 +89,7 @@ def erase(args: Namespace) -> int:
 def _book(args: Namespace, *, make: bool = False) -> Iterator[FaceBook]:
     state = StateFolder(args.state)
     state.load_key()  # a folder without a fleet gets no matcher either
-    if not make and not key_file(state.matcher_folder).exists():
+    if not make and is_absent(key_file(state.matcher_folder)):
         raise StateMissing("the matcher", "has no key yet", "make it: kingfisher-fleet face key")
     with closing(open_book(state.matcher_folder)) as book:
         yield book

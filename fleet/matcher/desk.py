@@ -7,7 +7,6 @@ of the ledger's own thread. A fleet without a matcher's key has no matcher, and 
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from fleet.matcher import rules, tokens
 from fleet.matcher.answering import Answering
 from fleet.matcher.book import FaceBook, Keys
 from fleet.matcher.tokens import Redeemed
+from mqtt.presence import is_absent
 from mqtt.schemas import PayRequestBody
 from mqtt.schemas.faces import FaceAnswerBody, SealedBody
 
@@ -35,7 +35,7 @@ class MatcherDesk:
     ) -> None:
         """`afterwards` takes what is to be done once the transaction that it is called in is on disk."""
         self._folder, self._now, self._afterwards, self._put = folder, now, afterwards, put
-        self._key_file = str(key_file(folder))
+        self._key_file = str(key_file(folder))  # asked with each payment, and a string is asked faster
         self._lock = threading.Lock()
         self._opened: Answering | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="matcher")
@@ -100,17 +100,17 @@ class MatcherDesk:
         self._put(box, said)
 
     def _undo(self, command_id: str) -> None:
-        matcher = self._matcher()
         try:
+            matcher = self._matcher()
             if matcher is not None:
                 matcher.book.undo(command_id)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             log.warning("event=enrolment_not_undone command=%s why=%s", command_id, type(error).__name__)
 
     def _matcher(self) -> Answering | None:
         """Opened with the first question after `kingfisher-fleet face key` has made it."""
         with self._lock:
-            if self._opened is None and os.path.exists(self._key_file):  # noqa: PTH110 - with each payment: five times as fast
+            if self._opened is None and not is_absent(self._key_file):
                 self._opened = open_matcher(self._folder)
             return self._opened
 
@@ -126,6 +126,6 @@ def open_book(folder: Path) -> FaceBook:
 
 
 def open_matcher(folder: Path) -> Answering:
-    """Raises RequestRefused."""
+    """Raises RequestRefused, OSError."""
     own = folder / "thresholds.toml"
-    return Answering(open_book(folder), rules.load(own if own.exists() else None))
+    return Answering(open_book(folder), rules.load(None if is_absent(own) else own))

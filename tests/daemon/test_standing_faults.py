@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from daemon.screen.views import Condition
 from daemon.start_refused import condition_of
 from hal.errors import DeviceGone
 from pipeline.errors import ThresholdsRefused
+from secure_store.errors import KeyMissing
 
 PLENTY = 10 * FULL_BYTES
 
@@ -61,6 +63,11 @@ def test_a_machine_without_systemd_has_no_faults_and_no_folder_for_them(monkeypa
     assert standing_faults() == {}
 
 
+def because_of(why: Exception, error: Exception) -> Exception:
+    error.__cause__ = why
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "free", "name"),
     [
@@ -69,6 +76,11 @@ def test_a_machine_without_systemd_has_no_faults_and_no_folder_for_them(monkeypa
         (OSError(errno.ENOSPC, "No space left on device"), PLENTY, Condition.DISK_FULL),
         (OSError(errno.EROFS, "Read-only file system"), PLENTY, "disk_read_only"),
         (OSError(errno.EIO, "Input/output error"), PLENTY, "disk_failing"),
+        (because_of(OSError(errno.EIO, "Input/output error"), KeyMissing("store.key", "x")), 0, "disk_failing"),
+        (because_of(OSError(errno.EACCES, "Permission denied"), KeyMissing("store.key", "x")), 0, "store_locked"),
+        (because_of(sqlite3.OperationalError("x"), DatabaseRefused(Path("box.db"), "x", "x")), PLENTY, Condition.FAULT),
+        (because_of(OSError(errno.EIO, "x"), DatabaseRefused(Path("box.db"), "x", "x")), PLENTY, "disk_failing"),
+        (because_of(OSError(errno.EROFS, "x"), DatabaseRefused(Path("box.db"), "x", "x")), PLENTY, "disk_read_only"),
         (ThresholdsRefused(Path("lfw.toml"), "missing"), 0, Condition.NO_MODELS),
         (DeviceGone("framebuffer", "No such file"), PLENTY, "no_display"),
     ],
