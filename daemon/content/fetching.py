@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -64,6 +64,12 @@ class ResumingFetcher(FetcherInterface):
     @abstractmethod
     def bytes_from(self, url: str, offset: int) -> Iterator[bytes]:
         """What stands at `url` from `offset` on. Raises DownloadHTTPError, DownloadError."""
+
+    def keep_only(self, hashes: Collection[str]) -> None:
+        """Of what was begun, only the files of these SHA-256 can still be gone on with. Raises OSError."""
+        for begun in self._partial.iterdir():
+            if begun.name.partition(".")[0] not in hashes:
+                begun.unlink(missing_ok=True)
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         yield from self.bytes_from(url, 0)

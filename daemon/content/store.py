@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection
+import shutil
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.content.errors import ContentRefused, Why
+
+KEPT_FREE_BYTES = 64 * 1024 * 1024  # payments are written to the same partition: content never takes the last of it
+COPIES = 2  # while a file is put together it lies there twice
+
+
+def _free(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(folder).free
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,7 @@ class ContentStore:
 
     folder: Path
     quota_bytes: int
+    free_bytes: Callable[[Path], int] = _free
 
     def path(self, sha256: str) -> Path:
         return self.folder / sha256
@@ -44,18 +54,24 @@ class ContentStore:
         """Removes files that are not in `keep`, the least recently used first, until `wanted` bytes fit.
 
         Raises:
-            ContentRefused: OVER_QUOTA.
+            ContentRefused: OVER_QUOTA, or NO_ROOM where the partition has too little left.
         """
         files = sorted((file.stat().st_mtime, file) for file in self._files())
         used = sum(file.stat().st_size for _, file in files)
         for _, file in files:
-            if used + wanted <= self.quota_bytes:
+            if used + wanted <= self.quota_bytes and self._lacking(wanted) <= 0:
                 return
             if file.name not in keep:
                 used -= file.stat().st_size
                 file.unlink(missing_ok=True)
         if used + wanted > self.quota_bytes:
             raise ContentRefused(Why.OVER_QUOTA, "content", f"{used + wanted} of {self.quota_bytes} bytes")
+        if (lacking := self._lacking(wanted)) > 0:
+            kept = f"{KEPT_FREE_BYTES >> 20} MiB stay free for payments"
+            raise ContentRefused(Why.NO_ROOM, "content", f"{lacking} bytes are lacking; {kept}")
+
+    def _lacking(self, wanted: int) -> int:
+        return COPIES * wanted + KEPT_FREE_BYTES - self.free_bytes(self.folder)
 
     def take(self, downloaded: Path, sha256: str) -> Path:
         """Gives a verified file its name: fsync, rename, fsync of the folder."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from tuf.api.metadata import Metadata, Targets
-from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+from tuf.ngclient import Updater, UpdaterConfig
 
 from daemon.content import owned
 from daemon.content.errors import ContentRefused, Why
+from daemon.content.fetching import ResumingFetcher
 from daemon.content.naming import named
 from daemon.content.store import ContentStore
 from mqtt.campaigns import MAX_BYTES, OWNERS, TARGET, Campaigns, CampaignsRefused, parse
@@ -25,7 +26,7 @@ class Source:
 
     metadata_url: str
     targets_url: str
-    fetcher: FetcherInterface
+    fetcher: ResumingFetcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ def refresh(
     campaigns, closed, faults = owned.take_in(updater, targets, campaigns, folder)
     with named(TARGET):
         fresh.write_bytes(campaigns.model_dump_json().encode())
+    with named("content"):
+        source.fetcher.keep_only({i.sha256 for i in campaigns.targets().values() if not store.has(i.sha256, i.length)})
     fetched, refused = _files(updater, campaigns, folder, store, progress)
     fresh.replace(folder / DOCUMENT)
     store.drop({item.sha256 for item in campaigns.targets().values()})

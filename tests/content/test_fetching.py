@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from daemon.content.errors import ContentRefused, Why
-from daemon.content.store import ContentStore
+from daemon.content.store import KEPT_FREE_BYTES, ContentStore
 from daemon.content.updating import last_good
 from fleet.content.repository import LIFE, sha256
 from mqtt.campaigns import TARGET
@@ -214,6 +214,34 @@ def test_a_full_disk_is_named_and_what_was_there_stays(site, tmp_path):
     finally:
         os.system(f"umount {partial}")
     assert site.fetch().fetched == 1
+
+
+def test_content_leaves_room_for_payments_on_the_partition_that_they_share(site):
+    site.publish({"ads/a.png": PICTURE})
+    site.store = ContentStore(site.store.folder, 10_000_000, lambda _: KEPT_FREE_BYTES + len(PICTURE))
+    [refused] = site.fetch().refused
+    assert refused.why is Why.NO_ROOM
+    assert "64 MiB stay free for payments" in str(refused)
+    assert not any("a.png" in path for path, _ in site.wrong.asked), "nothing of it was fetched"
+
+
+def test_what_nobody_names_any_more_gives_way_where_the_partition_is_short(site):
+    site.store.folder.mkdir(parents=True)
+    old = site.store.folder / sha256(b"old")
+    old.write_bytes(b"old")
+    free = ContentStore(site.store.folder, 10_000_000, lambda _: KEPT_FREE_BYTES + (0 if old.exists() else 1000))
+    free.make_room(500, keep=())
+    assert not old.exists()
+
+
+def test_what_was_begun_and_is_not_wanted_any_more_does_not_stay_on_the_card(site):
+    site.publish({"ads/a.png": PICTURE})
+    site.wrong.cut_after = 1000
+    assert site.fetch().refused[0].why is Why.CUT_OFF
+    assert [begun.stat().st_size for begun in (site.box / "partial").iterdir()] == [1000]
+    site.publish({"ads/b.png": b"small"}, version=2)
+    assert site.fetch().fetched == 1
+    assert list((site.box / "partial").iterdir()) == []
 
 
 def test_a_cap_on_the_bandwidth_holds(site):
