@@ -56,6 +56,7 @@ def decision(request: PayRequest, title: str | None, grounds: Grounds, wall: int
         factors=request.factors, flow=request.flow, channel=request.channel,
         score=_scaled(who.score if who else None), margin=_scaled(who.margin if who else None),
         liveness=_scaled(who.liveness if who else None),
+        challenged=who.challenged if who else None, relief=who.relief if who else None,
         policy_hash=grounds.policy_hash, model_hash=grounds.model_hash, thresholds=grounds.thresholds_id,
         software=grounds.software, decided_at=wall,
     )  # fmt: skip

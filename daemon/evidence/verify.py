@@ -51,7 +51,7 @@ class Proven:
         d, e = self.decision, self.end
         return (
             f"{d['order_id']}/{d['attempt']}: {e['status']} {d['amount_minor']} {d['currency']} (minor units), payer"
-            f" {d['payer']}, {d['flow']} with {'+'.join(map(str, d['factors']))}, box {self.box}"
+            f" {d['payer']}, {d['flow']} with {'+'.join(map(str, d['factors']))}{_how_alive(d)}, box {self.box}"
         )
 
 
@@ -77,6 +77,18 @@ def verify(token: str, key: Ed25519PublicKey, order: Mapping[str, Any] | None = 
     if order is not None and _order_hash(order) != d.get("order_hash"):
         raise EvidenceDoubted("the order is not the one that was decided on")
     return Proven(box, d, {name: value for name, value in e.items() if name != "decision"})
+
+
+def _how_alive(decision: Mapping[str, Any]) -> str:
+    """What stood against a picture of a face; nothing where the box did not say (no face, or an older edition)."""
+    match decision.get("challenged"), decision.get("relief"):
+        case True, _:
+            return " (turned and blinked when asked to)"
+        case False, True:
+            return " (seen in depth)"
+        case False, _:
+            return " (not asked to turn or blink)"
+    return ""
 
 
 def box_id(key: Ed25519PublicKey) -> str:

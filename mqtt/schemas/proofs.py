@@ -28,7 +28,11 @@ Jws = Annotated[str, StringConstraints(max_length=16_384), matching(r"[A-Za-z0-9
 
 
 class DecisionBody(Body):
-    """What the box decided on before it asked for the money. Signed on its own, it travels inside the evidence."""
+    """What the box decided on before it asked for the money. Signed on its own, it travels inside the evidence.
+    `challenged`: this face had turned and blinked as it was asked to; `relief`: the camera's depth spoke for it. Both
+    are left out where no face was looked at."""
+
+    LEFT_OUT = frozenset({"challenged", "relief"})
 
     order_id: Id
     attempt: Attempt
@@ -43,6 +47,8 @@ class DecisionBody(Body):
     score: Scaled | None = None
     margin: ScaledDifference | None = None
     liveness: Scaled | None = None
+    challenged: bool | None = None
+    relief: bool | None = None
     policy_hash: Sha256
     model_hash: Sha256
     thresholds: Annotated[str, StringConstraints(max_length=128)]

@@ -56,6 +56,30 @@ def test_an_approved_payment_can_be_proven_with_the_public_key_alone(paid):
     assert (decision["score"], decision["margin"], decision["liveness"]) == (8123, 6510, 9974)
 
 
+@pytest.mark.parametrize(
+    ("who", "told", "summary"),
+    [
+        (
+            Identified("grace", 0.8, 0.6, 0.99, challenged=True),
+            (True, False),
+            "face (turned and blinked when asked to)",
+        ),
+        (Identified("grace", 0.8, 0.6, 0.99, relief=True), (False, True), "(seen in depth)"),
+        (Identified("grace", 0.8, 0.6, 0.99), (False, False), "(not asked to turn or blink)"),
+        (None, (None, None), "face, box"),
+    ],
+)
+def test_a_dispute_over_a_stolen_picture_can_be_told_whether_the_face_was_challenged(rig, who, told, summary):
+    box = rig()
+    request = PayRequest("o1", 1, AMOUNT, "grace", ("face",), "simulated", "face_first", True, 7, who)
+    box.write(OrderStored(Order("o1", AMOUNT, "Latte", 1e9)))
+    box.write(AttemptMoved("o1", 1, Status.CONFIRMED, request=request))
+    box.write(AttemptMoved("o1", 1, Status.APPROVED, "ok", "R0000000002"))
+    proven = verify(evidence_of(box), key_of(box).public_key(), ORDER)
+    assert (proven.decision.get("challenged"), proven.decision.get("relief")) == told
+    assert summary in proven.summary
+
+
 def test_the_evidence_waits_in_the_outbox_for_the_fleet_which_believes_it(paid):
     [(topic, payload)] = paid.rows("SELECT topic, payload FROM outbox WHERE kind = 'evidence'")
     box = paid.link.box_id
