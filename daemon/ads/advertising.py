@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
@@ -18,24 +16,18 @@ from daemon.ads import killed, plays
 from daemon.ads.decoder import Decoder
 from daemon.ads.placing import VIEW_OF, has_room, placed, slot_of
 from daemon.ads.player import Player, Stage
-from daemon.ads.plays import Pending, Play
+from daemon.ads.plays import Pending
+from daemon.ads.proofs import Proofs
 from daemon.books.box_db import BoxDb
 from daemon.content.over_mqtt import Pieces
 from daemon.content.store import ContentStore
 from daemon.content.worker import ContentWorker
 from daemon.front.painter import Painter
-from daemon.logs import note
 from daemon.screen.views import View
 from daemon.uplink.clock import TrustedClock
 from daemon.uplink.fleet_link import FleetLink
 from mqtt.campaigns import Campaigns, Slot
-from mqtt.schemas import ContentChunkBody, PlayAckBody, PlayBody
-
-log = logging.getLogger("daemon.ads")
-
-KEEP_EVERY_S = 600.0  # an idle box must not wear out its card; what is noted meanwhile lies in memory
-KEEP_AFTER = plays.BATCH
-SAY_AGAIN_S = 120.0
+from mqtt.schemas import ContentChunkBody, PlayAckBody
 
 Pixels = NDArray[np.uint8]
 
@@ -61,16 +53,15 @@ class Advertising:
 
     def __init__(self, means: Means) -> None:
         self._m = means
-        self._pending = Pending(means.notes)
-        self._noted = 0
         self._reader = means.db.reader()
+        self._proofs = Proofs(
+            means.db, self._reader, means.notes, partial(means.link.say, "play"), lambda: means.link.connected
+        )
         self._slot: Slot | None = None
         self._said_version: int | None = None
-        self._keep_due_s = 0.0
-        self._say_due_s = 0.0
         self._player = Player(
             Stage(
-                means.store, self._decoder, self._paint, self._note,
+                means.store, self._decoder, self._paint, self._proofs.note,
                 lambda: means.clock.now() if means.clock.trusted else None, means.places,
             )
         )  # fmt: skip
@@ -129,56 +120,10 @@ class Advertising:
 
     def work(self, now: float) -> None:
         """Now and then: notes become rows, and rows go to the fleet."""
-        if self._noted and (now >= self._keep_due_s or self._noted >= KEEP_AFTER):
-            self._keep_due_s = now + KEEP_EVERY_S
-            self._keep()
-        if now >= self._say_due_s and self._m.link.connected:
-            self._say_due_s = now + SAY_AGAIN_S
-            self._say()
+        self._proofs.work(now)
 
     def acknowledged(self, body: PlayAckBody) -> None:
-        def job(tx: sqlite3.Connection) -> None:
-            plays.acknowledge(tx, body.through)
-
-        self._m.db.submit(job).add_done_callback(lambda _: self._soon())
-
-    def _soon(self) -> None:
-        self._say_due_s = 0.0
-
-    def _keep(self) -> None:
-        self._noted = 0
-        batch = self._pending.take()
-
-        def job(tx: sqlite3.Connection) -> None:
-            dropped = plays.keep(tx, batch)
-            if dropped:
-                note(log, "plays_dropped", logging.WARNING, count=dropped)
-
-        def kept(future: Future[None]) -> None:
-            if future.exception() is None:
-                self._pending.kept()
-                self._soon()
-
-        self._m.db.submit(job).add_done_callback(kept)
-
-    def _say(self) -> None:
-        rows = plays.unacknowledged(self._reader)
-        if not rows:
-            return
-        body = PlayBody.model_validate(
-            {
-                "first": rows[0][0],
-                "plays": [
-                    {
-                        "seq": seq, "campaign": play.campaign, "sha256": play.sha256, "slot": play.slot,
-                        "at": play.at, "seconds": play.seconds,
-                    }
-                    for seq, play in rows
-                ],
-            },
-            strict=False,
-        )  # fmt: skip
-        self._m.link.say("play", body)
+        self._proofs.acknowledged(body)
 
     # ---- on the player's thread ----------------------------------------------------------------------------------
 
@@ -190,10 +135,6 @@ class Advertising:
             self._m.painter.advertise(VIEW_OF[slot], None)
         else:
             self._m.painter.advertise(VIEW_OF[slot], placed(slot, pixels, self._m.painter.size))
-
-    def _note(self, play: Play) -> None:
-        self._pending.note(play)
-        self._noted += 1
 
 
 def take_over(db: BoxDb, notes: Path) -> int:

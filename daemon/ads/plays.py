@@ -11,10 +11,13 @@ import json
 import os
 import secrets
 import sqlite3
+import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mqtt.presence import is_absent
 
 if TYPE_CHECKING:
     import sqlite_utils  # slow to import: only where tables are made
@@ -50,28 +53,32 @@ def create_schema(database: sqlite_utils.Database) -> None:
 
 @dataclass(frozen=True)
 class Pending:
-    """The notes in memory. One writer; a line is written with one call, so that a kill leaves whole lines."""
+    """The notes in memory. A line is written with one call, so that a kill leaves whole lines."""
 
     path: Path
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def note(self, play: Play) -> None:
         line = json.dumps(asdict(play), separators=(",", ":")).encode() + b"\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
+        with self._turn:  # else the file could be put aside, read and removed between opening and writing
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(handle, line)
+            finally:
+                os.close(handle)
 
     def take(self) -> list[Play]:
         """The notes so far, put aside: what is noted from now on is not among them. Until `kept` is called, the same
-        ones are given again."""
-        if self.path.exists() and not self._aside.exists():
-            self.path.rename(self._aside)
+        ones are given again. Raises OSError."""
+        with self._turn:
+            if is_absent(self._aside) and not is_absent(self.path):
+                self.path.rename(self._aside)
         return list(_plays(self._aside))
 
-    def kept(self) -> None:
-        """What was taken is on disk."""
+    def kept(self) -> bool:
+        """What was taken last is on disk; whether something was noted since. Raises OSError."""
         self._aside.unlink(missing_ok=True)
+        return not is_absent(self.path)
 
     @property
     def _aside(self) -> Path:
@@ -80,8 +87,11 @@ class Pending:
 
 def _plays(path: Path) -> Iterator[Play]:
     """A torn last line is left out: its showing was not complete."""
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    for line in lines:
+    try:
+        noted = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in noted.split(b"\n")[:-1]:
         try:
             yield Play(**json.loads(line))
         except (ValueError, TypeError):
