@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LOOK_EVERY_S = 0.5
+_URGENCY = ("rejected", "rolled_back", "silent", "trial", "sent", "applied", "later")
 MAX_FILE_BYTES = 40_000  # a document must fit into one envelope
 
 
@@ -169,12 +170,14 @@ def _wait(view: dict[str, Any], deadline_s: float, timeout_s: float) -> None:
 def _live(view: dict[str, Any]) -> Table:
     from rich.table import Table
 
+    # What matters stands on top: of hundreds of boxes only the first fit on a terminal.
     head = f"rollout {view['id']} to {view['scope']} {view['name']}: {view['state']}, wave {_wave(view)}"
-    drawn = Table(title=head, caption=view["why"] or None, box=None, title_justify="left", caption_justify="left")
+    head += "".join(f"\n{line}" for line in (_outcomes(view), view["why"]) if line)
+    drawn = Table(title=head, box=None, title_justify="left")
     for column in ("WAVE", "BOX", "", "VERSION", "OUTCOME", "WHY"):
         drawn.add_column(column)
     colours = {"applied": "green", "rejected": "red", "rolled_back": "red", "silent": "red", "trial": "yellow"}
-    for member in view["members"]:
+    for member in sorted(view["members"], key=lambda member: _URGENCY.index(_outcome(view, member))):
         outcome = _outcome(view, member)
         drawn.add_row(
             str(member["wave"]), member["name"], "" if member["online"] else "offline",

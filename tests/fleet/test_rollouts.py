@@ -315,3 +315,19 @@ def test_progress_is_printed_for_people_too(town: Town, capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     assert "canteen-0" in shown
     assert "applied" in shown
+
+
+def test_on_a_terminal_the_failed_boxes_stand_above_the_others_with_the_counts_and_the_reason(
+    town: Town, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fleet.cli import main
+
+    boxes = town.boxes_of("canteen", 3)
+    boxes[2].verdict = gone_dark
+    file = town.file('[box]\nshop = "A"\n')
+    assert main(["--state", str(town.fleet.state), "config", "push", file, "--group", "canteen"]) == 1
+    head, _, rows = capsys.readouterr().out.partition("WAVE")
+    assert "halted" in head
+    assert "1 rolled_back" in head
+    assert "boxes failed" in " ".join(head.split())
+    assert rows.index("canteen-2") < min(rows.index("canteen-0"), rows.index("canteen-1"))
