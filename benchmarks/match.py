@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: single thread means all of it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -45,6 +46,7 @@ TURN = 10
 HNSW_UP_TO = 10_000  # building it takes minutes above
 Rows = NDArray[np.float32]
 Search = Callable[[Rows], tuple[str, float, float]]
+Build = Callable[[list[str], Rows], tuple[Search, float]]  # handles and gallery -> the search, and bytes a template
 
 
 def main() -> int:
@@ -158,10 +160,11 @@ def _turn() -> Rows:
 
 
 def unit(rows: NDArray[np.floating]) -> Rows:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    of_length_one: Rows = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return of_length_one
 
 
-def ours(kind: type[ExactMatcher] | type[CompactMatcher] | type[BruteForceMatcher]):  # type: ignore[no-untyped-def]
+def ours(kind: type[ExactMatcher] | type[CompactMatcher] | type[BruteForceMatcher]) -> Build:
     def build(handles: list[str], gallery: Rows) -> tuple[Search, float]:
         matcher = kind(handles, gallery, HASH)
 
@@ -193,7 +196,7 @@ def sq8(handles: list[str], gallery: Rows) -> tuple[Search, float]:
     return _faiss(index, handles), 1.0 * DIMENSIONS
 
 
-def _faiss(index, handles: list[str]) -> Search:  # type: ignore[no-untyped-def]
+def _faiss(index: Any, handles: list[str]) -> Search:
     def search(probe: Rows) -> tuple[str, float, float]:
         scores, rows = index.search(probe[None, :], 3)  # three: the runner-up may be the best one's other template
         return _of_two(handles, rows[0].tolist(), scores[0].tolist())

@@ -164,10 +164,13 @@ def _connected(port: int, subscription: str, heard: Callable[[Client], object]) 
     def on_message(one: Client, _: Any, __: MQTTMessage) -> None:
         heard(one)
 
+    def on_socket_open(_: Client, __: Any, opened: Any) -> None:  # paho's own type for it is private, and has less
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     client.on_message = on_message
     client.on_connect = lambda one, *_: one.subscribe(subscription, qos=1)
     client.on_subscribe = lambda *_: ready.set()
-    client.on_socket_open = lambda _, __, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.on_socket_open = on_socket_open
     client.connect("127.0.0.1", port)
     client.loop_start()
     if not ready.wait(PATIENCE_S):

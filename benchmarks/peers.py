@@ -29,6 +29,7 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: single thread means all of it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -68,7 +69,7 @@ def main() -> int:
     parser.add_argument("--svg", type=Path, help="write a picture too")
     options = parser.parse_args()
     frames, source = pictures(options.eval, options.state, options.pictures)
-    result = {
+    result: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread, Python {platform.python_version()}",
         "pictures": f"{len(frames)} of {source}, {WIDTH}x{HEIGHT}",
         "rows": compare(frames, options.state),
@@ -100,7 +101,7 @@ def pictures(folder: Path, state: Path, count: int) -> tuple[list[Frame], str]:
     return frames, source
 
 
-def compare(frames: list[Frame], state: Path) -> list[dict[str, object]]:
+def compare(frames: list[Frame], state: Path) -> list[dict[str, Any]]:
     engines: dict[str, Analyse] = {}
     absent: dict[str, str] = {}
     for name, build in ENGINES.items():
@@ -120,7 +121,7 @@ def compare(frames: list[Frame], state: Path) -> list[dict[str, object]]:
                 spent[name].append(1e3 * (time.process_time() - start))
                 found[name].append(face)
     peer = statistics.median(spent["face_recognition"]) if "face_recognition" in spent else None
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for name, times in spent.items():
         median, bar = statistics.median(times), BARS.get(name)
         rows.append(
@@ -232,10 +233,10 @@ ENGINES: dict[str, Callable[[Path], Analyse]] = {
 }
 
 
-def table(result: dict[str, object]) -> str:
+def table(result: dict[str, Any]) -> str:
     lines = [f"{result['machine']}; {result['pictures']}; match in {TEMPLATES:,} included", ""]
     lines.append(f"{'engine':28}{'median ms':>10}{'95 %':>8}{'faces':>8}{'of face_recognition':>21}{'bar':>7}")
-    for row in result["rows"]:  # type: ignore[attr-defined]
+    for row in result["rows"]:
         if "absent" in row:
             lines.append(f"{row['engine']:28}{row['absent']}")
             continue
@@ -249,14 +250,14 @@ def table(result: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def draw(rows: object, path: Path) -> None:
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "kingfisher"
     from matplotlib import pyplot as plt
 
-    shown = [row for row in rows if "absent" not in row]  # type: ignore[attr-defined]
+    shown = [row for row in rows if "absent" not in row]
     figure, plot = plt.subplots(figsize=(6.4, 2.2))
     names = [str(row["engine"]) for row in shown]
     bars = plot.barh(

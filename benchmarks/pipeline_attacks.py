@@ -162,8 +162,8 @@ def portraits(folder: Path, count: int) -> dict[str, Pixels]:
     chosen = sorted(first, key=lambda name: hashlib.sha256(f"attack {name}".encode()).digest())[:count]
     found = {}
     for name in chosen:
-        with Image.open(folder / first[name]) as image:
-            found[name] = np.asarray(image.convert("RGB"))
+        with Image.open(folder / first[name]) as picture:
+            found[name] = np.asarray(picture.convert("RGB"))
     return found
 
 

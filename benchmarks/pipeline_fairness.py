@@ -75,7 +75,9 @@ def main() -> int:
             other = embed_all(second, memory, options.images, images, tell).vectors
     memory.close()
     crops = crops.reshape(len(images), 2 + len(CROPS), -1)
-    found = np.isfinite(crops).all(axis=(1, 2)) & (other is None or np.isfinite(other).all(axis=1))
+    found: NDArray[np.bool_] = np.isfinite(crops).all(axis=(1, 2))
+    if other is not None:
+        found &= np.isfinite(other).all(axis=1)
     names, person = people_of([image for image, good in zip(images, found.tolist(), strict=True) if good])
     study = Study(crops[found], names, person, np.array([groups.get(n, REST) == watched for n in names]))
     study.other = None if other is None else other[found]
@@ -191,7 +193,8 @@ class Study:
             near = np.sort(self.plain[at] @ unit(self.means(fit)).T, axis=1)[:, -top:]
             mean, spread = near.mean(axis=1), near.std(axis=1) if scaled else np.ones(len(at), np.float32)
             scores = self.plain[at] @ self.plain[at].T
-            return 0.5 * ((scores - mean[:, None]) / spread[:, None] + (scores - mean[None, :]) / spread[None, :])
+            made: Rows = 0.5 * ((scores - mean[:, None]) / spread[:, None] + (scores - mean[None, :]) / spread[None, :])
+            return made
 
         return make
 
@@ -202,29 +205,34 @@ class Study:
             scores = self.plain[at] @ self.plain[at].T
             strangers = np.where(self.person[at][:, None] == self.person[at][None, :], np.float32(-1), scores)
             near = np.partition(strangers, -top, axis=1)[:, -top:].mean(axis=1)
-            return scores - 0.5 * (near[:, None] + near[None, :])
+            made: Rows = scores - 0.5 * (near[:, None] + near[None, :])
+            return made
 
         return make
 
 
 def unit(rows: NDArray[Any]) -> Rows:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    of_length_one: Rows = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return of_length_one
 
 
 def whitening(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
     size = len(covariance)
     values, axes = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / size * np.eye(size))
-    return axes / np.sqrt(values)
+    turn: NDArray[np.float64] = axes / np.sqrt(values)
+    return turn
 
 
 def power(covariance: NDArray[np.float64], amount: float) -> NDArray[np.float64]:
     values, axes = np.linalg.eigh(covariance)
-    return axes * np.maximum(values, values.max() * 1e-3) ** (-amount / 2)
+    turn: NDArray[np.float64] = axes * np.maximum(values, values.max() * 1e-3) ** (-amount / 2)
+    return turn
 
 
 def without(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     first = np.linalg.eigh(covariance)[1][:, -count:]
-    return np.eye(len(covariance)) - first @ first.T
+    rest: NDArray[np.float64] = np.eye(len(covariance)) - first @ first.T
+    return rest
 
 
 def scored(scores: Rows, person: NDArray[np.intp], watched: NDArray[np.bool_]) -> Scored:

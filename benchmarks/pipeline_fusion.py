@@ -19,6 +19,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -69,15 +70,15 @@ def main() -> int:
         print(
             f"{row['models']}, fitted on half {row['fitted_on']}: border {row['border']:.3f}, `attack` {row['attack']}"
         )
-        for source, share in row["taken_for_live"].items():  # type: ignore[attr-defined]
+        for source, share in row["taken_for_live"].items():
             print(f"    {source:28}{share:>7.1%} of its frames taken for live")
     for name, row in strict.items():
-        live = ", ".join(f"{share:.0%} of {source}" for source, share in row["live"].items())  # type: ignore[attr-defined]
+        live = ", ".join(f"{share:.0%} of {source}" for source, share in row["live"].items())
         print(f"{name}: {STRICT:.0%} of the {CUT_OUT}s reach {row['threshold']:.3f}, and so do {live}")
     return 0
 
 
-def against_cut_outs(drawn: pad.Cues, real: pad.Cues) -> dict[str, object]:
+def against_cut_outs(drawn: pad.Cues, real: pad.Cues) -> dict[str, Any]:
     """The models' probability that so few cut-outs reach, and the share of live frames that does."""
     groups: dict[str, list[float]] = {}
     for cues in (drawn, real):
@@ -91,7 +92,7 @@ def against_cut_outs(drawn: pad.Cues, real: pad.Cues) -> dict[str, object]:
     }
 
 
-def fitted(half: str, drawn: pad.Cues, real: pad.Cues) -> dict[str, object]:
+def fitted(half: str, drawn: pad.Cues, real: pad.Cues) -> dict[str, Any]:
     cues = [
         (half_of(frame.video.split(" ", 1)[-1]) == half, frame.attack, frame.source, cue)
         for frame, cue in zip(drawn.frames, drawn.liveness, strict=True)
@@ -103,9 +104,9 @@ def fitted(half: str, drawn: pad.Cues, real: pad.Cues) -> dict[str, object]:
     for inside, _, source, cue in cues:
         if not inside:
             groups.setdefault(f"{source} (other half)", []).append(cue)
-    for frame, cue in zip(real.frames, real.liveness, strict=True):
-        if cue is not None:
-            groups.setdefault(frame.source, []).append(cue)
+    for frame, living in zip(real.frames, real.liveness, strict=True):
+        if living is not None:
+            groups.setdefault(frame.source, []).append(living)
     return {
         "fitted_on": half,
         "border": float(1 / (1 + np.exp(weights[-1] / weights[0]))),

@@ -71,7 +71,8 @@ def masked(portrait: Pixels, wearer: Pixels, kind: Kind, step: int) -> Pixels:
 
 
 def _luma(view: FaceView) -> NDArray[np.float32]:
-    return view.aligned[16:104, 16:96].astype(np.float32).mean(axis=2)
+    luma: NDArray[np.float32] = view.aligned[16:104, 16:96].astype(np.float32).mean(axis=2)
+    return luma
 
 
 def blackness(picture: Picture, view: FaceView) -> float:

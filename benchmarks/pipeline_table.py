@@ -217,22 +217,22 @@ def liveness(
         whole = real.apcer_per_decision[source]
         between = spread(real.ci95_frames["apcer_per_decision"][source])
         yield Figure(f"replay {source}: APCER a decision", name, percent(whole), between, "0", whole == 0)
-    for what, rate, bar, interval in (
+    for what, refused, bar, interval in (
         ("a frame", real.bpcer, 0.04, real.ci95["bpcer"]),
         ("a decision", real.bpcer_per_decision, 0.01, real.ci95_frames["bpcer_per_decision"]),
     ):
-        met = rate is not None and rate <= bar
-        yield Figure(f"live: BPCER {what}", name, percent(rate), spread(interval), f"<= {bar:.0%}", met)
+        met = refused is not None and refused <= bar
+        yield Figure(f"live: BPCER {what}", name, percent(refused), spread(interval), f"<= {bar:.0%}", met)
     portraits = pipeline_attacks.portraits(folder / "lfw" / "images", people)
     drawn = pad.measure(pipeline_attacks.stage(engine, portraits, 4, tell), limits)
     for kind, rate in drawn.apcer_per_decision.items():
         interval = drawn.ci95_frames["apcer_per_decision"][kind]
         yield Figure(f"drawn {kind}: APCER a decision", name, percent(rate), spread(interval), "<= 10 %", rate <= 0.10)
     for mode, kinds in pipeline_attacks.play(engine, limits, portraits, tell, ("cut-out", "fine cut-out")).items():
-        for kind, whole in kinds.items():
-            rate = whole.accepted / whole.sessions
+        for kind, played in kinds.items():
+            rate = played.accepted / played.sessions
             what = f"drawn {kind}, {mode}: APCER a session"
-            yield Figure(what, name, percent(rate), spread(whole.ci95), "<= 10 %", rate <= 0.10)
+            yield Figure(what, name, percent(rate), spread(played.ci95), "<= 10 %", rate <= 0.10)
 
 
 def gains(name: str, before: Faces, after: Faces, groups: Mapping[str, str], rounds: int) -> Iterator[Figure]:

@@ -20,12 +20,14 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from numpy.typing import NDArray
 
 from secure_store import (
     Consent,
@@ -47,7 +49,7 @@ OPTIONS = StoreOptions(argon2=Argon2Cost(64, 1, 1))
 CONSENT = Consent(frozenset({"pay"}), "notice-1", 1_700_000_000, "box-screen")
 
 
-def best(action, times: int = 5, clock=time.perf_counter) -> float:
+def best(action: Callable[[], object], times: int = 5, clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds of the quickest of several runs: the machine is shared."""
     found = []
     for _ in range(times):
@@ -57,9 +59,10 @@ def best(action, times: int = 5, clock=time.perf_counter) -> float:
     return min(found)
 
 
-def unit(rng: np.random.Generator, count: int) -> np.ndarray:
+def unit(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
     vectors = rng.standard_normal((count, DIMENSION)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    of_length_one: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return of_length_one
 
 
 def opened(root: Path, tenant: str = "canteen") -> SecureStore:
