@@ -75,7 +75,7 @@ def main() -> int:
             other = embed_all(second, memory, options.images, images, tell).vectors
     memory.close()
     crops = crops.reshape(len(images), 2 + len(CROPS), -1)
-    found: NDArray[np.bool_] = np.isfinite(crops).all(axis=(1, 2))
+    found = np.asarray(np.isfinite(crops).all(axis=(1, 2)))
     if other is not None:
         found &= np.isfinite(other).all(axis=1)
     names, person = people_of([image for image, good in zip(images, found.tolist(), strict=True) if good])
