@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import sqlite3
 import ssl
@@ -30,8 +31,8 @@ from mqtt.identity import box_id_from_key
 GROUP = "swarm"
 PAYERS = 50
 PURSE_MINOR = 10**9
-TICK_S = 0.02
 BACKOFF_BASE_S, BACKOFF_CAP_S = 0.5, 20.0
+PAUSE_S = 0.002  # between two looks at the same box
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,12 @@ class CrowdOptions:
 
 @dataclass
 class Member:
-    """A box with its connection."""
+    """A box with its connection. `wakes_s`: monotonic time of its next `tick`."""
 
     box: SwarmBox
     wire: Wire
     dark: bool = False
+    wakes_s: float = math.inf
 
 
 def found(tx: sqlite3.Connection, count: int, now: int) -> list[Ed25519PrivateKey]:
@@ -87,7 +89,6 @@ class Crowd:
 
     async def __aenter__(self) -> Crowd:
         self._tasks = [asyncio.create_task(member.wire.run()) for member in self.members]
-        self._tasks.append(asyncio.create_task(self._live()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -126,20 +127,27 @@ class Crowd:
             options.habits.look_s, options.habits.pin_s,
             options.habits.breaks_on if number < options.breaks else None, f"swarm-{number % PAYERS}",
         )  # fmt: skip
-        wires: list[Wire] = []
+        members: list[Member] = []
 
         def send(topic: str, payload: bytes, retain: bool) -> None:
-            done = wires[0].publish(topic, payload, retain=retain)
+            done = members[0].wire.publish(topic, payload, retain=retain)
             done.add_done_callback(lambda future: future.exception())  # lost: asked again by schedule
 
+        def heard(topic: str, payload: bytes, retained: bool) -> None:
+            box.heard(topic, payload, retained)
+            _wake_in_time(members[0])
+
+        def connected() -> None:
+            box.connected()
+            _wake_in_time(members[0])
+
         box = SwarmBox(key, options.fleet, options.fleet_key, send, habits)
-        wires.append(
-            Wire(
-                box.id, options.broker, topics.box_filter(box.id), box.heard, tls=self._tls(key, box.id), will=box.will,
-                connected=box.connected, pause=self._pause,
-            )
+        wire = Wire(
+            box.id, options.broker, topics.box_filter(box.id), heard, tls=self._tls(key, box.id), will=box.will,
+            connected=connected, pause=self._pause,
         )  # fmt: skip
-        return Member(box, wires[0])
+        members.append(Member(box, wire))
+        return members[0]
 
     def _pause(self, failures: int) -> float:
         """Full jitter: anywhere between now and a bound that doubles."""
@@ -161,13 +169,24 @@ class Crowd:
         context.load_cert_chain(str(certificate), str(private))
         return context
 
-    async def _live(self) -> None:
-        while True:
-            now = time.monotonic()
-            for member in self.members:
-                if not member.dark and member.box.due_s <= now and member.wire.ready.is_set():
-                    member.box.tick()
-            await asyncio.sleep(TICK_S)
+
+def _wake_in_time(member: Member) -> None:
+    """Its people act, its deadlines pass and its heart beats when they are due: to look at all boxes every few
+    milliseconds would take more than they do."""
+    due_s = member.box.due_s
+    if due_s < member.wakes_s:
+        member.wakes_s = due_s
+        loop = asyncio.get_running_loop()
+        loop.call_at(max(due_s, loop.time() + PAUSE_S), _wake, member, due_s)
+
+
+def _wake(member: Member, due_s: float) -> None:
+    if due_s != member.wakes_s:  # it was woken earlier, and sleeps anew
+        return
+    member.wakes_s = math.inf
+    if not member.dark and member.wire.ready.is_set():  # else whoever connects it looks again
+        member.box.tick()
+        _wake_in_time(member)
 
 
 @dataclass
