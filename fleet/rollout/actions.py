@@ -15,6 +15,7 @@ from fleet.actions import reading, say, table, writing
 from fleet.boxes import register as boxes
 from fleet.client import GatewayClient
 from fleet.errors import GatewayUnreachable, RequestRefused, WaitedInVain
+from fleet.printable import printable
 from fleet.rollout import plan, views
 from fleet.rollout.layered import layer
 from fleet.rollout.layers import differences
@@ -168,20 +169,25 @@ def _wait(view: dict[str, Any], deadline_s: float, timeout_s: float) -> None:
 
 
 def _live(view: dict[str, Any]) -> Table:
+    """What a box says of itself may hold anything, marks of the table's own language too."""
+    from rich.markup import escape
     from rich.table import Table
+
+    def plain(text: str) -> str:
+        return escape(printable(text))
 
     # What matters stands on top: of hundreds of boxes only the first fit on a terminal.
     head = f"rollout {view['id']} to {view['scope']} {view['name']}: {view['state']}, wave {_wave(view)}"
     head += "".join(f"\n{line}" for line in (_outcomes(view), view["why"]) if line)
-    drawn = Table(title=head, box=None, title_justify="left")
+    drawn = Table(title=plain(head), box=None, title_justify="left")
     for column in ("WAVE", "BOX", "", "VERSION", "OUTCOME", "WHY"):
         drawn.add_column(column)
     colours = {"applied": "green", "rejected": "red", "rolled_back": "red", "silent": "red", "trial": "yellow"}
     for member in sorted(view["members"], key=lambda member: _URGENCY.index(_outcome(view, member))):
         outcome = _outcome(view, member)
         drawn.add_row(
-            str(member["wave"]), member["name"], "" if member["online"] else "offline",
-            str(member["version"] or ""), f"[{colours.get(outcome, 'dim')}]{outcome}", _why(member),
+            str(member["wave"]), plain(member["name"]), "" if member["online"] else "offline",
+            str(member["version"] or ""), f"[{colours.get(outcome, 'dim')}]{outcome}", plain(_why(member)),
         )  # fmt: skip
     return drawn
 

@@ -331,3 +331,17 @@ def test_on_a_terminal_the_failed_boxes_stand_above_the_others_with_the_counts_a
     assert "1 rolled_back" in head
     assert "boxes failed" in " ".join(head.split())
     assert rows.index("canteen-2") < min(rows.index("canteen-0"), rows.index("canteen-1"))
+
+
+def test_what_a_box_says_of_a_config_is_shown_without_effect(town: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    from fleet.cli import main
+
+    [box] = town.boxes_of("canteen", 1)
+    fault = {"path": "[/red]", "why": "[link=x]\x1b[2J\x1b[31mwell"}
+    box.verdict = lambda _: {"outcome": "rejected", "reason": "invalid", "errors": [fault]}
+    file = town.file('[box]\nshop = "A"\n')
+    assert main(["--state", str(town.fleet.state), "config", "push", file, "--group", "canteen"]) == 1
+    shown = capsys.readouterr().out
+    assert "[/red]:" in shown
+    assert "[link=x]?[2J?[31mwell" in shown
+    assert "\x1b" not in shown
