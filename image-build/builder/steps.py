@@ -83,11 +83,11 @@ class Steps:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def run(*command: str | Path, quiet: bool = True, **more: object) -> str:
+def run(*command: str | Path, quiet: bool = True, cwd: Path | None = None, input: str | None = None) -> str:
     """Runs a program; its standard output. Raises BuildFailed with the end of what it said."""
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(words, capture_output=quiet, text=True, check=False, **more)  # type: ignore[call-overload]
+        done = subprocess.run(words, capture_output=quiet, text=True, check=False, cwd=cwd, input=input)
     except FileNotFoundError as missing:
         raise BuildFailed(words[0], "is not installed", needs_hint()) from missing
     if done.returncode != 0:

@@ -210,7 +210,9 @@ def test_an_update_puts_its_kernel_into_the_slot_that_it_goes_to_and_touches_no_
     (bundle / "Image").write_text("new kernel")
     (bundle / "initrd.gz").write_text("new initrd")
     hook = REPO / "image-build/bundle-hook"
-    settings = {"KINGFISHER_BOOT": tmp_path / "boot", "RAUC_SLOT_BOOTNAME": "B", "RAUC_BUNDLE_MOUNT_POINT": bundle}
+    settings: dict[str, str | Path] = {
+        "KINGFISHER_BOOT": tmp_path / "boot", "RAUC_SLOT_BOOTNAME": "B", "RAUC_BUNDLE_MOUNT_POINT": bundle,
+    }  # fmt: skip
     run_script(hook, "slot-pre-install", tmp_path, **settings)
     assert (tmp_path / "boot/B/Image").read_text() == "old"
     run_script(hook, "slot-post-install", tmp_path, **settings)
