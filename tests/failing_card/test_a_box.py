@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from daemon.app import SCHEMA, SCHEMA_EDITION
 from daemon.books import pin_tries
 from daemon.books.box_db import BoxDb
+from daemon.config import generations
+from daemon.config.load import load_all
 from daemon.console.guest_book import GuestBook
 from mqtt.identity import create_private_key, public_pem
 from secure_store.keys import FileKeyProvider
@@ -30,6 +32,8 @@ print(look_around(Path(sys.argv[1])).open)
 TRY_A_PIN = """
 import sys, time
 from pathlib import Path
+from daemon.config import generations
+from daemon.config.load import load_all
 from daemon.console.guest_book import GuestBook
 book = GuestBook(Path(sys.argv[1]))
 book.prepare()
@@ -109,6 +113,21 @@ def test_a_box_whose_store_the_card_does_not_give_goes_on_without_faces_and_make
     assert said.count("\n") == 1, said
     assert "Input/output error" in said
     assert (card.contents(state / "store"), (state / "store.key").read_bytes()) == before
+
+
+def test_settings_of_the_fleet_that_the_card_does_not_give_are_named_and_left_where_they_are(
+    card: Card, box: Path
+) -> None:
+    files = [box / "state" / name for name in (generations.FILE, generations.BEFORE)]
+    document = generations.Document(version=7, settings={"box": {"shop": "Canteen"}})
+    for _ in files:
+        generations.write(box / "state", generations.Generations(floor=7, good=document))
+    before = [file.read_bytes() for file in files]
+    program = [sys.executable, "-I", "-m", "daemon.cli.main", "run", "--config", box / "box.toml"]
+    said = card.until(program, files, "condition name=config_refused")
+    assert f"{generations.FILE}: Input/output error" in said
+    assert [file.read_bytes() for file in files] == before
+    assert load_all(box / "box.toml").version == 7, "once the card answers, they count again"
 
 
 def test_a_box_that_lost_sight_of_its_provisioning_does_not_open_its_console_to_everybody(
