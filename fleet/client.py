@@ -83,6 +83,6 @@ class GatewayClient:
 def _said_no(method: str, path: str, error: urllib.error.HTTPError) -> GatewaySaidNo:
     try:
         said = json.load(error)["error"]
-        return GatewaySaidNo(f"{method} {path}", str(said["code"]), str(said["message"]))
+        return GatewaySaidNo("the gateway", str(said["code"]), str(said["message"]))
     except (ValueError, KeyError, TypeError):
         return GatewaySaidNo(f"{method} {path}", f"http_{error.code}", error.reason)

@@ -87,7 +87,7 @@ def add(command: Command, of: Act) -> None:
         "  kingfisher-fleet watch\n  kingfisher-fleet watch --dark-for 60\n  kingfisher-fleet watch --ill --json",
     )  # fmt: skip
     _filters(watch)
-    watch.add_argument("--every-s", type=float, default=1.0, metavar="S", help="default: %(default)g")
+    watch.add_argument("--every-s", type=_pause, default=1.0, metavar="S", help="default: %(default)g")
     watch.add_argument("--for-s", type=float, metavar="S", help="end after this time (default: Ctrl+C)")
     watch.add_argument("--full-screen", action="store_true")
     watch.set_defaults(act=of("health.actions", "watch"))
@@ -123,6 +123,13 @@ def add(command: Command, of: Act) -> None:
         if name == "crypto-erase":
             one.add_argument("--confirm", metavar="WORD", help="the word that the box answered")
         one.set_defaults(act=of("remote.actions", "remote"))
+
+
+def _pause(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("from 0.1 to 3600")
+    return seconds
 
 
 def _lines(text: str) -> int:

@@ -77,9 +77,10 @@ def diff(args: Namespace) -> int:
 def rollback(args: Namespace) -> int:
     client = GatewayClient.of(StateFolder(args.state))
     with reading(args.state) as connection:
-        rollout = views.rollout(connection, args.rollout)["id"]
-    view = client.post(f"/v1/rollouts/{rollout}/rollback", {})
-    return say(args, view, f"rollout {rollout} is rolled back: its boxes get what they had before, as a new version")
+        rollout = views.rollout(connection, args.rollout)
+    view = client.post(f"/v1/rollouts/{rollout['id']}/rollback", {})
+    what = f"rollout {rollout['id']} to {rollout['scope']} {rollout['name']} is rolled back"
+    return say(args, view, f"{what}: its boxes get what they had before, as a new version")
 
 
 def box_group(args: Namespace) -> int:

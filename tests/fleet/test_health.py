@@ -16,6 +16,7 @@ from fleet_doubles.waiting import eventually
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.cli import main
 from fleet.health.standing import Filter, Standing, by_urgency, row_of
 from mqtt import topics
 from mqtt.envelope import now_unix
@@ -179,8 +180,6 @@ def test_two_boxes_with_one_key_are_flagged_and_both_are_told(town: Town) -> Non
 def test_watch_prints_each_change_for_machines_and_a_table_for_people(
     town: Town, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from fleet.cli import main
-
     box = town.box("one")
     beat(box, "no_camera", beat_s=60)
     eventually(lambda: town.standing("one") == "ill")
@@ -193,6 +192,13 @@ def test_watch_prints_each_change_for_machines_and_a_table_for_people(
     shown = capsys.readouterr().out
     assert "no_camera" in shown
     assert "1 ill" in shown
+
+
+@pytest.mark.parametrize("pause", ["-1", "0", "nan"])
+def test_a_watch_that_would_never_rest_is_refused_by_name(pause: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["watch", "--every-s", pause])
+    assert "from 0.1 to 3600" in capsys.readouterr().err
 
 
 def test_all_that_is_known_of_one_box_is_shown_by_id_or_name(town: Town) -> None:
