@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.challenge import STEPS, ActiveChallenge, Answer
+from pipeline.challenge import STEPS, STRAIGHT, ActiveChallenge, Answer
 from pipeline.decision import Challenge, Decision, Guidance, Hint, Observation, Reason, RelativeBox
 from pipeline.engine import FaceEngine, Stopwatch
 from pipeline.errors import GalleryRefused, SessionFinished
@@ -90,6 +90,8 @@ class FaceSession:
             return self._answer(self._challenge, seen, now_s)
         if isinstance(seen, Guidance):
             return self._counted(seen)
+        if self._passed and abs(seen.view.quality.pose.yaw) > STRAIGHT * self._limits.liveness.turn_deg:
+            return self._counted(Guidance(Hint.LOOK_AT_CAMERA, seen.face_box))  # still turned as the last act was
         return self._look(seen, now_s, depth) or self._counted(Guidance(Hint.HOLD_STILL, seen.face_box))
 
     def _look(self, subject: Subject, now_s: float, depth: Depth | None) -> Observation | None:

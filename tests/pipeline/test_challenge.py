@@ -237,6 +237,35 @@ def test_who_passed_is_recognised_and_the_decision_says_that_there_was_a_challen
     assert observed.liveness < 0.5, "the risk policy hears that it was in doubt"
 
 
+def test_who_passed_with_a_turned_head_is_recognised_once_it_is_straight_again(
+    engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
+) -> None:
+    """A turned face is less like the enrolled one, and would be asked for a PIN for having done what it was told."""
+    acting = Acting(engine.models, engine.manifest)
+    session = FaceSession(acting, gallery("grace_hopper"), always(thresholds), draw=lambda: random.Random(0))
+    to_show: list[Quality] = []
+    asked: list[Act] = []
+    passed = 0
+    observed: object = None
+    for number in range(80):
+        acting.shown = to_show.pop(0) if to_show else turned(20.0) if 0 < passed <= 10 else STRAIGHT
+        observed = session.observe(seen("grace_hopper", number % 7), number, number * 0.1)
+        if isinstance(observed, Decision):
+            break
+        if isinstance(observed, Guidance) and observed.done == STEPS:
+            passed += 1
+            assert observed.hint is Hint.LOOK_AT_CAMERA or acting.shown is STRAIGHT
+        if isinstance(observed, Challenge) and observed.done == len(asked):
+            asked.append(observed.act)
+            blink = [replace(STRAIGHT, eyes=0.15), STRAIGHT]
+            to_show = [STRAIGHT, *(blink if observed.act is Act.BLINK else [turned(TURNED[observed.act])])]
+            to_show += [STRAIGHT] if len(asked) < STEPS else []
+    assert asked[-1] is not Act.BLINK
+    assert isinstance(observed, Decision)
+    assert observed.reason is Reason.MATCHED
+    assert passed > 10, "as long as the head was turned nothing was decided"
+
+
 def test_a_glare_takes_back_nothing_that_was_done_and_a_lost_face_all_of_it(
     engine: FaceEngine, thresholds: Thresholds, gallery: Callable[..., BruteForceMatcher], seen: Seen
 ) -> None:
