@@ -8,13 +8,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tuf.ngclient import FetcherInterface
-
 from daemon.ads.advertising import Advertising, Means, take_over
 from daemon.books.box_db import BoxDb
 from daemon.config.model import Config
 from daemon.content.errors import ContentRefused, Why
-from daemon.content.fetching import HttpFetcher, MqttFetcher, Pacer
+from daemon.content.fetching import HttpFetcher, MqttFetcher, Pacer, ResumingFetcher
 from daemon.content.over_mqtt import Pieces
 from daemon.content.store import ContentStore
 from daemon.content.updating import Source
@@ -54,25 +52,27 @@ def open_advertising(
     stopping = threading.Event()
     store = ContentStore(folder / "files", content.quota_mib * 2**20)
     pacer = Pacer(content.kib_per_s * 1024, stopping)
-    pieces = Pieces(link.say, stopping) if content.url is None else None
-    url = content.url or MQTT_URL
-    fetcher: FetcherInterface
-    if pieces is not None:
-        fetcher = MqttFetcher(folder / "partial", pacer, pieces.ask)
-    else:
-        fetcher = HttpFetcher(folder / "partial", pacer, content.ca)
+    pieces = Pieces(link.say, stopping)
+    by_mqtt = _source(MQTT_URL, MqttFetcher(folder / "partial", pacer, pieces.ask))
+    by_http = _source(content.url, HttpFetcher(folder / "partial", pacer, content.ca)) if content.url else None
 
     def ready() -> bool:
-        return clock.trusted and (pieces is None or link.connected)
+        return clock.trusted and (by_http is not None or link.connected)
 
     def worker_of(adopt: Callable[[Campaigns | None], None]) -> ContentWorker:
-        source = Source(f"{url}metadata/", f"{url}targets/", fetcher)
-        errand = Errand(folder, root, source, store, content.look_every_s, adopt, tell, clock.now, ready)
+        errand = Errand(
+            folder, root, by_http or by_mqtt, store, content.look_every_s, adopt, tell, clock.now, ready,
+            by_mqtt if by_http is not None else None,
+        )  # fmt: skip
         return ContentWorker(errand, stopping)
 
     return Advertising(
         Means(db, link, clock, painter, store, notes, frozenset(config.ads.places), stopping, pieces, worker_of)
     )
+
+
+def _source(url: str, fetcher: ResumingFetcher) -> Source:
+    return Source(f"{url}metadata/", f"{url}targets/", fetcher)
 
 
 def _notes(config: Config) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.content.errors import ContentRefused
+from daemon.content.errors import ContentRefused, Why
 from daemon.content.store import ContentStore
 from daemon.content.updating import Round, Source, last_good, refresh
 from daemon.logs import note
@@ -20,6 +20,8 @@ log = logging.getLogger("daemon.content")
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 900.0
 BETWEEN_ROUNDS_S = 2.0  # however often it is announced
 NOT_READY_S = 0.5
+IN_VAIN = 3  # so many rounds by the errand's own way alone: a server that is started anew sends no box elsewhere
+NO_WAY = frozenset({Why.UNREACHABLE, Why.CUT_OFF})
 
 REFUSED, INCOMPLETE = "content_refused", "content_incomplete"
 
@@ -38,6 +40,7 @@ class Errand:
     tell: Callable[[str, str | None], None]
     now: Callable[[], int]  # unix seconds
     ready: Callable[[], bool]  # a clock, without which nothing that expires can be believed; a way to the fleet
+    fallback: Source | None = None  # the other way, for where `source` can't be reached
 
 
 class ContentWorker:
@@ -47,6 +50,7 @@ class ContentWorker:
         self._errand, self._stopping = errand, stopping
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="content", daemon=True)
+        self._in_vain = 0
         self.version: int | None = None
 
     def start(self) -> None:
@@ -81,7 +85,7 @@ class ContentWorker:
     def _round(self) -> bool:
         errand = self._errand
         try:
-            brought = refresh(errand.folder, errand.root, errand.source, errand.store, errand.now())
+            brought = self._refreshed()
         except ContentRefused as refused:
             if not self._stopping.is_set():
                 note(log, "content_refused", logging.WARNING, what=refused.what, why=refused.why, detail=refused.detail)
@@ -96,6 +100,27 @@ class ContentWorker:
         self.version = brought.targets_version
         errand.adopt(brought.campaigns)
         return not brought.refused
+
+    def _refreshed(self) -> Round:
+        """By the errand's own way first, and by the other one where that has led nowhere for a while. Raises
+        ContentRefused."""
+        errand = self._errand
+        try:
+            brought: Round | ContentRefused = self._by(errand.source)
+        except ContentRefused as refused:
+            brought = refused
+        faults = (brought,) if isinstance(brought, ContentRefused) else brought.refused
+        self._in_vain = self._in_vain + 1 if any(one.why in NO_WAY for one in faults) else 0
+        if errand.fallback is not None and self._in_vain > IN_VAIN and not self._stopping.is_set():
+            note(log, "content_by_the_other_way", rounds_in_vain=self._in_vain)
+            return self._by(errand.fallback)
+        if isinstance(brought, ContentRefused):
+            raise brought
+        return brought
+
+    def _by(self, source: Source) -> Round:
+        errand = self._errand
+        return refresh(errand.folder, errand.root, source, errand.store, errand.now())
 
     def _report(self, brought: Round) -> None:
         for one in brought.refused:

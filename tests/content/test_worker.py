@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from daemon.config.content import ContentSection
+from daemon.content import worker as workers
 from daemon.content.errors import ContentRefused, Why
-from daemon.content.fetching import HttpFetcher, Pacer
+from daemon.content.fetching import HttpFetcher, MqttFetcher, Pacer
 from daemon.content.updating import Source
 from daemon.content.worker import REFUSED, ContentWorker, Errand
+from fleet.content.repository import sha256
 
 
 def until(true, within_s=60.0):
@@ -45,6 +49,68 @@ def test_a_card_that_takes_no_file_is_named_and_fetching_goes_on_once_it_does(si
         assert conditions[REFUSED] is None
     finally:
         worker.stop()
+
+
+@pytest.fixture
+def both_ways(site, monkeypatch):
+    """A worker with HTTP as its own way and pieces as the other; `asked` is what went over MQTT."""
+    monkeypatch.setattr(workers, "FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(workers, "BETWEEN_ROUNDS_S", 0.01)
+    site.asked, site.adopted, site.conditions = [], [], {}
+
+    def ask(path, offset, length):
+        site.asked.append(path)
+        file = site.repository.folder / path
+        if not file.is_file():
+            return b"", -1
+        return file.read_bytes()[offset : offset + length], file.stat().st_size
+
+    def begin(url):
+        pacer = Pacer(0, site.stopping)
+        http, mqtt = HttpFetcher(site.box / "partial", pacer), MqttFetcher(site.box / "partial", pacer, ask)
+        errand = Errand(
+            site.box, site.root, Source(f"{url}/metadata/", f"{url}/targets/", http), site.store, 0.02,
+            site.adopted.append, site.conditions.__setitem__, lambda: int(time.time()), lambda: True,
+            Source("kf:///metadata/", "kf:///targets/", mqtt),
+        )  # fmt: skip
+        site.worker = ContentWorker(errand, site.stopping)
+        site.worker.start()
+
+    site.begin = begin
+    yield site
+    site.worker.stop()
+
+
+def test_where_http_is_blocked_everything_comes_over_mqtt(both_ways):
+    both_ways.publish({"ads/a.png": b"a picture"})
+    both_ways.begin("http://127.0.0.1:9")  # nobody listens there
+    assert until(lambda: both_ways.adopted and both_ways.adopted[-1] is not None)
+    assert both_ways.store.has(sha256(b"a picture"), 9)
+    assert until(lambda: both_ways.conditions.get(REFUSED, "") is None)
+
+
+def test_where_http_works_nothing_is_asked_for_over_mqtt(both_ways):
+    both_ways.publish({"ads/a.png": b"a picture"})
+    both_ways.begin(both_ways.url)
+    assert until(
+        lambda: sum(path.endswith("timestamp.json") for path, _ in both_ways.wrong.asked) > 2 * workers.IN_VAIN
+    )
+    assert both_ways.store.has(sha256(b"a picture"), 9)
+    assert both_ways.asked == []
+
+
+def test_a_server_that_shows_an_older_state_is_named_and_not_gone_round(both_ways):
+    both_ways.publish({"ads/a.png": b"a picture"})
+    both_ways.fetch()
+    old = (both_ways.repository.folder / "metadata" / "timestamp.json").read_bytes()
+    both_ways.publish({"ads/b.png": b"another"}, version=2)
+    both_ways.fetch()
+    both_ways.wrong.replace["timestamp.json"] = old
+    both_ways.begin(both_ways.url)
+    began = len(both_ways.wrong.asked)
+    assert until(lambda: len(both_ways.wrong.asked) > began + 6 * workers.IN_VAIN)
+    assert "rolled_back" in both_ways.conditions[REFUSED]
+    assert both_ways.asked == []
 
 
 def test_the_setting_that_a_hint_names_is_one_of_the_configs():
