@@ -19,6 +19,7 @@ items = [{ file = "spring.png", seconds = 10 }, { file = "spring.mp4", seconds =
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ from mqtt.campaigns import TARGET, Campaigns, CampaignsRefused, Kind, document_o
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-VIDEOS = (".mp4", ".webm")
+# How a video begins: with the box `ftyp` (ISO/IEC 14496-12), with an EBML head (RFC 8794). A box judges the frames.
+VIDEOS = {".mp4": re.compile(rb".{4}ftyp", re.DOTALL), ".webm": re.compile(rb"\x1a\x45\xdf\xa3")}
 MAX_PIXELS = 40_000_000  # what boxes decode
 
 
@@ -130,6 +132,8 @@ def _item(
     kind = _kind(file, path, faults)
     if kind is Kind.PICTURE:
         _check_picture(file, path, faults)
+    elif not VIDEOS[file.suffix.lower()].match(content):
+        faults.append(f"{path}.file: {file.name}: does not begin like {file.suffix.lower()[1:]}")
     name = sha256(content)
     target = f"{'ads/' if owner is None else folder_of(owner)}{name[:16]}{file.suffix.lower()}"
     files[target] = content

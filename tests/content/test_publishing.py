@@ -86,6 +86,23 @@ def test_a_file_that_no_box_could_show_is_refused_here(ads, content):
         read(ads / "page.toml", 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "good"),
+    [
+        ("a.mp4", b"\0\0\0\x18ftypisom", True), ("a.webm", b"\x1a\x45\xdf\xa3rest", True),
+        ("a.mp4", b"not a movie", False), ("a.webm", b"\0\0\0\x18ftypisom", False), ("a.mp4", b"", False),
+    ],
+)  # fmt: skip
+def test_a_file_that_only_calls_itself_a_video_is_refused_here(ads, name, content, good):
+    (ads / name).write_bytes(content)
+    (ads / "page.toml").write_text(PAGE.replace("a.png", name))
+    if good:
+        assert read(ads / "page.toml", 1).campaigns.campaigns[0].items[0].kind == "video"
+    else:
+        with pytest.raises(ContentRefused, match=rf"items\.1\.file: {name}: does not begin like {name[2:]}"):
+            read(ads / "page.toml", 1)
+
+
 def run(state, capsys, *words):
     capsys.readouterr()
     code = main(["--state", str(state), "--json", *words])
