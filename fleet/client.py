@@ -77,7 +77,8 @@ class GatewayClient:
         except urllib.error.HTTPError as error:
             raise _said_no(method, path, error) from error
         except (OSError, ValueError) as error:
-            raise GatewayUnreachable(f"asking {self.address}", str(error), _HINT) from error
+            why = str(getattr(error, "reason", error))  # urllib wraps what the system said
+            raise GatewayUnreachable(f"asking {self.address}", why, _HINT) from error
 
 
 def _said_no(method: str, path: str, error: urllib.error.HTTPError) -> GatewaySaidNo:

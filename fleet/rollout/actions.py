@@ -137,7 +137,7 @@ def _follow(args: Namespace, client: GatewayClient, rollout: int) -> int:
 
     def wait(view: dict[str, Any]) -> dict[str, Any]:
         _wait(view, deadline_s, args.timeout_s)
-        client.get("/v1/health")
+        _check_there(client, rollout)
         return views.rollout(connection, rollout)
 
     with reading(args.state) as connection:
@@ -155,6 +155,15 @@ def _follow(args: Namespace, client: GatewayClient, rollout: int) -> int:
                     view = wait(view)
                     live.update(_live(view))
     return 0 if view["state"] in ("done", "running") else 1
+
+
+def _check_there(client: GatewayClient, rollout: int) -> None:
+    """Raises GatewayUnreachable: the rollout stands in the books, and needs nobody to look on."""
+    try:
+        client.get("/v1/health")
+    except GatewayUnreachable as error:
+        hint = f"start it again, and the rollout goes on: `kingfisher-fleet config status {rollout} --follow`"
+        raise GatewayUnreachable(f"looking on at rollout {rollout}", "the gateway has gone", hint) from error
 
 
 def _wait(view: dict[str, Any], deadline_s: float, timeout_s: float) -> None:

@@ -345,3 +345,14 @@ def test_what_a_box_says_of_a_config_is_shown_without_effect(town: Town, capsys:
     assert "[/red]:" in shown
     assert "[link=x]?[2J?[31mwell" in shown
     assert "\x1b" not in shown
+
+
+def test_whoever_looks_on_while_the_gateway_dies_is_told_that_the_rollout_goes_on(town: Town) -> None:
+    [box] = town.boxes_of("canteen", 1)
+    box.verdict = None
+    town.push('[box]\nshop = "A"\n', "--group", "canteen", "--no-wait")
+    eventually(lambda: bool(box.configs))
+    town.fleet.kill()
+    code, said, _ = town.fleet.cli("config", "status", "1", "--follow", check=False)
+    assert code == 3
+    assert "config status 1 --follow" in said["error"]["message"]
