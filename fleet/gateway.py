@@ -386,8 +386,10 @@ class Gateway:
 
     def _tell_of_a_twin(self, tx: sqlite3.Connection, box: str) -> None:
         """Each of the two hears it, since each comes back in its turn."""
+        if hearing.twins_are_told(tx, box, self.now()):
+            return
         expires_at = self.now() + TIME_LIFE_S
-        body = commands.create(tx, box, "identity.twice", {}, expires_at, self.now())
+        body = commands.create(tx, box, hearing.TWICE, {}, expires_at, self.now())
         self.send_command(tx, box, body, expires_at)
 
     def _send_config(self, tx: sqlite3.Connection, box: str, body: ConfigBody) -> None:

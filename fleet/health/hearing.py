@@ -10,6 +10,10 @@ from mqtt.schemas import HealthBody, StateBody
 
 log = logging.getLogger("fleet.health")
 
+TWICE = "identity.twice"
+TOLD_AN_HOUR = 20  # two boxes push each other out again and again, and each telling is written on their cards
+HOUR_S = 3600
+
 
 def note_health(tx: sqlite3.Connection, box: str, body: HealthBody, now: int) -> None:
     """The newest heartbeat counts; one that was overtaken on the way changes nothing. A box that is heard is there:
@@ -43,3 +47,11 @@ def note_instance(tx: sqlite3.Connection, box: str, state: StateBody, now: int) 
     if twin:
         log.error("event=identity_twice box=%s", box)
     return twin
+
+
+def twins_are_told(tx: sqlite3.Connection, box: str, now: int) -> bool:
+    """Whether both have heard of each other often enough for an hour."""
+    row = tx.execute(
+        "SELECT count(*) FROM commands WHERE box = ? AND command = ? AND created_at > ?", (box, TWICE, now - HOUR_S)
+    ).fetchone()
+    return int(row[0]) >= TOLD_AN_HOUR

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.cli import main
+from fleet.health.hearing import TOLD_AN_HOUR
 from fleet.health.standing import Filter, Standing, by_urgency, row_of
 from mqtt import topics
 from mqtt.envelope import now_unix
@@ -175,6 +177,19 @@ def test_two_boxes_with_one_key_are_flagged_and_both_are_told(town: Town) -> Non
     before = told()
     say("restarted")
     eventually(lambda: told() > before)
+
+
+def test_two_boxes_that_push_each_other_out_all_day_are_not_told_each_time(town: Town) -> None:
+    box = town.box("one")
+    for turn in range(3 * TOLD_AN_HOUR):
+        body = StateBody.model_validate({"online": True, "session": box.session, "instance": f"i{turn % 2}"}).to_json()
+        box.link.publish(topics.up(box.id, "state"), box.seal("state", body).token, retain=True).result(10)
+    beat(box, "no_camera", beat_s=60)
+    eventually(lambda: "no_camera" in town.rows()["one"]["conditions"])  # all that was said before is heard
+    assert "identity_twice" in town.rows()["one"]["conditions"]
+    with closing(sqlite3.connect(town.fleet.state / "ledger.db")) as books:
+        told = books.execute("SELECT count(*) FROM commands WHERE command = 'identity.twice'").fetchone()
+    assert told == (TOLD_AN_HOUR,)
 
 
 def test_watch_prints_each_change_for_machines_and_a_table_for_people(
