@@ -9,8 +9,10 @@ Human times are assumptions, printed with the table and changeable by options; t
 payment lasts from the order's arrival until its payer has read the outcome and makes room. Face and PIN: a stock
 portrait steps before the virtual camera; QR: the payer takes a phone out, opens an app, and its code is scanned.
 
-As shipped, whoever may pay by face alone turns and blinks first. A stock portrait does not, so the box is told to take
-the risk (`unchallenged_up_to_minor`), and the seconds for it are in no row: 10 at most.
+As shipped, whoever may pay by face alone turns and blinks first: three acts, which the box names one after another. In
+that row the portrait is bent about its landmarks, nose and lids (`tests/box/box_doubles/acting.py`). It does what the
+box says aloud, after a person's time to take it in, and again where the box has not seen it, which counts as the box's.
+The row `face` is of a box that was told to take the risk instead (`unchallenged_up_to_minor`).
 
 The bars: a whole face payment within 10 s, and within the time of three QR payments; from the order's arrival to the
 changed screen 50 ms; from a key press to its pixels 30 ms, both until the pixels are on the (virtual) glass. The key's
@@ -19,10 +21,12 @@ way over the page's websocket is in it.
 
 from __future__ import annotations
 
+# ruff: noqa: E402  the acting payer stands among the tests
 import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import sys
 import tempfile
@@ -33,14 +37,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+REPOSITORY = Path(__file__).parents[1]
+sys.path.append(str(REPOSITORY / "tests" / "box"))
+
+from box_doubles.acting import DOES, draw
+
 from fleet.demo.hands import Hands
 from fleet.demo.scene import Scene, enrol
 from fleet.demo.till import Till
 from fleet.demo.town import BOX_NAME, Town
 
-REPOSITORY = Path(__file__).parents[1]
 PAYER, PIN = "grace_hopper", "2580"
+ACTOR, DRAWN_FROM = "eileen", "eileen_collins"
 AMOUNT = "18.50"
+STRAIGHT_S = 0.4  # before the same act is tried again: the box has not seen it
 WHOLE_FACE_BAR_S, ARRIVAL_BAR_MS, KEY_BAR_MS = 10.0, 50.0, 30.0
 
 
@@ -54,6 +64,9 @@ class Human:
     phone_s: float = 6.0  # takes the phone out, unlocks it, opens the app and its code
     aim_s: float = 1.0  # holds the code before the scanner
     read_s: float = 0.8  # reads "paid" and makes room
+    heed_s: float = 0.8  # hears or reads what to do next
+    turn_s: float = 0.8  # turns the head and holds it there for a moment
+    blink_s: float = 0.3  # shuts the eyes and opens them
 
 
 class Eyes(Hands):
@@ -76,12 +89,18 @@ class Eyes(Hands):
         self._wait(lambda: bool(self.shown) and self.shown[-1] > moment, 5, "picture")
         return next(at for at in self.shown if at > moment) - moment
 
+    def next_said(self, heard: int) -> str | None:
+        """The sentence after the first `heard`; None where the look at the face has ended without another."""
+        self._wait(lambda: len(self.spoken) > heard or self.screen != "Look", 30, "word of the box")
+        return self.spoken[heard] if len(self.spoken) > heard else None
+
     def when(self, event: str, **facts: object) -> float:
         """When the box last said this."""
-        return next(
+        said: float = next(
             at for at, line in reversed(self.said)
             if line.get("event") == event and all(str(line.get(k)) == str(v) for k, v in facts.items())
         )  # fmt: skip
+        return said
 
 
 @dataclass
@@ -102,6 +121,30 @@ def by_face(eyes: Eyes, human: Human, _: str) -> float:
     return human.look_s
 
 
+def by_face_that_acts(eyes: Eyes, human: Human, _: str) -> float:
+    """Does what the box says until it has seen enough, however often it asks."""
+    eyes.wait_screen("Look")
+    heard, spent = len(eyes.spoken), human.look_s
+    time.sleep(human.look_s)
+    eyes.choose(ACTOR)
+    while eyes.screen == "Look":
+        said = eyes.next_said(heard)
+        heard += 1
+        if said not in DOES:
+            continue
+        act_s = human.blink_s if DOES[said] == "_shut" else human.turn_s
+        time.sleep(human.heed_s)
+        while True:
+            eyes.choose(f"{ACTOR}{DOES[said]}")
+            time.sleep(act_s)
+            eyes.choose(ACTOR)
+            if eyes.screen != "Look" or len(eyes.spoken) > heard:
+                break
+            time.sleep(STRAIGHT_S)
+        spent += human.heed_s + act_s
+    return spent
+
+
 def by_face_and_pin(eyes: Eyes, human: Human, code: str) -> float:
     spent = by_face(eyes, human, code)
     eyes.wait_screen("EnterPin")
@@ -119,10 +162,17 @@ def by_code(eyes: Eyes, human: Human, code: str) -> float:
     return human.phone_s + human.aim_s
 
 
+def settings(flow: str, *, pin_free: int, unchallenged: int) -> dict[str, str]:
+    return {
+        "flow": f'"{flow}"', "pin_free_up_to_minor": str(pin_free), "unchallenged_up_to_minor": str(unchallenged),
+    }  # fmt: skip
+
+
 WAYS = (
-    Way("face", {"flow": '"face_first"', "pin_free_up_to_minor": "5000"}, by_face),
-    Way("face + PIN", {"flow": '"face_first"', "pin_free_up_to_minor": "0"}, by_face_and_pin),
-    Way("QR, scanned", {"flow": '"qr_scanned"', "pin_free_up_to_minor": "0"}, by_code),
+    Way("face", settings("face_first", pin_free=5000, unchallenged=5000), by_face),
+    Way("face, acts", settings("face_first", pin_free=5000, unchallenged=0), by_face_that_acts),
+    Way("face + PIN", settings("face_first", pin_free=0, unchallenged=0), by_face_and_pin),
+    Way("QR, scanned", settings("qr_scanned", pin_free=0, unchallenged=0), by_code),
 )
 SETTINGS = """
 [channels.simulated]
@@ -216,7 +266,8 @@ def set_to(town: Town, way: Way) -> None:
 def measure(payments: int, arrivals_n: int, only_screens: bool, human: Human) -> dict[str, Any]:
     state = Path(os.environ.get("KINGFISHER_STATE", REPOSITORY / ".kingfisher"))
     with tempfile.TemporaryDirectory() as folder:
-        town = Town(Path(folder), state / "models", state / "pictures", locale="en", settings=SETTINGS)
+        pictures = with_actor(state / "pictures", state / "models", Path(folder) / "pictures")
+        town = Town(Path(folder), state / "models", pictures, locale="en", settings=SETTINGS)
         with town, Till(Path(folder) / "till") as till:
             town.found()
             town.start_broker()
@@ -230,7 +281,10 @@ def measure(payments: int, arrivals_n: int, only_screens: bool, human: Human) ->
                     eyes.wait_screen("Idle")
                     eyes.wait_event("connected")
                     if way is WAYS[0]:
-                        people(Scene(town, eyes, till, {PAYER: PIN}))
+                        scene = Scene(town, eyes, till, {PAYER: PIN, ACTOR: PIN})
+                        people(scene)
+                        enrol(scene, ACTOR, "100000.00")
+                        eyes.choose("nobody")
                         for _ in range(arrivals_n):
                             for flow, took in arrivals.items():
                                 took.append(arrival_ms(town, eyes, flow))
@@ -239,6 +293,16 @@ def measure(payments: int, arrivals_n: int, only_screens: bool, human: Human) ->
                         one_payment(way, town, eyes, human)
                 town.services["box"].stop()
     return report(human, arrivals, keys)
+
+
+def with_actor(portraits: Path, models: Path, to: Path) -> Path:
+    """`to`: the portraits, and those of somebody who turns and blinks."""
+    shutil.copytree(portraits, to)
+    with tempfile.TemporaryDirectory() as drawn:
+        draw(portraits, DRAWN_FROM, models, Path(drawn))
+        for picture in Path(drawn).iterdir():
+            shutil.copy(picture, to / picture.name.replace(DRAWN_FROM, ACTOR))
+    return to
 
 
 def people(scene: Scene) -> None:
@@ -277,6 +341,7 @@ def report(human: Human, arrivals: dict[str, list[float]], keys: list[float]) ->
         **screens,
         "bars": {
             "a whole face payment within 10 s": face <= WHOLE_FACE_BAR_S,
+            "one that turns and blinks within 10 s": ways["face, acts"]["median_s"] <= WHOLE_FACE_BAR_S,
             "face + PIN within 10 s": ways["face + PIN"]["median_s"] <= WHOLE_FACE_BAR_S,
             "face within three QR payments": face <= 3 * code,
             **bars,
