@@ -64,6 +64,7 @@ from daemon.remote.log_bundle import LogBundle
 from daemon.screen.views import Condition
 from daemon.start_times import StartUp
 from daemon.uplink import clock
+from daemon.uplink.broker_dates import dated
 from daemon.uplink.clock import TrustedClock
 from daemon.uplink.fleet_link import FleetLink
 from hal.drivers import Rig, build_camera, build_display, build_keypad, open_lamp, open_voice
@@ -217,7 +218,7 @@ def run(loaded: Loaded, path: Path) -> int:
                 in_force=lambda: applier.config, board=board, db=db, clock=trusted, link=link, members=members,
                 logs=logs,
                 store=StoreDesk(members, db, trusted, state, lambda *news: queue.put(ConditionChanged(*news))),
-                display_size=lambda: display.size, tls=_tls(config.broker), model_hash=model_hash,
+                display_size=lambda: display.size, tls=dated(_tls(config.broker), trusted), model_hash=model_hash,
                 software=software, send=queue.put, restart=lambda: _begin_anew(again, queue),
                 began_s=time.monotonic(),
                 fleet_versions=lambda: applier.versions | (advertising.versions if advertising else {}),
