@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,7 +92,7 @@ class Gateway:
     def __post_init__(self) -> None:
         if self.repository is not None:
             self.content = ContentDesk(self.repository, self._put, self.now)
-        self.payments = Payments(self.channels, self.errands, self.now, self._answer)
+        self.payments = Payments(self.channels, self.errands, self.now, self._answer, self._note_proven)
         self.rollouts = Rollouts(self._send_config)
 
     # --- from the boxes -------------------------------------------------------------------------------------------
@@ -125,7 +125,8 @@ class Gateway:
 
     def _act(self, tx: sqlite3.Connection, claims: Claims, body: Body, payload: bytes) -> None:
         box, now = claims.iss, self.now()
-        self._tell_tries(tx, box, tries.note(tx, box, body, now))
+        if (locked := tries.note(tx, box, body, now)) is not None:
+            self._tell_tries(tx, box, [locked])
         match body:
             case OrderMadeBody():
                 taken = box_orders.take(tx, box, body, now)
@@ -369,7 +370,7 @@ class Gateway:
         """Ends a payer's locks at every box. Raises NotFound."""
         ended = tries.unlock(tx, handle, self.now())
         for box, entry in ended:
-            self._tell_tries(tx, box, entry)
+            self._tell_tries(tx, box, [entry])
         return [entry.to_json() for _, entry in ended]
 
     def _offer_catalogues(self, tx: sqlite3.Connection, box: str | None) -> None:
@@ -377,12 +378,16 @@ class Gateway:
             for one, body, expires_at in self.catalogues.catch_up(tx, self.now(), box):
                 self.send_command(tx, one, body, expires_at)
 
-    def _tell_tries(self, tx: sqlite3.Connection, box: str, changed: PayerTries | None) -> None:
-        if changed is None:
-            return
-        log.info("event=payer_tries factor=%s wrong=%d", changed.factor, changed.wrong)
-        for one in tries.boxes_of(tx, box):
-            self._put(tx, one, "tries", TriesBody(payers=[changed]), self.now() + ANSWER_LIFE_S, Priority.CONTROL)
+    def _note_proven(self, tx: sqlite3.Connection, order_id: str, attempt: int) -> None:
+        box, ended = tries.proven(tx, order_id, attempt, self.now())
+        self._tell_tries(tx, box, ended)
+
+    def _tell_tries(self, tx: sqlite3.Connection, box: str, changed: Sequence[PayerTries]) -> None:
+        """To every box of this one's tenant."""
+        for one in changed:
+            log.info("event=payer_tries factor=%s wrong=%d", one.factor, one.wrong)
+        for known in tries.boxes_of(tx, box) if changed else ():
+            self._put(tx, known, "tries", TriesBody(payers=changed), self.now() + ANSWER_LIFE_S, Priority.CONTROL)
 
     def _tell_of_a_twin(self, tx: sqlite3.Connection, box: str) -> None:
         """Each of the two hears it, since each comes back in its turn."""

@@ -1,19 +1,21 @@
 """Wrong PINs, phone and card numbers of a payer, counted over all boxes of a tenant: N boxes give no 3 N guesses.
 
 A box counts for itself before it compares, and tells each try that was wrong (`factor.wrong`). The third one in a row
-locks at all of them, each further one twice as long. A payment with the factor proves it and ends the count; a lock
-ends by its time, or by an operator's word.
+locks at all of them, each further one twice as long. A payment with the factor that was approved proves it and ends the
+count; a request alone proves nothing, as a box that was taken over can make one up. A lock ends by its time, or by an
+operator's word.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from fleet.errors import NotFound
-from mqtt.schemas import Body, EventBody, PayerTries, PayRequestBody, PayVoucherBody, TriesBody
+from mqtt.schemas import Body, EventBody, PayerTries, TriesBody
 
 MAX_TRIES = 3
 LOCK_S = 15 * 60
@@ -32,10 +34,31 @@ def note(tx: sqlite3.Connection, box: str, body: Body, now: int) -> PayerTries |
             if factor is None or type(tries) is not int or not 1 <= tries <= MOST_AT_ONCE:
                 return None
             return _wrong(tx, _tenant(tx, box), handle, factor, tries, now)
-        case PayRequestBody() | PayVoucherBody():
-            return _proven(tx, box, body, now)
         case _:
             return None
+
+
+def proven(tx: sqlite3.Connection, order_id: str, attempt: int, now: int) -> tuple[str, list[PayerTries]]:
+    """This attempt was approved just now, with the factors that its request named: the order's box, and the locks
+    that all boxes of its tenant must hear the end of. What was counted since the request came stays, and so does what
+    a lock counted that ran when it came: its box had not heard of the lock, or lies."""
+    paid = tx.execute(
+        "SELECT o.box, a.payer, a.factors, a.received_at FROM attempts a JOIN orders o USING (order_id)"
+        " WHERE a.order_id = ? AND a.attempt = ?",
+        (order_id, attempt),
+    ).fetchone()
+    box, handle, asked_at = str(paid["box"]), paid["payer"], paid["received_at"]
+    if tx.execute("SELECT 1 FROM factor_tries WHERE handle = ? AND wrong > 0", (handle,)).fetchone() is None:
+        return box, []  # as nearly always
+    tenant, ended = _tenant(tx, box), []
+    for factor in sorted({KINDS[name] for name in json.loads(paid["factors"]) if name in KINDS}):
+        row = _row(tx, tenant, handle, factor)
+        if row is None or row["wrong"] == 0 or asked_at < row["locked_until"] or asked_at < row["changed_at"]:
+            continue
+        boxes_know = row["wrong"] >= MAX_TRIES
+        entry = _keep(tx, tenant, handle, factor, 0, 0, now, told=boxes_know)
+        ended += [entry] if boxes_know else []
+    return box, ended
 
 
 def standing(tx: sqlite3.Connection, box: str, now: int) -> Iterator[TriesBody]:
@@ -93,22 +116,6 @@ def _wrong(tx: sqlite3.Connection, tenant: str, handle: str, factor: str, tries:
     locks = wrong >= MAX_TRIES and (before <= now or locked_until - before >= LOCK_S)  # each goes to every box
     entry = _keep(tx, tenant, handle, factor, wrong, locked_until, now, told=wrong >= MAX_TRIES)
     return entry if locks else None
-
-
-def _proven(tx: sqlite3.Connection, box: str, body: PayRequestBody | PayVoucherBody, now: int) -> PayerTries | None:
-    """A lock that runs goes on: the box had not heard of it, or lies. Whoever heard of a lock hears of its end."""
-    known = tx.execute("SELECT 1 FROM factor_tries WHERE handle = ? AND wrong > 0", (body.payer,)).fetchone()
-    if known is None:  # as nearly always
-        return None
-    tenant, ended = _tenant(tx, box), None
-    for factor in sorted({KINDS[name] for name in body.factors if name in KINDS}):
-        row = _row(tx, tenant, body.payer, factor)
-        if row is None or row["wrong"] == 0 or now < row["locked_until"]:
-            continue
-        boxes_know = row["wrong"] >= MAX_TRIES
-        entry = _keep(tx, tenant, body.payer, factor, 0, 0, now, told=boxes_know)
-        ended = entry if boxes_know else ended
-    return ended
 
 
 def _row(tx: sqlite3.Connection, tenant: str, handle: str, factor: str) -> sqlite3.Row | None:

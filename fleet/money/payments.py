@@ -51,7 +51,9 @@ class Errands(Protocol):
 
 
 class Payments:
-    """`answer(tx, box, body)` puts an answer into the outbox. `channels` by the names that boxes call them."""
+    """`answer(tx, box, body)` puts an answer into the outbox. `channels` by the names that boxes call them.
+    `approved(tx, order_id, attempt)` is called once for each attempt that a channel has paid, in the transaction that
+    books it."""
 
     def __init__(
         self,
@@ -59,8 +61,10 @@ class Payments:
         errands: Errands,
         now: Callable[[], int],
         answer: Callable[[sqlite3.Connection, str, PayAnswerBody], None],
+        approved: Callable[[sqlite3.Connection, str, int], None] = lambda *_: None,
     ) -> None:
         self.channels, self._errands, self._now, self._put = channels, errands, now, answer
+        self._approved = approved
         self._settlement = Settlement(channels)
         self._own_books = {name: channel for name, channel in channels.items() if isinstance(channel, OwnBooks)}
 
@@ -187,6 +191,8 @@ class Payments:
             self._errands.refund(refund_id)
         if final is not None:
             members.note_payment(tx, final.order_id, final.attempt, final.status, self._now())
+            if final.status == "approved":
+                self._approved(tx, final.order_id, final.attempt)
             self._answer_order(tx, final)
         return final is not None
 
