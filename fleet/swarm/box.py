@@ -89,7 +89,7 @@ class SwarmBox:
         self._state = State(rules=Rules(show_s=0.05))
         self._seen: set[str] = set()
         self._orders: dict[str, Status] = {}
-        self._config = 0
+        self._config = self._config_seen = 0
         self._content: int | None = None
         self._plays: list[dict[str, Any]] = []
         self.killed = frozenset[str]()  # campaigns that were switched off
@@ -151,7 +151,7 @@ class SwarmBox:
     # ---- out -----------------------------------------------------------------------------------------------------
 
     def say_state(self) -> None:
-        versions: dict[str, int | str] = {"software": "swarm", "config": self._config}
+        versions: dict[str, int | str] = {"software": "swarm", "config": self._config, "config_seen": self._config_seen}
         versions |= {"content": self._content} if self._content is not None else {}
         body = StateBody.model_validate(
             {
@@ -175,6 +175,7 @@ class SwarmBox:
         return HealthBody(
             at=int(time.time()), beat_s=BEAT_S, up_s=int(now - self._began_s),
             stage=type(self._state.stage).__name__.lower(), conditions=sorted(self.conditions),
+            figures={"config": self._config},
         )  # fmt: skip
 
     def _say(self, typ: str, body: Body) -> None:
@@ -194,7 +195,9 @@ class SwarmBox:
                 self._step(ev.OrderArrived(Order(order_id, amount, body.title, now + body.expires_at - time.time())))
             case PayAnswerBody():
                 self._answered(body)
-            case ConfigBody(version=version, settings=settings) if version > self._config:
+            case ConfigBody(version=version, settings=settings) if (
+                version >= self._config_seen
+            ):  # asked again: said again
                 self._take_config(version, settings)
             case ContentNoticeBody(version=version):
                 self._content = version
@@ -228,7 +231,7 @@ class SwarmBox:
         named = {f"{section}.{name}" for section, given in settings.items() for name in given}
         bad = self.habits.breaks_on in named
         running = self._config if bad else version
-        self._config = running
+        self._config, self._config_seen = running, version
         self._say(
             "config.report",
             ConfigReportBody(

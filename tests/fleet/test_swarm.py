@@ -125,6 +125,25 @@ def test_a_push_to_many_is_finished_by_the_gateway_that_comes_after_the_one_that
     assert (view["state"], view["outcomes"]) == ("done", {"applied": count})
 
 
+def test_the_operator_sees_which_config_a_box_of_the_swarm_has(town: Any, tmp_path: Path) -> None:
+    page = tmp_path / "good.toml"
+    page.write_text("[payment]\nlook_s = 20\n")
+
+    async def story() -> Any:
+        import asyncio
+
+        async with crowd_of(1, town) as crowd:
+            await crowd.all_ready(30)
+            push = ("config", "push", str(page), "--group", "swarm", "--canary", "100", "--timeout-s", "60")
+            await asyncio.to_thread(town.cli, *push)
+            crowd.cut_all()  # it beats its heart as soon as it is back
+            async with asyncio.timeout(60):
+                while (await asyncio.to_thread(town.cli, "boxes"))[1][0]["config"] != 1:
+                    await asyncio.sleep(0.1)
+
+    run(story())
+
+
 def test_a_box_without_a_body_verifies_like_one_with(town: Any) -> None:
     crowd = crowd_of(1, town)
     box: SwarmBox = crowd.members[0].box
