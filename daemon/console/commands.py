@@ -219,8 +219,7 @@ def _status(talk: Dialogue, silent: NoDaemon) -> Any:
     if place.config_error:
         talk.say(f"{'':11} {place.config_error}")
     talk.page(pages.faults(standing_faults()))
-    hint = silent.hint if isinstance(silent, NotAnsweringYet) else "`doctor` looks for the reason"
-    raise Refused("down", "nothing more is known without the daemon", hint)
+    raise Refused("down", "nothing more is known without the daemon", silent.hint)
 
 
 def _net(talk: Dialogue, _silent: NoDaemon) -> dict[str, Any]:

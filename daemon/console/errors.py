@@ -11,12 +11,14 @@ class ConsoleError(DaemonError):
     """Base of this folder."""
 
 
-class NoDaemon(ConsoleError):
-    """Nobody answers at the control socket. `runs`: there is a daemon all the same."""
+SYSTEMD = "systemd starts it by itself: wait a minute, then see `doctor`"
 
-    def __init__(
-        self, path: Path, why: str, hint: str = "see `doctor`; systemd starts it again by itself", *, runs: bool = False
-    ) -> None:
+
+class NoDaemon(ConsoleError):
+    """Nobody answers at the control socket. `runs`: there is a daemon all the same. One whose process has only just begun
+    can't be told from none."""
+
+    def __init__(self, path: Path, why: str, hint: str = SYSTEMD, *, runs: bool = False) -> None:
         self.path, self.why, self.hint, self.runs = path, why, hint, runs
         super().__init__(f"the daemon does not answer at {path}: {why} ({hint})")
 
