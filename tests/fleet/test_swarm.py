@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fleet_doubles.brokers import new_broker
 from fleet_doubles.gateway_process import new_fleet
+from fleet_doubles.waiting import eventually
 
 from fleet.actions import writing
 from fleet.rollout.books import AT_ONCE
@@ -137,9 +138,7 @@ def test_the_operator_sees_which_config_a_box_of_the_swarm_has(town: Any, tmp_pa
             push = ("config", "push", str(page), "--group", "swarm", "--canary", "100", "--timeout-s", "60")
             await asyncio.to_thread(town.cli, *push)
             crowd.cut_all()  # it beats its heart as soon as it is back
-            async with asyncio.timeout(60):
-                while (await asyncio.to_thread(town.cli, "boxes"))[1][0]["config"] != 1:
-                    await asyncio.sleep(0.1)
+            await asyncio.to_thread(eventually, lambda: town.cli("boxes")[1][0]["config"] == 1)
 
     run(story())
 
