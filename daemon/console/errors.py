@@ -15,8 +15,8 @@ SYSTEMD = "systemd starts it by itself: wait a minute, then see `doctor`"
 
 
 class NoDaemon(ConsoleError):
-    """Nobody answers at the control socket. `runs`: there is a daemon all the same. One whose process has only just begun
-    can't be told from none."""
+    """Nobody answers at the control socket. `runs`: there is a daemon all the same. A process that has
+    only just begun can't be told from none."""
 
     def __init__(self, path: Path, why: str, hint: str = SYSTEMD, *, runs: bool = False) -> None:
         self.path, self.why, self.hint, self.runs = path, why, hint, runs
