@@ -47,7 +47,8 @@ def box_revoke(args: Namespace) -> int:
     with writing(args.state) as tx:
         box = boxes.choose(tx, args.box)["id"]
         boxes.revoke(tx, box, int(time.time()))
-    return say(args, {"id": box, "revoked": True}, f"{box} is not believed any more")
+    told = "the gateway takes back what it told of wrong PINs"
+    return say(args, {"id": box, "revoked": True}, f"{box} is not believed any more; {told}")
 
 
 def box_allow_orders(args: Namespace) -> int:

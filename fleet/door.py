@@ -147,7 +147,7 @@ class Door:
                 shelf, self._gateway.send_command, self._gateway.now, self._read_for_operator, self._do
             ).add(app)
         RemoteRoutes(self._gateway.send_command, self._gateway.now, self._read_for_operator, self._do).add(app)
-        TriesRoutes(self._gateway.unlock, self._read_for_operator, self._do).add(app)
+        TriesRoutes(self._gateway.tries, self._read_for_operator, self._do).add(app)
         RolloutRoutes(self._gateway.rollouts, self._gateway.now, self._read_for_operator, self._do).add(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

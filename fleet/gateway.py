@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet.boxes import audit, commands, departures, tries, verifications
+from fleet.boxes import audit, commands, departures, verifications
 from fleet.boxes import register as boxes
 from fleet.boxes.catalogues import PATH, Catalogues
+from fleet.boxes.tries_desk import TriesDesk
 from fleet.channels.adapter import Channel
 from fleet.content.desk import ContentDesk
 from fleet.content.repository import Repository
@@ -48,7 +49,6 @@ from mqtt.schemas import (
     OrderBody,
     OrderMadeBody,
     PayAnswerBody,
-    PayerTries,
     PayQueryBody,
     PayRefundBody,
     PayRequestBody,
@@ -60,7 +60,6 @@ from mqtt.schemas import (
     StateBody,
     TimeBody,
     TimeRequestBody,
-    TriesBody,
     parse_body,
 )
 from mqtt.schemas.faces import SealedBody
@@ -82,6 +81,7 @@ class Gateway:
     errands: Errands
     refused: Counter[str] = field(default_factory=Counter)
     payments: Payments = field(init=False)
+    tries: TriesDesk = field(init=False)
     rollouts: Rollouts = field(init=False)
     repository: Repository | None = None
     catalogues: Catalogues | None = None
@@ -92,7 +92,8 @@ class Gateway:
     def __post_init__(self) -> None:
         if self.repository is not None:
             self.content = ContentDesk(self.repository, self._put, self.now)
-        self.payments = Payments(self.channels, self.errands, self.now, self._answer, self._note_proven)
+        self.tries = TriesDesk(self._put, self.now)
+        self.payments = Payments(self.channels, self.errands, self.now, self._answer, self.tries.note_approved)
         self.rollouts = Rollouts(self._send_config)
 
     # --- from the boxes -------------------------------------------------------------------------------------------
@@ -125,8 +126,7 @@ class Gateway:
 
     def _act(self, tx: sqlite3.Connection, claims: Claims, body: Body, payload: bytes) -> None:
         box, now = claims.iss, self.now()
-        if (locked := tries.note(tx, box, body, now)) is not None:
-            self._tell_tries(tx, box, [locked])
+        self.tries.note(tx, box, body)
         match body:
             case OrderMadeBody():
                 taken = box_orders.take(tx, box, body, now)
@@ -239,8 +239,7 @@ class Gateway:
         for command, expires_at in commands.open_bodies(tx, box, now):
             if command.command_id not in state.open_commands:
                 self._put(tx, box, "command", command, expires_at, Priority.CONTROL)
-        for locks in tries.standing(tx, box, now):
-            self._put(tx, box, "tries", locks, now + ANSWER_LIFE_S, Priority.CONTROL)
+        self.tries.tell_standing(tx, box)
 
     # --- on the gateway's own account -----------------------------------------------------------------------------
 
@@ -259,7 +258,7 @@ class Gateway:
             self.content.tidy(tx)
         answers.forget(tx, now)
         tombstones.forget(tx, now)
-        tries.forget(tx, now)
+        self.tries.sweep(tx)
         self._offer_catalogues(tx, None)
         self.phones = {order_id: phone for order_id, phone in self.phones.items() if orders.is_open(tx, order_id, now)}
         OUTBOX.prune(tx, now)
@@ -366,28 +365,10 @@ class Gateway:
     def send_command(self, tx: sqlite3.Connection, box: str, body: CommandBody, expires_at: int) -> None:
         self._put(tx, box, "command", body, expires_at, Priority.CONTROL)
 
-    def unlock(self, tx: sqlite3.Connection, handle: str) -> list[dict[str, Any]]:
-        """Ends a payer's locks at every box. Raises NotFound."""
-        ended = tries.unlock(tx, handle, self.now())
-        for box, entry in ended:
-            self._tell_tries(tx, box, [entry])
-        return [entry.to_json() for _, entry in ended]
-
     def _offer_catalogues(self, tx: sqlite3.Connection, box: str | None) -> None:
         if self.catalogues is not None:
             for one, body, expires_at in self.catalogues.catch_up(tx, self.now(), box):
                 self.send_command(tx, one, body, expires_at)
-
-    def _note_proven(self, tx: sqlite3.Connection, order_id: str, attempt: int) -> None:
-        box, ended = tries.proven(tx, order_id, attempt, self.now())
-        self._tell_tries(tx, box, ended)
-
-    def _tell_tries(self, tx: sqlite3.Connection, box: str, changed: Sequence[PayerTries]) -> None:
-        """To every box of this one's tenant."""
-        for one in changed:
-            log.info("event=payer_tries factor=%s wrong=%d", one.factor, one.wrong)
-        for known in tries.boxes_of(tx, box) if changed else ():
-            self._put(tx, known, "tries", TriesBody(payers=changed), self.now() + ANSWER_LIFE_S, Priority.CONTROL)
 
     def _tell_of_a_twin(self, tx: sqlite3.Connection, box: str) -> None:
         """Each of the two hears it, since each comes back in its turn."""

@@ -19,6 +19,7 @@ from fleet.migrations_money import (
     SIGN_UPS,
     SMILES,
     TOP_UPS,
+    TRIES_SAID,
 )
 
 
@@ -152,4 +153,5 @@ MIGRATIONS: tuple[Migration, ...] = (
             "DROP INDEX rollout_boxes_by_box",
         ),
     ),
+    Migration(25, "which box said how many wrong tries of a payer", TRIES_SAID),
 )  # fmt: skip

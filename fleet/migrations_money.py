@@ -171,3 +171,16 @@ RUNNING_BALANCES = (
     END""",
     "DROP INDEX postings_by_account",
 )
+
+# what was counted before this is nobody's word
+TRIES_SAID = (
+    """CREATE TABLE factor_tries_said (
+      tenant TEXT NOT NULL, handle TEXT NOT NULL, factor TEXT NOT NULL, box TEXT NOT NULL,
+      wrong INTEGER NOT NULL CHECK (wrong > 0), changed_at INTEGER NOT NULL,
+      PRIMARY KEY (tenant, handle, factor, box)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX factor_tries_said_by_box ON factor_tries_said (box)",
+    "INSERT INTO factor_tries_said SELECT tenant, handle, factor, '', wrong, changed_at FROM factor_tries"
+    " WHERE wrong > 0",
+    "ALTER TABLE factor_tries ADD COLUMN lowered INTEGER NOT NULL DEFAULT 0",
+)
