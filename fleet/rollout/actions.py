@@ -193,8 +193,8 @@ def _live(view: dict[str, Any]) -> Table:
     for column in ("WAVE", "BOX", "", "VERSION", "OUTCOME", "WHY"):
         drawn.add_column(column)
     colours = {"applied": "green", "rejected": "red", "rolled_back": "red", "silent": "red", "trial": "yellow"}
-    for member in sorted(view["members"], key=lambda member: _URGENCY.index(_outcome(view, member))):
-        outcome = _outcome(view, member)
+    for member in sorted(view["members"], key=lambda member: _URGENCY.index(_outcome(member))):
+        outcome = _outcome(member)
         drawn.add_row(
             str(member["wave"]), plain(member["name"]), "" if member["online"] else "offline",
             str(member["version"] or ""), f"[{colours.get(outcome, 'dim')}]{outcome}", plain(_why(member)),
@@ -204,13 +204,16 @@ def _live(view: dict[str, Any]) -> Table:
 
 def _lines(view: dict[str, Any]) -> Iterable[str]:
     yield f"rollout {view['id']} to {view['scope']} {view['name']}: {view['state']}, wave {_wave(view)}  {view['why']}"
+    if view["taken_back"]:
+        since = ", ".join(f"{boxes} {outcome}" for outcome, boxes in view["taken_back"].items())
+        yield f"what its boxes made of what they got instead: {since}"
     rows = [
         (
             str(m["wave"]),
             m["name"],
             "" if m["online"] else "offline",
             str(m["version"] or ""),
-            _outcome(view, m),
+            _outcome(m),
             _why(m),
         )
         for m in view["members"]
@@ -230,8 +233,8 @@ def _config_lines(view: dict[str, Any]) -> Iterable[str]:
     yield from (f"  {path}: {why}" for path, why in desired["errors"])
 
 
-def _outcome(view: dict[str, Any], member: dict[str, Any]) -> str:
-    return str(member["outcome"] or ("sent" if member["wave"] <= view["wave"] else "later"))
+def _outcome(member: dict[str, Any]) -> str:
+    return str(member["outcome"] or ("sent" if member["version"] is not None else "later"))
 
 
 def _why(member: dict[str, Any]) -> str:

@@ -56,16 +56,28 @@ def config_of(tx: sqlite3.Connection, box: str) -> dict[str, Any]:
 
 def _head(tx: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
     outcomes = Counter(
-        str(member["outcome"] or ("sent" if member["wave"] <= row["wave"] else "later"))
-        for member in tx.execute("SELECT outcome, wave FROM rollout_boxes WHERE rollout = ?", (row["id"],))
+        str(member["outcome"] or ("sent" if member["version"] is not None else "later"))
+        for member in tx.execute("SELECT outcome, version FROM rollout_boxes WHERE rollout = ?", (row["id"],))
     )
     return {
         "id": row["id"], "scope": row["scope"], "name": row["name"], "state": row["state"], "why": row["why"],
         "wave": row["wave"] + 1, "waves": json.loads(row["waves"]), "halt_percent": row["halt_percent"],
         "settings": json.loads(row["settings"]), "created_at": row["created_at"], "ended_at": row["ended_at"],
         "boxes": sum(outcomes.values()), "outcomes": dict(sorted(outcomes.items())),
-        "final": row["state"] != "running",
+        "final": row["state"] != "running", "taken_back": _taken_back(tx, row),
     }  # fmt: skip
+
+
+def _taken_back(tx: sqlite3.Connection, row: sqlite3.Row) -> dict[str, int]:
+    """Of a rollout that was rolled back: what its boxes made of what they got after it."""
+    if row["state"] != "rolled_back":
+        return {}
+    since = tx.execute(
+        "SELECT coalesce(d.outcome, 'sent'), count(*) FROM rollout_boxes r JOIN config_desired d ON d.box = r.box"
+        " AND d.version > r.version WHERE r.rollout = ? GROUP BY 1 ORDER BY 1",
+        (row["id"],),
+    )
+    return {str(outcome): int(boxes) for outcome, boxes in since}
 
 
 def _member(row: sqlite3.Row) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def test_a_canary_that_goes_dark_halts_the_rollout_and_the_others_never_get_it(t
     tried.verdict = lambda _: {"outcome": "applied"}
     town.fleet.cli("config", "rollback", str(view["id"]))
     eventually(lambda: tried.settings == {} and tried.running == 2)
+    eventually(lambda: town.status(view["id"])["taken_back"] == {"applied": 1})
     assert town.fleet.cli("config", "diff", "--box", tried.id)[1]["layers"]["group"]["settings"] == {}
 
 
