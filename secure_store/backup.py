@@ -25,6 +25,7 @@ from secure_store.errors import (
     StoreError,
     StoreFull,
     StoreUnwritable,
+    WitnessUnreachable,
     WrongKey,
 )
 from secure_store.keys import KeyProvider
@@ -33,7 +34,7 @@ from secure_store.presence import is_absent
 from secure_store.records import Records
 from secure_store.salvage import FoundPerson, find_people
 from secure_store.verify import model_names, open_copy, verify
-from secure_store.witness import NoWitness
+from secure_store.witness import NoWitness, floor_of
 
 Progress = Callable[[int, int, str], None]
 PAGES_A_STEP = 64
@@ -86,7 +87,8 @@ def restore(
 
     `erased`: handles known elsewhere to have been erased since. Cut off anywhere, either the old or the new store is
     there.
-    Raises BackupRefused (damaged, or not ours), WrongKey, StoreBusy, StoreFull, StoreUnwritable, ProfileRefused.
+    Raises BackupRefused (damaged, or not ours), WrongKey, StoreBusy, StoreFull, StoreUnwritable, ProfileRefused,
+    WitnessUnreachable.
     """
     chosen = options or StoreOptions()
     tombstones, reached, known = _asked(folder, provider, tenant, profile, chosen)
@@ -175,9 +177,7 @@ def _asked(
     folder: Path, provider: KeyProvider, tenant: str, profile: Profile, options: StoreOptions
 ) -> tuple[dict[bytes, int], int, bool]:
     """Whom the present store erased, and how far it had come; nothing of it when there is none or it does not open."""
-    floor = 0
-    with contextlib.suppress(OSError):
-        floor = options.witness.read() or 0
+    floor = floor_of(options.witness) or 0
     with named(folder / FILE_NAME):
         nothing = is_absent(folder / FILE_NAME)
     if nothing:
@@ -185,7 +185,12 @@ def _asked(
         return {}, floor, True
     try:
         present = Records(folder, provider, tenant, profile, replace(options, accept_present_state=False))
-    except (StoreBusy, StoreFull, StoreUnwritable):  # no fault of the store: asked again later, it knows whom it erased
+    except (
+        StoreBusy,
+        StoreFull,
+        StoreUnwritable,
+        WitnessUnreachable,
+    ):  # no fault of the store: asked again later, it knows whom it erased
         raise
     except StoreError:
         return {}, floor, False

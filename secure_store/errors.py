@@ -92,6 +92,15 @@ class StoreUnwritable(StoreError):
     default_hint = "Check owner and mode of the folder, and whether the file system went read-only."
 
 
+class WitnessUnreachable(StoreError):
+    """Who remembers the store's counter is there and does not say it: an older copy of the store would not show."""
+
+    default_hint = (
+        "Is the TPM, or the medium of [store] witness_file, well? Start again once it is. Where it is lost for good, "
+        "take the file away, or set another [store] witness: then nothing shows that the store is not an older copy."
+    )
+
+
 class ProfileRefused(StoreError):
     """An open-loop box holds no templates and takes none."""
 

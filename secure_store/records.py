@@ -32,6 +32,7 @@ from secure_store.errors import (
 from secure_store.keys import KeyProvider, RenewableKeyProvider
 from secure_store.options import Profile, StoreOptions
 from secure_store.sealed import Label, derive, keyed_hash, new_key, open_sealed, seal
+from secure_store.witness import floor_of
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ class Records:
     def _open_keys(self, provider_key: bytes) -> None:
         fresh = not self._anything("keyring") and not self._anything("people") and not keyring.has_copy(self.folder)
         if fresh:
-            counter = self.options.witness.read() or 0
+            counter = floor_of(self.options.witness) or 0
             with self.db.atomic():
                 keyring.create_ring(self.db, provider_key, self.tenant)
                 self.use_keks(provider_key)
@@ -366,7 +367,7 @@ class Records:
         if self.census_why is not None:
             self.conditions.append("census_damaged")
             return
-        floor = self.options.witness.read()
+        floor = floor_of(self.options.witness)
         if floor is not None and self.census.counter < floor:
             raise StoreRolledBack(str(self.path), f"its counter is {self.census.counter}, the box had reached {floor}")
         if self._count() != self.census.people:
@@ -381,6 +382,7 @@ class Records:
         try:
             stands = self.options.witness.read()
         except OSError:
+            self._miss_witness()
             return
         if stands is not None and stands > max(self.census.counter, before or 0):
             self.will_write()
@@ -389,7 +391,7 @@ class Records:
                 self.save_census()
 
     def _accept(self) -> None:
-        reached = max(self.census.counter, self.options.witness.read() or 0)
+        reached = max(self.census.counter, floor_of(self.options.witness) or 0)
         highest = self.db.execute(
             "SELECT COALESCE(MAX(counter), 0) FROM people WHERE typeof(counter)='integer'"
         ).fetchone()[0]
@@ -408,8 +410,11 @@ class Records:
         try:
             self.options.witness.advance(self.census.counter)
         except OSError:
-            if "witness_unreachable" not in self.conditions:
-                self.conditions.append("witness_unreachable")
+            self._miss_witness()
+
+    def _miss_witness(self) -> None:
+        if "witness_unreachable" not in self.conditions:
+            self.conditions.append("witness_unreachable")
 
     def _count(self) -> int:
         found: int = self.db.execute("SELECT COUNT(*) FROM people").fetchone()[0]

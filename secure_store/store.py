@@ -69,8 +69,7 @@ class SecureStore(OpenLoopStore):
         for people.
 
         Raises StoreBusy, KeyMissing, WrongKey, NotAStore, SchemaTooNew, StoreDamaged, StoreRolledBack,
-        ProfileRefused (open-loop, but
-        people lie there), StoreUnwritable.
+        ProfileRefused (open-loop, but people lie there), StoreUnwritable, WitnessUnreachable.
         """
         records = Records(folder, provider, tenant, profile, options or StoreOptions())
         return SecureStore(records) if profile == "closed-loop" else OpenLoopStore(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from secure_store.keys import is_kept, key_of
 from secure_store.sealed import new_key
 
 CREDENTIAL_NAME = "kingfisher-store"
+COUNTER_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,26 @@ class Tpm2Witness:
         self._reached: int | None = None
 
     def read(self) -> int | None:
-        """None when the counter was never made. Raises OSError when there is no TPM to ask."""
+        """None when the counter was never made, or never counted. Raises OSError when there is no TPM to ask, or when
+        it does not give the counter that it has.
+        """
         handles = self._run("tpm2_getcap", "handles-nv-index").decode("ascii", "replace").lower()
         if f"{int(self._index, 16):x}" not in handles:
             return None
-        with contextlib.suppress(OSError):
-            self._reached = int.from_bytes(self._run("tpm2_nvread", "-C", "o", "-s", "8", self._index), "big")
-            return self._reached
-        return None  # made, but never counted: it has no value yet
+        try:
+            value = self._run("tpm2_nvread", "-C", "o", "-s", "8", self._index)
+        except OSError:
+            if self._has_counted():
+                raise
+            return None
+        if len(value) != COUNTER_BYTES:
+            raise OSError(errno.EIO, f"the TPM gave {len(value)} bytes of the counter {self._index}")
+        self._reached = int.from_bytes(value, "big")
+        return self._reached
+
+    def _has_counted(self) -> bool:
+        """Whether the TPM's own entry says so (TPMA_NV_WRITTEN, TPM 2.0 part 2): before, it has no value to read."""
+        return b"written" in self._run("tpm2_nvreadpublic", self._index)
 
     def advance(self, to: int) -> None:
         if self._reached is None and self.read() is None:
@@ -133,7 +147,7 @@ class Tpm2Witness:
         try:
             return run_tool([tool, *self._tcti, *arguments], b"", self._timeout_s)
         except KeyMissing as missing:
-            raise OSError(missing.why) from None
+            raise OSError(errno.EIO, missing.why) from None
 
 
 def run_tool(command: list[str], given: bytes, timeout_s: float) -> bytes:

@@ -4,11 +4,14 @@ older day.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 from pathlib import Path
 from typing import Protocol
 
 from secure_store.durable import write_durably
+from secure_store.errors import WitnessUnreachable
+
+DIGITS = 20  # more than any counter has
 
 
 class Witness(Protocol):
@@ -19,6 +22,19 @@ class Witness(Protocol):
 
     def advance(self, to: int) -> None:
         """Remembers `to` when it is higher. Called after each write. Raises OSError."""
+
+
+def floor_of(witness: Witness) -> int | None:
+    """The highest counter that it was told; None when it was never told one. A failure is never taken for "never".
+
+    Raises WitnessUnreachable.
+    """
+    try:
+        return witness.read()
+    except OSError as error:
+        what = "the witness" if error.filename is None else str(error.filename)
+        why = f"the store's counter cannot be read ({error.strerror or error})"
+        raise WitnessUnreachable(what, why) from None
 
 
 class NoWitness:
@@ -38,9 +54,13 @@ class FileWitness:
         self.path = path
 
     def read(self) -> int | None:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return int(self.path.read_text("ascii"))
-        return None
+        try:
+            said = self.path.read_bytes().strip()
+        except FileNotFoundError:
+            return None
+        if not said.isdigit() or len(said) > DIGITS:  # written whole or not at all: this is no power cut
+            raise OSError(errno.EBADMSG, "it holds no counter", str(self.path))
+        return int(said)
 
     def advance(self, to: int) -> None:
         if (self.read() or 0) < to:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from secure_store import FileKeyProvider
+from secure_store.backup import restore
 from secure_store.credential_key import CredentialKeyProvider
-from secure_store.errors import KeyFileExposed, KeyMissing, StoreRolledBack, WrongKey
+from secure_store.errors import KeyFileExposed, KeyMissing, StoreRolledBack, WitnessUnreachable, WrongKey
 from secure_store.thief import main, steal
 from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
 from secure_store.witness import FileWitness, FlooredWitness, NoWitness, Witness
@@ -200,6 +202,96 @@ def test_a_store_goes_on_from_where_a_new_tpm_counter_begins(tpm, reopen, person
     store.enrol(person("p-2", 2))
     assert store.counter == reached + 1
     assert reopen(options=dataclasses.replace(options, witness=Tpm2Witness(tcti=address))).people() == ("p-1", "p-2")
+
+
+@needs_tpm
+def test_a_tpm_counter_that_was_made_and_never_counted_says_so(tpm) -> None:
+    """A plug was pulled between the two steps of making it."""
+    address = tpm("here")
+    attributes = "ownerread|ownerwrite|authread|authwrite|nt=counter"
+    made = ["tpm2_nvdefine", f"--tcti={address}", "-C", "o", "-s", "8", "-a", attributes, "0x01500F00"]
+    subprocess.run(made, check=True, capture_output=True)
+    witness = Tpm2Witness(tcti=address)
+    assert witness.read() is None
+    witness.advance(1)
+    assert Tpm2Witness(tcti=address).read() == 1
+
+
+@needs_tpm
+def test_a_tpm_that_does_not_give_its_counter_lets_no_older_store_pass(
+    tpm, tmp_path, reopen, person, folder, options, monkeypatch
+) -> None:
+    """For once the read fails, as it does when the TPM is busy or locked out; everything else of the TPM answers."""
+    address = tpm("here")
+
+    def watched():
+        return dataclasses.replace(options, witness=Tpm2Witness(tcti=address))
+
+    store = reopen(options=watched())
+    store.enrol(person("p-1", 1))
+    store.close()
+    shutil.copytree(folder, tmp_path / "copy")
+    store = reopen(options=watched())
+    store.erase("p-1")
+    store.close()
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "copy", folder)
+    with monkeypatch.context() as busy:
+        busy.setenv("PATH", f"{failing('tpm2_nvread', tmp_path / 'bin')}:{os.environ['PATH']}")
+        with pytest.raises(WitnessUnreachable, match="TPM_RC_RETRY"):
+            reopen(options=watched())
+    with pytest.raises(StoreRolledBack):
+        reopen(options=watched())
+
+
+def failing(tool: str, folder: Path) -> Path:
+    folder.mkdir()
+    (folder / tool).write_text("#!/bin/sh\necho 'ERROR: TPM_RC_RETRY: the TPM was not able to start' >&2\nexit 1\n")
+    (folder / tool).chmod(0o700)
+    return folder
+
+
+@pytest.mark.parametrize("garbage", [b"", b"seven\n", b"-3\n", b"\xff\xfe", b"1_0", b"9" * 5000])
+def test_a_witness_file_that_holds_no_counter_is_not_taken_for_a_new_one(
+    garbage, reopen, person, options, tmp_path
+) -> None:
+    path = tmp_path / "elsewhere"
+    watched = dataclasses.replace(options, witness=FileWitness(path))
+    store = reopen(options=watched)
+    store.enrol(person("p-1", 1))
+    path.write_bytes(garbage)
+    store.enrol(person("p-2", 2))
+    assert "witness_unreachable" in store.status().conditions, "who is enrolled meanwhile is not lost"
+    store.close()
+    with pytest.raises(WitnessUnreachable, match=r"elsewhere: .* holds no counter"):
+        reopen(options=watched)
+    assert path.read_bytes() == garbage, "nothing is made in its place"
+    path.unlink()
+    assert reopen(options=watched).people() == ("p-1", "p-2")
+
+
+def test_a_new_store_is_not_made_beside_a_witness_that_does_not_answer(reopen, options, tmp_path, folder) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(WitnessUnreachable, match="Is a directory"):
+        reopen(options=dataclasses.replace(options, witness=FileWitness(tmp_path / "elsewhere")))
+
+
+def test_a_backup_is_not_put_back_beside_a_witness_that_does_not_answer(
+    reopen, person, options, provider, tmp_path, folder
+) -> None:
+    """Whom the present store erased would come back."""
+    path = tmp_path / "elsewhere"
+    watched = dataclasses.replace(options, witness=FileWitness(path))
+    store = reopen(options=watched)
+    store.enrol(person("p-1", 1))
+    store.backup(tmp_path / "backup")
+    store.erase("p-1")
+    store.close()
+    path.write_bytes(b"garbage")
+    with pytest.raises(WitnessUnreachable):
+        restore(tmp_path / "backup", folder, provider, tenant="canteen", profile="closed-loop", options=watched)
+    path.unlink()
+    assert reopen(options=watched).people() == ()
 
 
 def test_a_tpm_that_is_not_there_is_said_so_by_name(tmp_path, monkeypatch) -> None:
