@@ -53,3 +53,15 @@ class AlreadyRunning(DaemonError):
         self.folder = folder
         self.hint = "Stop the other one first, or give this one a state folder of its own."
         super().__init__(f"{folder} is in use by another Kingfisher daemon. {self.hint}")
+
+
+class StateRefused(DaemonError):
+    """The state folder can't be taken: nobody knows whether another daemon has it, so nothing is done in it."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path, self.why = path, why
+        self.hint = (
+            "Was its partition mounted read-only, does the card fail, or is it another user's? Nothing was changed;"
+            " `kingfisher doctor` examines the disk."
+        )
+        super().__init__(f"{path} can't be held for this daemon alone: {why}. {self.hint}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from daemon.errors import AlreadyRunning
+from daemon.errors import AlreadyRunning, StateRefused
 
 LOCK_FILE = "daemon.lock"
 LOOKS, LOOK_S = 3, 0.05
@@ -21,14 +21,21 @@ def only_one(state: Path) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: when another daemon has it.
+        StateRefused: when the disk does not let it be held.
     """
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(state / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+    lock = state / LOCK_FILE
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise StateRefused(lock, error.strerror or str(error)) from error
     try:
         _take(handle)
     except OSError as error:
         os.close(handle)
-        raise AlreadyRunning(state) from error
+        if isinstance(error, BlockingIOError):
+            raise AlreadyRunning(state) from error
+        raise StateRefused(lock, error.strerror or str(error)) from error
     try:
         yield
     finally:

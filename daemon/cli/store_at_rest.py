@@ -16,7 +16,7 @@ from daemon.books import journal
 from daemon.books.box_db import BoxDb
 from daemon.config.model import Config
 from daemon.console.errors import Refused
-from daemon.errors import AlreadyRunning, DatabaseRefused
+from daemon.errors import AlreadyRunning, DatabaseRefused, StateRefused
 from daemon.people import box_store
 from daemon.uplink import clock
 from daemon.uplink.clock import TrustedClock
@@ -142,8 +142,8 @@ def at_rest(config: Config, what: str, say: Callable[[str], None]) -> Iterator[S
         except AlreadyRunning:
             hint = f"systemctl stop kingfisher; kingfisher store {what} ...; systemctl start kingfisher"
             raise Refused("daemon_runs", f"`{what}` wants the store for itself, and the daemon runs", hint) from None
-        except OSError as error:
-            raise Refused("not_allowed", f"{state}: {error.strerror}", "be root, or the daemon's user") from None
+        except StateRefused as refused:
+            raise Refused("not_allowed", f"{refused.path}: {refused.why}", "be root, or the daemon's user") from None
         db: BoxDb | None = None
         now: Callable[[], int] = lambda: int(time.time())  # noqa: E731
         options = StoreOptions()

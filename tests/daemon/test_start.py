@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +12,9 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from daemon.state_folder import only_one
+from daemon.errors import StateRefused
+from daemon.start_refused import condition_of
+from daemon.state_folder import LOCK_FILE, only_one
 from mqtt.identity import public_pem
 
 
@@ -93,3 +98,32 @@ def test_a_damaged_database_is_named_and_kept(box):
 def test_two_daemons_never_share_a_state_folder(box):
     with only_one(box / "state"):
         refused(box, "in use by another Kingfisher daemon")
+
+
+def test_a_lock_that_the_disk_does_not_give_is_named(box):
+    state = box / "state"
+    state.mkdir()
+    (state / LOCK_FILE).symlink_to(LOCK_FILE)  # leads to itself: nobody opens it
+    refused(box, str(state / LOCK_FILE), "can't be held for this daemon alone", "kingfisher doctor")
+    assert [path.name for path in state.iterdir()] == [LOCK_FILE], "nothing was made beside it"
+
+
+@pytest.mark.parametrize("call", ["open", "flock"])
+@pytest.mark.parametrize(
+    ("number", "condition"), [(errno.EIO, "disk_failing"), (errno.EROFS, "disk_read_only"), (errno.ENOSPC, "disk_full")]
+)
+def test_a_failing_card_is_not_taken_for_another_daemon(call, number, condition, tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(*(os, "open", fails) if call == "open" else (fcntl, "flock", fails))
+    with pytest.raises(StateRefused) as caught, only_one(tmp_path / "state"):
+        pytest.fail("it was not held")
+    assert caught.value.why == os.strerror(number)
+    assert condition_of(caught.value, 10**12) == condition, "what the display and the console say"
+
+
+def test_a_state_folder_that_can_not_be_made_is_named(tmp_path):
+    (tmp_path / "state").write_bytes(b"a file in its place")
+    with pytest.raises(StateRefused, match="File exists"), only_one(tmp_path / "state"):
+        pytest.fail("it was not held")
