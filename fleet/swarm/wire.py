@@ -170,6 +170,8 @@ class Wire:
             loop.remove_writer(sock)
         with contextlib.suppress(OSError, ValueError):
             client.disconnect()
+        # It closes its socket once more when it is collected, which may be after the loop has ended.
+        client.on_socket_close = client.on_socket_register_write = client.on_socket_unregister_write = None
         lost, self._pubacks = self._pubacks, {}
         for done in lost.values():
             if not done.done():
