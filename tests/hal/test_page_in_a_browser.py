@@ -264,3 +264,21 @@ def test_a_receipt_comes_out_beside_the_box(page: Page, box: VirtualBox) -> None
     box.hear('{"fault": "printer", "state": "no_paper"}')
     page.locator("#faults summary").click()
     expect(page.locator('[data-device="printer"][data-state="no_paper"]')).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1440, 900), (1920, 1080)])
+def test_a_long_receipt_leaves_the_till_its_room_and_the_page_unscrolled(
+    browser: Browser, box: VirtualBox, width: int, height: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(box.url)
+    before = page.locator("#till").bounding_box()
+    box.printer.open()
+    box.printer.print("拿铁 18.50\n".encode() * 40, 1)
+    expect(page.locator("#receipt-panel")).to_be_visible()
+    beside = page.locator("#till").bounding_box()
+    assert beside is not None
+    assert beside == before
+    assert beside["height"] >= 230, "amount, button and keys"
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    page.close()
