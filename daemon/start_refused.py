@@ -43,9 +43,11 @@ def show_refusal(path: Path, error: Exception, rest_s: float = REST_S) -> None:
             time.sleep(min(1.0, rest_s))
 
 
-def condition_of(error: Exception, free_bytes: int) -> str:
-    """The name of what keeps the box from starting."""
-    beneath = write_fault(_beneath(error))
+def condition_of(error: Exception, free_bytes: int | None) -> str:
+    """The name of what keeps the box from starting. `free_bytes`: None where the disk does not even say that."""
+    why = _beneath(error)
+    beneath = write_fault(why)
+    full = free_bytes is not None and free_bytes < FULL_BYTES
     match error:
         case ConfigRefused():
             return Condition.CONFIG_REFUSED
@@ -53,11 +55,11 @@ def condition_of(error: Exception, free_bytes: int) -> str:
             return Condition.NO_MODELS
         case HalError():
             return "no_display"  # never to be seen on one
-        case _ if beneath == FAILING:
-            return FAILING
+        case _ if beneath == FAILING and not (full and isinstance(why, sqlite3.Error)):
+            return FAILING  # SQLite speaks of an I/O error where a disk is full, too
         case StoreError():
             return Condition.STORE_LOCKED
-        case _ if free_bytes < FULL_BYTES:
+        case _ if full:
             return Condition.DISK_FULL
         case _ if beneath != REFUSED:
             return beneath
@@ -71,8 +73,8 @@ def _beneath(error: Exception) -> BaseException:
     return why if isinstance(why, OSError | sqlite3.OperationalError) else error
 
 
-def _free_bytes(config: Config) -> int:
+def _free_bytes(config: Config) -> int | None:
     try:
         return shutil.disk_usage(config.box.state).free
     except OSError:
-        return 0
+        return None

@@ -68,6 +68,13 @@ def because_of(why: Exception, error: Exception) -> Exception:
     return error
 
 
+def no_room_for_its_log() -> Exception:
+    """What SQLite says when it opens a database in WAL mode and the disk is full."""
+    why = sqlite3.OperationalError("disk I/O error")
+    why.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    return because_of(why, DatabaseRefused(Path("box.db"), "can't be opened now", "x"))
+
+
 @pytest.mark.parametrize(
     ("error", "free", "name"),
     [
@@ -80,12 +87,15 @@ def because_of(why: Exception, error: Exception) -> Exception:
         (because_of(OSError(errno.EACCES, "Permission denied"), KeyMissing("store.key", "x")), 0, "store_locked"),
         (because_of(sqlite3.OperationalError("x"), DatabaseRefused(Path("box.db"), "x", "x")), PLENTY, Condition.FAULT),
         (because_of(OSError(errno.EIO, "x"), DatabaseRefused(Path("box.db"), "x", "x")), PLENTY, "disk_failing"),
+        (no_room_for_its_log(), 0, Condition.DISK_FULL),
+        (no_room_for_its_log(), PLENTY, "disk_failing"),
+        (no_room_for_its_log(), None, "disk_failing"),
         (because_of(OSError(errno.EROFS, "x"), DatabaseRefused(Path("box.db"), "x", "x")), PLENTY, "disk_read_only"),
         (ThresholdsRefused(Path("lfw.toml"), "missing"), 0, Condition.NO_MODELS),
         (DeviceGone("framebuffer", "No such file"), PLENTY, "no_display"),
     ],
 )
-def test_what_keeps_a_box_from_starting_has_a_name(error: Exception, free: int, name: str) -> None:
+def test_what_keeps_a_box_from_starting_has_a_name(error: Exception, free: int | None, name: str) -> None:
     assert condition_of(error, free) == name
 
 
