@@ -92,7 +92,7 @@ class Rollouts:
         return rollout
 
     def roll_back(self, tx: sqlite3.Connection, rollout: int, now: int) -> None:
-        """All its boxes get what the layers were before it, at once, as a new version. Raises NotFound,
+        """All its boxes get what the layers were before it, in no waves, as a new version. Raises NotFound,
         RequestRefused where something newer stands on it."""
         row = _rollout(tx, rollout)
         newer = tx.execute(
