@@ -1,8 +1,6 @@
 """The one thread that writes the database. Jobs that wait are committed together, each of them all or nothing.
 
-A commit waits for the disk, which is most of what a payment's way through the gateway costs. So what nobody waits for
-(that the broker has a message, a heartbeat) lets itself be carried along by the next job that somebody does. And what
-comes in crowds and has nothing to do with money (a thousand boxes' reports of a config) stays behind all that has.
+Whose turn it is, `fleet.turns` says.
 """
 
 from __future__ import annotations
@@ -16,25 +14,16 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from fleet.turns import MAX_BATCH, Asked, Turns
 
 log = logging.getLogger("fleet.desk")
 
 T = TypeVar("T")
-MAX_BATCH = 64
-BEHIND_AT_ONCE = 16  # of those that stay behind, in a commit that is somebody else's: some 3 ms
-FULL_ENOUGH = 16  # so many jobs wait for nobody: whatever is behind them is not to be held up
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    job: Callable[[sqlite3.Connection], Any]
-    future: Future[Any]
-    begin_by_s: float  # monotonic
-    behind: bool = False
+LATER_MAY_WAIT_S = 0.1
 
 
 class Desk:
@@ -51,8 +40,8 @@ class Desk:
     ) -> None:
         self._connection, self._after_commit = connection, after_commit
         self._before_commit = _logged(before_commit) if before_commit is not None else None
-        self._jobs: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
-        self._first, self._behind = deque[_Asked](), deque[_Asked]()  # taken from it, and not done yet
+        self._jobs: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
+        self._turns = Turns()  # what was taken from it, and is not done yet
         self._stopping = False
         self._afterwards: list[Callable[[], None]] = []
         self._later: list[tuple[float, int, Callable[[sqlite3.Connection], Any]]] = []
@@ -64,18 +53,20 @@ class Desk:
         self._thread.start()
 
     def run(
-        self, job: Callable[[sqlite3.Connection], T], *, may_wait_s: float = 0.0, behind: bool = False
-    ) -> Future[T]:
-        """Do it, in the order of asking: as soon as possible, or with the next one that may not wait so long. `behind`:
-        after all that are not."""
+        self, job: Callable[[sqlite3.Connection], T], *, may_wait_s: float = 0.0, behind: bool = False,
+        of: str | None = None,
+    ) -> Future[T]:  # fmt: skip
+        """Do it: as soon as possible, or when it is quiet, and after `may_wait_s` seconds in any case. `behind`: after
+        all that are not. Those that may wait equally long are done in the order of asking, and so are those `of` the
+        same box, whether they may wait or not, but for those that stay behind."""
         future: Future[T] = Future()
-        self._jobs.put(_Asked(job, future, time.monotonic() + may_wait_s, behind))
+        self._jobs.put(Asked(job, future, time.monotonic(), may_wait_s, behind, of))
         return future
 
     @property
     def busy(self) -> bool:
         """Whether the next commit is full already."""
-        return len(self._first) + len(self._behind) + self._jobs.qsize() >= MAX_BATCH
+        return len(self._turns) + self._jobs.qsize() >= MAX_BATCH
 
     def afterwards(self, act: Callable[[], None]) -> None:
         """From inside a job: do this once the job's transaction is on disk, and not at all where it fails."""
@@ -85,7 +76,7 @@ class Desk:
         """Do it in `delay_s` seconds; errors are logged."""
         with self._later_lock:
             heapq.heappush(self._later, (time.monotonic() + delay_s, next(self._count), job))
-        self._jobs.put(_Asked(_nothing, Future(), 0.0))  # wakes the thread, so that it looks at the clock again
+        self._jobs.put(Asked(_nothing, Future(), 0.0))  # wakes the thread, so that it looks at the clock again
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Finish what was asked for before, then end and close the database. May be called twice."""
@@ -94,49 +85,58 @@ class Desk:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while not (self._stopping and not self._first and not self._behind):
+        while not self._stopping or len(self._turns):
             self._take_in()
-            batch = self._next_batch()
-            batch += [_Asked(job, Future(), 0.0) for job in self._due()]
-            if batch and self._before_commit is not None:
-                batch.append(_Asked(self._before_commit, Future(), 0.0))
-            if batch:
+            if batch := self._turns.next_batch(time.monotonic()):
                 self._do(batch)
         self._connection.close()
 
     def _take_in(self) -> None:
-        """What has come; waits until something is to be done."""
-        begin_s = 0.0 if self._first or self._behind else self._next_later_s()
+        """What has come, and what has fallen due; waits until something is to be done."""
         while not self._stopping:
-            ready = len(self._first) + len(self._behind)
-            wait_s = begin_s - time.monotonic() if ready < FULL_ENOUGH else 0.0
+            self._take_in_later()
+            wait_s = min(self._turns.begin_s(), self._next_later_s()) - time.monotonic()
             try:
                 if wait_s > 0:
-                    asked = self._jobs.get(timeout=wait_s if wait_s < threading.TIMEOUT_MAX else None)
+                    self._note(self._jobs.get(timeout=wait_s if wait_s < threading.TIMEOUT_MAX else None))
                 else:
-                    asked = self._jobs.get_nowait()
+                    self._note(self._jobs.get_nowait())
             except queue.Empty:
-                break
-            if asked is None:
-                self._stopping = True
-            elif asked.job is _nothing:
-                begin_s = min(begin_s, self._next_later_s())
-            elif asked.future.set_running_or_notify_cancel():
-                (self._behind if asked.behind else self._first).append(asked)
-                begin_s = min(begin_s, asked.begin_by_s)
+                if self._turns.begin_s() <= time.monotonic():
+                    return
 
-    def _next_batch(self) -> list[_Asked]:
-        """What is committed together now."""
-        batch = [self._first.popleft() for _ in range(min(MAX_BATCH, len(self._first)))]
-        room = min(MAX_BATCH - len(batch), BEHIND_AT_ONCE) if batch else MAX_BATCH
-        return batch + [self._behind.popleft() for _ in range(min(max(room, 1), len(self._behind)))]
+    def _note(self, asked: Asked | None) -> None:
+        if asked is None:
+            self._stopping = True
+        elif asked.job is not _nothing and asked.future.set_running_or_notify_cancel():
+            self._turns.add(asked)
 
-    def _do(self, batch: list[_Asked]) -> None:
+    def _in_turn(self, batch: deque[Asked]) -> Iterator[Asked]:
+        """Takes them out of the batch. Where nobody waits for any of them, it is cut short for somebody who does: his
+        job goes with this commit, theirs with a later one."""
+        may_be_cut = not any(one.hurried for one in batch)
+        while batch:
+            yield batch.popleft()
+            if may_be_cut and self._somebody_came():
+                may_be_cut = False
+                self._turns.put_back(batch)
+                batch.extend(self._turns.next_batch(time.monotonic()))
+        if self._before_commit is not None:
+            yield Asked(self._before_commit, Future(), time.monotonic(), LATER_MAY_WAIT_S)
+
+    def _somebody_came(self) -> bool:
+        while not self._stopping and not self._jobs.empty():
+            self._note(self._jobs.get_nowait())
+        return self._turns.somebody_waits
+
+    def _do(self, batch: deque[Asked]) -> None:
+        taken: list[Asked] = []
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], BaseException]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for asked in batch:
+            for asked in self._in_turn(batch):
+                taken.append(asked)
                 self._connection.execute("SAVEPOINT job")
                 before = len(self._afterwards)
                 try:
@@ -148,13 +148,16 @@ class Desk:
                 self._connection.execute("RELEASE job")
             self._connection.execute("COMMIT")
         except sqlite3.Error as broken:
-            log.exception("event=commit_failed jobs=%d", len(batch))
+            taken += batch
+            log.exception("event=commit_failed jobs=%d", len(taken))
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            failed = [(asked.future, broken) for asked in batch]
+            failed = [(asked.future, broken) for asked in taken]
             done = []
             self._afterwards.clear()
         acts, self._afterwards = self._afterwards, []
+        if any(asked.hurried for asked in taken):
+            self._turns.note_served(time.monotonic())
         _guarded(lambda: self._after_commit(self._connection))  # first: somebody waits for what is sent
         for future, why in failed:
             future.set_exception(why)
@@ -168,12 +171,11 @@ class Desk:
         with self._later_lock:
             return self._later[0][0] if self._later else math.inf
 
-    def _due(self) -> list[Callable[[sqlite3.Connection], Any]]:
-        due = []
+    def _take_in_later(self) -> None:
         with self._later_lock:
             while self._later and self._later[0][0] <= time.monotonic():
-                due.append(_logged(heapq.heappop(self._later)[2]))
-        return due
+                job = _logged(heapq.heappop(self._later)[2])
+                self._turns.add(Asked(job, Future(), time.monotonic(), LATER_MAY_WAIT_S))
 
 
 def _logged(job: Callable[[sqlite3.Connection], object]) -> Callable[[sqlite3.Connection], None]:

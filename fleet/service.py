@@ -26,6 +26,7 @@ from fleet.metrics import Metrics
 from fleet.money import orders
 from fleet.money.errands import Errands
 from fleet.state import StateFolder
+from fleet.write_back import WriteBack
 from mqtt.courier import Courier
 from mqtt.envelope import Signer, now_unix
 from mqtt.identity import fleet_id_from_key
@@ -60,7 +61,9 @@ class Service:
     def __init__(self, options: ServiceOptions) -> None:
         key = options.state.load_key()
         self.fleet = fleet_id_from_key(key.public_key())
-        self.desk = Desk(open_database(options.state.database_file), self._after_commit, self._settle)
+        ledger = open_database(options.state.database_file)
+        self.desk = Desk(ledger, self._after_commit, self._settle)
+        self._write_back = WriteBack(options.state.database_file, ledger)
         channels = open_channels(options.channels, self.desk, now_unix)
         self.metrics = Metrics()
         self.errands = Errands(self.desk, channels, now_unix, self.metrics.asked)
@@ -91,6 +94,7 @@ class Service:
     def start(self) -> None:
         """On the event loop."""
         self.desk.start()
+        self._write_back.start()
         self.errands.start(self.gateway.payments)
         self.desk.run(self.gateway.resume)
         self._sweep_later()
@@ -101,6 +105,7 @@ class Service:
         await self.errands.stop()
         if self.gateway.matcher is not None:
             self.gateway.matcher.stop()
+        self._write_back.stop()
         self.desk.stop()
 
     async def __aenter__(self) -> Self:
@@ -115,6 +120,7 @@ class Service:
             lambda tx: self.gateway.receive(tx, message.topic, message.payload, message.retained),
             may_wait_s=_may_wait_s(message.topic),
             behind=message.topic.endswith(BEHIND),
+            of=_box_of(message.topic),
         )
         done.add_done_callback(lambda future: self._acknowledge(message, future))
 
@@ -235,6 +241,12 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 50)
+
+
+def _box_of(topic: str) -> str | None:
+    """As the topic says; whether it is so, is not known before the message is read."""
+    parts = topic.split("/", 3)
+    return parts[2] if len(parts) == 4 else None
 
 
 def _may_wait_s(topic: str) -> float:

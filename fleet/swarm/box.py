@@ -96,6 +96,7 @@ class SwarmBox:
         self._session, self._instance = new_jti(), new_jti()
         self._began_s, self._beat_due_s = time.monotonic(), 0.0
         self._due: list[tuple[float, ev.Event]] = []
+        self._to_say: list[tuple[str, Body]] = []
         self._typed_for = -1
         self.due_s = 0.0  # monotonic: when `tick` has something to do
 
@@ -126,8 +127,9 @@ class SwarmBox:
             self._reckon()
 
     def tick(self) -> None:
-        """Now and then: people act, deadlines pass, the heart beats."""
+        """When it is `due_s`: people act, deadlines pass, the heart beats."""
         now = time.monotonic()
+        self._say_the_rest()
         for event in self._fall_due(now):
             self._step(event)
         due = core.next_deadline(self._state)
@@ -141,7 +143,8 @@ class SwarmBox:
     def _reckon(self) -> None:
         core_due = core.next_deadline(self._state)
         dues = (at for at, _ in self._due)
-        self.due_s = min(self._beat_due_s, math.inf if core_due is None else core_due, *dues)
+        said_s = 0.0 if self._to_say else math.inf
+        self.due_s = min(self._beat_due_s, math.inf if core_due is None else core_due, said_s, *dues)
 
     @property
     def idle(self) -> bool:
@@ -180,6 +183,18 @@ class SwarmBox:
 
     def _say(self, typ: str, body: Body) -> None:
         self._send(topics.topic_of(typ, self.id), self._sealed(typ, body, LIFE_S), False)
+
+    def _say_money(self) -> None:
+        """As from a box's outbox: money first. What else a step has to say goes when its bytes are on their way."""
+        money = [(typ, body) for typ, body in self._to_say if typ != "event"]
+        self._to_say = [(typ, body) for typ, body in self._to_say if typ == "event"]
+        for typ, body in money:
+            self._say(typ, body)
+
+    def _say_the_rest(self) -> None:
+        said, self._to_say = self._to_say, []
+        for typ, body in said:
+            self._say(typ, body)
 
     def _sealed(self, typ: str, body: Body, life_s: int) -> bytes:
         return self._signer.seal(typ, self._fleet, body.to_json(), life_s).token
@@ -242,7 +257,8 @@ class SwarmBox:
 
     def _report_approved(self, order_id: str, attempt: int) -> None:
         at = int(time.time())
-        self._say("event", EventBody(event="order.approved", at=at, order_id=order_id, data={"attempt": attempt}))
+        event = EventBody(event="order.approved", at=at, order_id=order_id, data={"attempt": attempt})
+        self._to_say.append(("event", event))
 
     # ---- the core ------------------------------------------------------------------------------------------------
 
@@ -252,6 +268,7 @@ class SwarmBox:
             self._state, effects = core.step(self._state, pending.pop(0), time.monotonic())
             for effect in effects:
                 pending += self._carry_out(effect)
+        self._say_money()
 
     def _carry_out(self, effect: fx.Effect) -> list[ev.Event]:
         match effect:
@@ -260,9 +277,9 @@ class SwarmBox:
                     self._write(change)
                 return [ev.Persisted(token)]
             case fx.Query(order_id, attempt):
-                self._say("pay.query", PayQueryBody(order_id=order_id, attempt=attempt))
+                self._to_say.append(("pay.query", PayQueryBody(order_id=order_id, attempt=attempt)))
             case fx.Reverse(order_id, attempt):
-                self._say("pay.reverse", PayReverseBody(order_id=order_id, attempt=attempt))
+                self._to_say.append(("pay.reverse", PayReverseBody(order_id=order_id, attempt=attempt)))
             case fx.Watch(order_id, epoch):
                 who = Identified(self.habits.payer, 0.9, 0.5, 0.99, challenged=True)
                 return self._later(self.habits.look_s, ev.FaceDecided(order_id, epoch, ev.FaceOutcome.MATCHED, who))
@@ -298,20 +315,21 @@ class SwarmBox:
         match change:
             case fx.OrderStored(order):
                 self._orders[order.order_id] = Status.OPEN
-                self._say("event", EventBody(event="order.open", at=at, order_id=order.order_id))
+                self._to_say.append(("event", EventBody(event="order.open", at=at, order_id=order.order_id)))
             case fx.OrderClosed(order_id, status, reason):
                 self._orders[order_id] = status
                 self.tally.ended[order_id] = reason
                 if status in (Status.CANCELLED, Status.EXPIRED, Status.DECLINED, Status.REVERSED):
                     name = status.value if status is not Status.REVERSED else "cancelled"
-                    self._say("event", EventBody(event=f"order.{name}", at=at, order_id=order_id, reason=reason))
+                    told = EventBody(event=f"order.{name}", at=at, order_id=order_id, reason=reason)
+                    self._to_say.append(("event", told))
             case fx.AttemptMoved(order_id, attempt, status, request=request):
                 if request is not None:
-                    self._say("pay.request", PayRequestBody(
+                    self._to_say.append(("pay.request", PayRequestBody(
                         order_id=order_id, attempt=attempt, amount_minor=request.amount.minor,
                         currency=request.amount.currency, payer=request.payer, factors=request.factors,
                         channel=request.channel, decided_at=at, flow=request.flow,
-                    ))  # fmt: skip
+                    )))  # fmt: skip
                 if status is Status.APPROVED:
                     self._orders[order_id] = status
                     self.tally.approved[order_id] = time.monotonic()

@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-MISC_EVERY_S = 5.0
+MISC_EVERY_S = 15.0  # of a keep-alive of 60
 # TCP and TLS block: in the loop's own thread the boxes would come one after the other, and be no crowd
 _DOORS = ThreadPoolExecutor(64, thread_name_prefix="swarm-connect")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.desk import FULL_ENOUGH, MAX_BATCH, Desk
+from fleet.desk import Desk
+from fleet.turns import FULL_ENOUGH, MAX_BATCH
 
 
 @pytest.fixture
@@ -123,16 +124,56 @@ def test_a_database_that_can_not_be_written_fails_every_job_and_the_desk_goes_on
     assert desk.run(insert(1)).result(30) == 1  # type: ignore[arg-type]
 
 
-def test_what_may_wait_is_committed_with_the_next_that_may_not(file: Path) -> None:
-    commits = []
-    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-    desk = Desk(connection, lambda _: commits.append(1))
-    unhurried = [desk.run(insert(number), may_wait_s=10_000) for number in range(3)]  # type: ignore[arg-type]
-    hurried = desk.run(insert(3))  # type: ignore[arg-type]
+def test_who_is_in_a_hurry_does_not_wait_for_the_work_of_what_may_wait(file: Path) -> None:
+    commits: list[int] = []
+    order: list[int] = []
+
+    def sent(tx: sqlite3.Connection) -> None:
+        commits.append(len(order))
+
+    desk = Desk(sqlite3.connect(file, check_same_thread=False, isolation_level=None), sent)
+    unhurried = [desk.run(lambda _, n=number: order.append(n), may_wait_s=10_000) for number in range(3)]
+    hurried = desk.run(lambda _: order.append(-1))
     desk.start()
-    assert [future.result(30) for future in (*unhurried, hurried)] == [0, 1, 2, 3]
+    for future in (*unhurried, hurried):
+        future.result(30)
     desk.stop()
-    assert len(commits) == 1
+    assert (order, commits) == ([-1, 0, 1, 2], [1, 4])
+
+
+def test_work_that_may_wait_is_cut_short_for_somebody_who_comes(file: Path) -> None:
+    order: list[int] = []
+    commits: list[int] = []
+    desk = Desk(
+        sqlite3.connect(file, check_same_thread=False, isolation_level=None), lambda _: commits.append(len(order))
+    )
+    payers: list[Future[None]] = []
+
+    def first(_: sqlite3.Connection) -> None:
+        order.append(0)
+        payers.append(desk.run(lambda _: order.append(-1)))
+
+    unhurried = [desk.run(first, may_wait_s=10_000)]
+    unhurried += [desk.run(lambda _, n=number: order.append(n), may_wait_s=10_000) for number in range(1, 5)]
+    desk.start()
+    for future in unhurried:
+        future.result(30)
+    desk.stop()
+    assert (order, commits) == ([0, -1, 1, 2, 3, 4], [2, 6]), "with the commit under way, and the others after it"
+
+
+def test_where_no_commit_can_begin_all_who_wait_together_hear_of_it(file: Path) -> None:
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    connection.execute("PRAGMA busy_timeout=50")
+    desk = Desk(connection, lambda _: None)
+    futures = [desk.run(insert(number)) for number in range(3)]  # type: ignore[arg-type]
+    blocker = sqlite3.connect(file, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    desk.start()
+    assert [type(future.exception(30)) for future in futures] == [sqlite3.OperationalError] * 3
+    blocker.execute("ROLLBACK")
+    assert desk.run(insert(1)).result(30) == 1  # type: ignore[arg-type]
+    desk.stop()
 
 
 def test_many_that_may_wait_wait_no_longer(desk: Desk) -> None:
