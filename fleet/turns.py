@@ -75,18 +75,20 @@ class Turns:
         batch = _taken(self._hurried, MAX_BATCH)
         if batch:
             room, next_s = max(BESIDE, len(batch)), self._hurried[0].asked_s if self._hurried else math.inf
-            batch.extendleft(reversed(self._said_before(batch)))
+            batch = self._with_what_was_said_before(batch)
             batch += _taken(self._unhurried, room, now_s, next_s)
             return batch + _taken(self._behind, BESIDE, now_s)
         batch = _taken(self._unhurried, MAX_BATCH)
         return batch + _taken(self._behind, MAX_BATCH - len(batch))
 
-    def _said_before(self, batch: deque[Asked]) -> list[Asked]:
-        boxes = {one.of for one in batch if one.of is not None}
-        said = [one for one in self._unhurried if one.of in boxes]
-        if said:
-            self._unhurried = deque(one for one in self._unhurried if one.of not in boxes)
-        return said
+    def _with_what_was_said_before(self, batch: deque[Asked]) -> deque[Asked]:
+        last_s = {one.of: one.asked_s for one in batch if one.of is not None}
+        said = [one for one in self._unhurried if one.of in last_s and one.asked_s <= last_s[one.of]]
+        if not said:
+            return batch
+        taken = set(map(id, said))
+        self._unhurried = deque(one for one in self._unhurried if id(one) not in taken)
+        return deque(sorted([*said, *batch], key=lambda one: one.asked_s))
 
     def note_served(self, now_s: float) -> None:
         """Somebody who waited has what he waited for; the quiet begins."""
