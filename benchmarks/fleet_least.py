@@ -26,7 +26,7 @@ from fleet_bare import ASK, CONNECT_S, SAID
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from fleet.desk import MAX_BATCH
+from fleet.turns import MAX_BATCH
 from mqtt.connection import TlsOptions, _send_at_once
 from mqtt.read_ahead import ReadAhead
 

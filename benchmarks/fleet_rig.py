@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
@@ -104,11 +105,12 @@ class Rig:
     def stop_broker(self) -> None:
         _stop(self.broker, signal.SIGTERM)
 
-    def start_gateway(self) -> None:
+    def start_gateway(self, program: Sequence[str] = ("-m", "fleet.cli")) -> None:
+        """`program`: what Python runs, if not the gateway itself."""
         command = self._ours(
             "--json", "gateway", "--broker", f"127.0.0.1:{self.port}", "--http", "127.0.0.1:0",
             "--ca", str(self.folder / "broker" / "ca.pem"), "--cert", str(self.folder / "gateway" / "gateway.pem"),
-            "--key", str(self.state.key_file),
+            "--key", str(self.state.key_file), program=program,
         )  # fmt: skip
         with (self.folder / "gateway.log").open("ab") as log:
             self.gateway = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
@@ -151,8 +153,8 @@ class Rig:
         used = {name: cpu_s(process.pid) for name, process in pids.items() if process is not None}
         return used | {"boxes": cpu_s(os.getpid())}
 
-    def _ours(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "fleet.cli", "--state", str(self.folder / "fleet"), *words]
+    def _ours(self, *words: str, program: Sequence[str] = ("-m", "fleet.cli")) -> list[str]:
+        return [sys.executable, *program, "--state", str(self.folder / "fleet"), *words]
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

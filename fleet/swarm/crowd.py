@@ -191,12 +191,13 @@ def _wake(member: Member, due_s: float) -> None:
 
 @dataclass
 class Load:
-    """What a stretch of orders came to. Seconds, by order, from the request at the gateway's door to the box's
-    taking the approval. `otherwise`: how the others ended (a box that waits in vain asks, and reverses); `lost`: those
-    that had no end."""
+    """What a stretch of orders came to. Seconds, by order, from the request at the gateway's door (`asked_s`: when,
+    monotonic) to the box's taking the approval. `otherwise`: how the others ended (a box that waits in vain asks, and
+    reverses); `lost`: those that had no end."""
 
     asked: int = 0
     refused: int = 0
+    asked_s: dict[str, float] = field(default_factory=dict)
     latency_s: list[float] = field(default_factory=list)
     otherwise: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
@@ -212,7 +213,6 @@ async def put_under_load(
 ) -> Load:  # fmt: skip
     """Orders at a steady rate, open loop: a slow answer holds none of the next ones up."""
     load, began_s = Load(), time.monotonic()
-    asked_at: dict[str, float] = {}
     chosen = random.Random(7)
     awake = [member for member in crowd.members if not member.dark]
     connector = aiohttp.TCPConnector(limit=200)
@@ -227,7 +227,7 @@ async def put_under_load(
                     if answer.status != 201:
                         load.refused += 1
                         return
-                    asked_at[(await answer.json())["order_id"]] = at
+                    load.asked_s[(await answer.json())["order_id"]] = at
             except aiohttp.ClientError:
                 load.refused += 1
 
@@ -244,14 +244,14 @@ async def put_under_load(
     approved, ended = dict[str, float](), dict[str, str]()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(settle_s):
-            while asked_at.keys() - approved.keys() - ended.keys():
+            while load.asked_s.keys() - approved.keys() - ended.keys():
                 await asyncio.sleep(0.1)
                 for member in awake:
                     approved |= member.box.tally.approved
                     ended |= member.box.tally.ended
-    load.latency_s = [approved[order] - at for order, at in asked_at.items() if order in approved]
-    load.otherwise = {order: ended[order] for order in asked_at.keys() - approved.keys() if order in ended}
-    load.lost = sorted(asked_at.keys() - approved.keys() - ended.keys())
+    load.latency_s = [approved[order] - at for order, at in load.asked_s.items() if order in approved]
+    load.otherwise = {order: ended[order] for order in load.asked_s.keys() - approved.keys() if order in ended}
+    load.lost = sorted(load.asked_s.keys() - approved.keys() - ended.keys())
     return load
 
 
