@@ -69,10 +69,14 @@ def add(command: Command, of: Act) -> None:
     rollback = command(
         "rollback",
         "Give the boxes of a rollout what they had before it, at once.",
-        "  kingfisher-fleet config rollback\n  kingfisher-fleet config rollback 3",
+        "  kingfisher-fleet config rollback 3\n  kingfisher-fleet config rollback --group canteen",
         within,
     )
-    rollback.add_argument("rollout", type=int, nargs="?", metavar="ROLLOUT", help="default: the newest")
+    rollback.add_argument(
+        "rollout", type=int, nargs="?", metavar="ROLLOUT",
+        help="default: the newest of the layer named, or of the only layer that has one to roll back",
+    )  # fmt: skip
+    _scope(rollback)
     rollback.set_defaults(act=of("rollout.actions", "rollback"))
 
     boxes = command(

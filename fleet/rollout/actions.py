@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 import tomllib
 from argparse import Namespace
@@ -16,9 +17,9 @@ from fleet.boxes import register as boxes
 from fleet.client import GatewayClient
 from fleet.errors import GatewayUnreachable, RequestRefused, WaitedInVain
 from fleet.printable import printable
-from fleet.rollout import plan, views
+from fleet.rollout import plan, undoing, views
 from fleet.rollout.layered import layer
-from fleet.rollout.layers import differences
+from fleet.rollout.layers import SCOPES, differences
 from fleet.state import StateFolder
 
 if TYPE_CHECKING:
@@ -77,10 +78,19 @@ def diff(args: Namespace) -> int:
 def rollback(args: Namespace) -> int:
     client = GatewayClient.of(StateFolder(args.state))
     with reading(args.state) as connection:
-        rollout = views.rollout(connection, args.rollout)
+        rollout = views.head(connection, _undone(connection, args))
     view = client.post(f"/v1/rollouts/{rollout['id']}/rollback", {})
     what = f"rollout {rollout['id']} to {rollout['scope']} {rollout['name']} is rolled back"
     return say(args, view, f"{what}: its boxes get what they had before, as a new version")
+
+
+def _undone(connection: sqlite3.Connection, args: Namespace) -> int:
+    if not any(getattr(args, scope) for scope in SCOPES):
+        return undoing.choose(connection, None) if args.rollout is None else int(args.rollout)
+    if args.rollout is not None:
+        raise RequestRefused(f"rolling back rollout {args.rollout}", "its number says its layer already", "give one")
+    scope, name = _scope(args)
+    return undoing.choose(connection, (scope, boxes.choose(connection, name)["id"] if scope == "box" else name))
 
 
 def box_group(args: Namespace) -> int:

@@ -255,6 +255,45 @@ def test_a_rollout_on_which_a_newer_one_stands_is_not_rolled_back_from_under_it(
     assert "rollout 2 came after it" in said
 
 
+def test_a_rollback_without_a_number_never_guesses_between_a_group_and_a_box(town: Town) -> None:
+    [box] = town.boxes_of("canteen", 1)
+    both = {"box": {"shop": "Group"}, "payment": {"look_s": 9.5}}
+
+    def rollback(*named: str) -> tuple[int, str]:
+        code, _, said = town.fleet.cli("config", "rollback", *named, check=False)
+        return code, said
+
+    assert "never begun" in rollback()[1]
+    town.push('[box]\nshop = "Group"\n', "--group", "canteen")
+    town.push("[payment]\nlook_s = 9.5\n", "--box", box.id)
+    code, said = rollback()
+    assert (code, box.settings) == (1, both), "neither is undone"
+    for part in ("2 to box canteen-0 of 20", "1 to group canteen of 20", "rollback 2`", "--box canteen-0`"):
+        assert part in said
+    assert "rollout to group elsewhere: never begun" in rollback("--group", "elsewhere")[1]
+    assert "its number says its layer already" in rollback("2", "--group", "canteen")[1]
+    assert box.settings == both
+    assert rollback("--group", "canteen")[0] == 0
+    eventually(lambda: box.settings == {"payment": {"look_s": 9.5}})
+    assert rollback()[0] == 0, "the box's is the only one left"
+    eventually(lambda: box.settings == {})
+    assert "no rollout can be" in rollback()[1]
+
+
+def test_asking_twice_for_a_rollback_without_a_number_undoes_one_rollout(town: Town) -> None:
+    [box] = town.boxes_of("canteen", 1)
+    for shop in ("A", "B"):
+        town.push(f'[box]\nshop = "{shop}"\n', "--group", "canteen")
+    town.fleet.cli("config", "rollback")
+    eventually(lambda: box.settings == {"box": {"shop": "A"}})
+    for named in ((), ("--group", "canteen")):
+        code, _, said = town.fleet.cli("config", "rollback", *named, check=False)
+        assert code == 1
+        assert "rollout 2, is already" in said
+        assert "`kingfisher-fleet config rollback 1`" in said
+    assert box.settings == {"box": {"shop": "A"}}
+
+
 def test_a_box_that_moves_to_another_group_gets_that_groups_config(town: Town) -> None:
     [box, _] = town.boxes_of("canteen", 2)
     town.boxes_of("kiosk", 1)
