@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from fleet.boxes import register, tries_said
+from fleet.boxes import register, tries_said, tries_unknown
 from fleet.errors import NotFound
 from mqtt.schemas import Body, EventBody, PayerTries, TriesBody
 
@@ -143,6 +143,8 @@ def forget(tx: sqlite3.Connection, now: int) -> None:
 
 
 def _wrong(tx: sqlite3.Connection, box: str, key: tries_said.Key, tries: int, now: int) -> PayerTries | None:
+    if not tries_unknown.has_room(tx, key, box, now - 2 * LONGEST_LOCK_S):
+        return None
     known = _row(tx, key)
     wrong, locked_until = (known["wrong"] + tries, known["locked_until"]) if known is not None else (tries, 0)
     wrong = min(wrong, tries_said.MOST)
