@@ -21,6 +21,7 @@ from typing import Any
 
 MAX_BATCH = 64
 BESIDE = 16  # jobs that nobody waits for, at most, in a commit that somebody waits for, unless as many wait: some 3 ms
+TOGETHER_S = 0.04  # what nobody waits for gathers so long: each commit costs the disk the same
 QUIET_S = 0.005  # without anybody who waits: an answer to what was just sent may be on its way
 FULL_ENOUGH = 16  # so many jobs wait for nobody: whatever is behind them is not to be held up
 
@@ -68,7 +69,8 @@ class Turns:
         if self._hurried or len(self) >= FULL_ENOUGH:
             return -math.inf
         first = [row[0] for row in (self._unhurried, self._behind) if row]
-        return min((min(one.due_s, max(one.asked_s, self._served_s) + QUIET_S) for one in first), default=math.inf)
+        quiet_s = self._served_s + QUIET_S
+        return min((min(one.due_s, max(one.asked_s + TOGETHER_S, quiet_s)) for one in first), default=math.inf)
 
     def next_batch(self, now_s: float) -> deque[Asked]:
         """What is committed together."""
