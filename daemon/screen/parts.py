@@ -27,6 +27,7 @@ from daemon.screen.elements import (
 from daemon.screen.money import amount
 from daemon.screen.text import Wording
 from daemon.screen.theme import Colour, Theme
+from daemon.screen.typeset import SMALLEST
 
 KeyName = Literal["ok", "cancel", "back", "menu", "agree", "decline"]
 
@@ -63,6 +64,10 @@ class Page:
         scale = min(width / 480, height / 800) if self.portrait else min(width / 800, height / 480)
         return max(1, round(length * scale))
 
+    def em(self, size: float) -> int:
+        """A size of letters in units, as pixels: on a small display larger than in proportion, to be read at all."""
+        return max(SMALLEST, self.u(size))
+
     def text(
         self,
         content: str,
@@ -76,7 +81,7 @@ class Page:
         lines: int = 1,
         foreign: bool = False,
     ) -> Text:
-        return Text(content, box, self.u(size), colour, weight, align, valign, lines, foreign)
+        return Text(content, box, self.em(size), colour, weight, align, valign, lines, foreign)
 
     def amount(
         self,
@@ -118,12 +123,25 @@ def legend(page: Page, keys: Sequence[KeyName], box: Box | None = None) -> tuple
     """(what the keys do now, along the bottom; the room above). Cancel stands left and OK right, as on the keypad."""
     strip, body = (box or page.box).cut_bottom(page.u(112 if page.portrait else 76))
     row = strip.inset(page.u(28), 0).cut_top(page.u(96 if page.portrait else 64))[0]
-    width = row.w // len(keys)
     elements: list[Element] = []
-    for place, key in enumerate(keys):
-        cell = Box(row.x + place * width, row.y, width, row.h)
+    x = row.x
+    for place, (key, width) in enumerate(zip(keys, _cell_widths(page, keys, row.w), strict=True)):
+        cell = Box(x, row.y, width, row.h)
         elements += _upright_key(page, key, cell) if page.portrait else _key(page, key, cell, place, len(keys))
+        x += width
     return elements, body
+
+
+def _cell_widths(page: Page, keys: Sequence[KeyName], room: int) -> list[int]:
+    """Alike; where one label needs more than that, each as its label asks for, in two lines where one has no room."""
+    labels = [page.words(f"key.{key}") for key in keys]
+    alike = room // len(keys)
+    wanted = [_key_width(page, label) for label in labels]
+    if page.portrait or max(wanted) <= alike:
+        return [alike] * len(keys)
+    if sum(wanted) > room:
+        wanted = [_key_width(page, max(label.split(), key=len)) for label in labels]
+    return [room * width // sum(wanted) for width in wanted]
 
 
 def _cap(page: Page, key: KeyName, box: Box) -> list[Element]:
@@ -143,16 +161,22 @@ def _cap(page: Page, key: KeyName, box: Box) -> list[Element]:
     ]
 
 
+_CAP, _CAP_GAP = 46, 12  # of a key, between it and its label, and between two keys; in units
+
+
+def _key_width(page: Page, label: str) -> int:
+    return page.u(_CAP) + 2 * page.u(_CAP_GAP) + roughly(label, page.em(25))
+
+
 def _key(page: Page, key: KeyName, cell: Box, place: int, count: int) -> list[Element]:
     """Cap and label side by side: the first key at the left end, the last at the right, others in between."""
-    cap, gap = page.u(46), page.u(12)
-    label = page.words(f"key.{key}")
-    used = min(cell.w, cap + gap + roughly(label, page.u(25)))
+    gap, label = page.u(_CAP_GAP), page.words(f"key.{key}")
+    used = min(cell.w - (gap if place < count - 1 else 0), _key_width(page, label) - gap)
     spare = cell.w - used
     shift = 0 if place == 0 else spare if place == count - 1 else spare // 2
     box = Box(cell.x + shift, cell.y, used, cell.h)
-    left, words = box.cut_left(cap)
-    text = page.text(label, words.cut_left(gap)[1], 25, page.theme.ink, "medium", align="left")
+    left, words = box.cut_left(page.u(_CAP))
+    text = page.text(label, words.cut_left(gap)[1], 25, page.theme.ink, "medium", align="left", lines=2)
     return [*_cap(page, key, left), text]
 
 
@@ -264,7 +288,7 @@ def progress(
 
 def pill(page: Page, box: Box, content: str, ink: Colour, ground: Colour, size: float = 24) -> list[Element]:
     """A short note on a coloured ground, in the middle of the box."""
-    plate = box.middle(roughly(content, page.u(size)) + 2 * page.u(18), page.u(size * 1.75))
+    plate = box.middle(roughly(content, page.em(size)) + 2 * page.u(18), max(page.u(size * 1.75), page.em(size) + 4))
     return [Plate(plate, ground, plate.h // 2), page.text(content, plate.inset(page.u(14), 0), size, ink, "medium")]
 
 

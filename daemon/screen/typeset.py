@@ -16,7 +16,8 @@ ABOVE = 0.90  # ideographs, accents
 BELOW = 0.24  # descenders
 LEADING = 1.34  # from baseline to baseline
 MIDDLE = 0.37  # optical middle of capitals and ideographs
-SMALLEST = 11  # pixels; below that nobody reads it
+SMALLEST = 11  # pixels; below that hardly anybody reads it
+LEAST = 8  # for words of our own, where they would not be there whole otherwise; ideographs end here
 # Foreign words are cut off rather than set below this part of their size; ours, and amounts, rather get smaller still.
 _SHRINK_LINE_TO = 0.75
 _SHRINK_LINES_TO = 0.55
@@ -63,8 +64,10 @@ def fit(text: Text, fonts: Fonts) -> Block:
 
 
 def _smallest(text: Text) -> int:
-    part = 0.0 if not text.foreign else _SHRINK_LINE_TO if text.lines == 1 else _SHRINK_LINES_TO
-    return min(text.size, max(SMALLEST, round(text.size * part)))
+    if not text.foreign:
+        return min(text.size, LEAST)
+    part = _SHRINK_LINE_TO if text.lines == 1 else _SHRINK_LINES_TO
+    return min(text.size, max(min(SMALLEST, text.size - 1), round(text.size * part)))
 
 
 def _height(count: int, size: int) -> float:

@@ -13,6 +13,7 @@ from daemon.screen.views import View
 
 MOST = 999_999_999  # ¥9,999,999.99
 CNY = "CNY"
+NEWER = "of_a_later_edition"
 CODE = "00020101021226370014com.example.kf0115MERCHANT0000001520400005303156540518.505802CN5910Kingfisher6008Shanghai"
 GOODS = (
     v.CartRow("矿泉水 Water 550 ml", "× 2", 400),
@@ -117,7 +118,7 @@ def every_view() -> dict[str, View]:
         "approved, may join, coupon": v.Approved(1850, CNY, "7F3A", offer=GIFT, join="offered"),
         "consent after a payment": v.Consent((v.Purpose.PAY, v.Purpose.MEMBERS), "2026-11", adult=True),
         "approved, coupon": v.Approved(1665, CNY, "7F3A", points=16, points_total=53, offer=GIFT),
-        "approved, red packet": v.Approved(MOST, CNY, "0123456789ABCDEF", offer=PACKET),
+        "approved, red packet": v.Approved(MOST, CNY, "01234F", offer=PACKET),
         "show code": v.ShowCode(1850, CNY, CODE, 42, 90),
         "show code, most": v.ShowCode(MOST, CNY, CODE * 2, 3, 90),
         "scan code": v.ScanCode(MOST, CNY, 20, others=True),
@@ -160,8 +161,24 @@ def every_view() -> dict[str, View]:
     views |= {f"declined, {reason}": v.Declined(MOST, CNY, reason) for reason in v.DeclineReason}
     views |= {f"trouble, {c}": v.Trouble(c, None, "kf-7Q2M-9XK4") for c in v.Condition}
     failures = ("too_late", "spoof", "low_quality", "timeout", "cancelled", "already", "network", "never heard of")
+    failures += ("authority_locked", "no_clerk_pin")
     views |= {f"enrol failed, {reason}": v.EnrolFailed(reason) for reason in failures}
-    return views
+    for condition in ("disk_failing", "disk_read_only", NEWER):
+        views[f"idle, {condition}"] = v.Idle("翠鸟咖啡", "19:30", "kf-7Q2M", (condition,) * 3)
+        views[f"trouble, {condition}"] = v.Trouble(condition, None, "kf-7Q2M-9XK4")
+    for hint in ("faces_loading", NEWER):
+        views[f"look, {hint}"] = v.Look(MOST, CNY, None, hint, 3, 30, others=True)
+    back = ("above_clerks_limit", "cancelled", "sale_back", "sale_paying", "sale_unpaid", NEWER)
+    views |= {f"taken back, {outcome}": v.TakenBack(outcome, MOST, CNY) for outcome in back}
+    unused = tuple(v.CouponRow(GOODS[2].name, 0, reason) for reason in ("applied", "expired", "kept", NEWER))
+    return views | {
+        "review, unused coupons": v.Review(1850, CNY, 1850, unused[:2], 0, 0, False, 21, others=True),
+        "review, more unused coupons": v.Review(1850, CNY, 1850, unused[2:], 0, 0, False, 21, others=True),
+        f"booting, {NEWER}": v.Booting(NEWER, 0.4),
+        f"enter amount, {NEWER}": v.EnterAmount(1850, CNY, "18.50", NEWER),
+        f"consent, {NEWER}": v.Consent((NEWER,), "2026-11"),
+        f"choose a way, {NEWER}": v.Choose(1850, CNY, "way", (NEWER,), 20),
+    }
 
 
 @pytest.fixture(scope="session")

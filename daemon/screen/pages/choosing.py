@@ -61,12 +61,14 @@ def _options(page: Page, box: Box, view: Choose) -> list[Element]:
         plate = Box(box.x + column * (width + gap), box.y + row * (height + gap), width, height)
         digit, label = plate.inset(page.u(14), page.u(6)).cut_left(page.u(56))
         disc = digit.square()
-        name = page.words(f"way.{option}") if view.what == "way" else option
+        foreign = view.what != "way"
+        name = option if foreign else page.words(f"way.{option}")
+        label = label.cut_left(page.u(14))[1]
         elements += [
             *card(page, plate),
             Plate(disc, theme.brand, disc.w // 2),
             page.text(str(place + 1), disc, 28, theme.on_colour, "bold"),
-            page.text(name, label.cut_left(page.u(14))[1], 29, theme.ink, "medium", align="left", foreign=True),
+            page.text(name, label, 29, theme.ink, "medium", align="left", lines=2, foreign=foreign),
         ]
     return elements
 

@@ -49,7 +49,9 @@ def consent(page: Page, view: Consent) -> tuple[Element, ...]:
     keys, body = legend(page, ("decline", "agree"))
     body = body.inset(page.u(40), page.u(18))
     chips = page.tall(60, 124 if len(view.purposes) > 3 else 60)
-    rows = stack(body, (60, page.tall(92, 150), chips, page.tall(40, 76), 34), page, gap=page.tall(12, 20))
+    rows = stack(
+        body, (60, page.tall(92, 150), chips, page.tall(76 if view.fare else 40, 76), 34), page, gap=page.tall(12, 20)
+    )
     return flat(
         paper(page),
         page.text(words("consent.headline"), rows[0], 44, theme.ink, "bold"),
@@ -83,7 +85,7 @@ def _chips(page: Page, row: Box, names: Sequence[str]) -> list[Element]:
         return [*_chips(page, upper, names[:half]), *_chips(page, lower, names[half:])]
     gap, margin, size = page.u(14), page.u(20), 27.0
     room = row.w - gap * (len(names) - 1)
-    widths = [roughly(name, page.u(size)) + 2 * margin for name in names]
+    widths = [roughly(name, page.em(size)) + 2 * margin for name in names]
     shrink = min(1.0, room / max(1, sum(widths)))
     widths = [int(width * shrink) for width in widths]
     x = row.x + (room - sum(widths)) // 2

@@ -199,7 +199,7 @@ def approved(page: Page, view: Approved) -> tuple[Element, ...]:
         hero(page, outer, "check", theme.good_deep, theme.veil),
         page.text(headline, rows[2], 46, theme.on_colour, "bold"),
         page.amount(view.amount_minor, view.currency, rows[3], 80, theme.on_colour),
-        page.text(detail, rows[4], 26, theme.on_colour_muted, foreign=bool(view.reference_tail)),
+        page.text(detail, rows[4], 26, theme.on_colour_muted),
     )
 
 

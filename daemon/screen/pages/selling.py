@@ -78,10 +78,10 @@ def _row(page: Page, box: Box, view: Cart, row: CartRow, marked: bool) -> list[E
     ground = theme.brand_soft if marked else theme.card
     sum_text = number(row.amount_minor, view.currency)
     inner = box.inset(page.u(16), 0)
-    name, money = inner.cut_right(max(page.u(120), roughly(sum_text, page.u(26)) + page.u(8)))[::-1]
-    name, quantity = name.cut_right(page.u(120))[::-1]
+    name, money = inner.cut_right(max(page.u(120), roughly(sum_text, page.em(26)) + page.u(8)))[::-1]
     typing = marked and view.typed_quantity
     how_many = f"× {view.typed_quantity}" if typing else row.quantity
+    name, quantity = name.cut_right(min(page.u(120), roughly(how_many, page.em(24)) + page.u(8)))[::-1]
     ink = theme.brand if typing else theme.muted
     return [
         Plate(box, ground, page.u(12)),

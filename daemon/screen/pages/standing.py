@@ -45,6 +45,9 @@ FACELESS = frozenset(
 )  # fmt: skip
 
 
+NARROW = 400  # pixels: less has no room for three notes side by side
+
+
 def _ready(conditions: tuple[str, ...]) -> str:
     return "ready" if FACELESS.isdisjoint(conditions) else "faceless"
 
@@ -79,10 +82,11 @@ def idle(page: Page, view: Idle) -> tuple[Element, ...]:
 def _notes(page: Page, strip: Box, conditions: tuple[str, ...]) -> list[Element]:
     """A few small notes: what the box can't do at the moment. Side by side, or below each other on a tall display."""
     theme, gap = page.theme, page.u(12)
-    width = strip.w if page.portrait else (strip.w - 2 * gap) // 3
+    most = 2 if page.portrait or page.size[0] < NARROW else 3
+    width = strip.w if page.portrait else (strip.w - (most - 1) * gap) // most
     height = page.u(46)
     elements: list[Element] = []
-    for place, condition in enumerate(conditions[: 2 if page.portrait else 3]):
+    for place, condition in enumerate(conditions[:most]):
         if page.portrait:
             plate = Box(strip.x, strip.y + place * (height + page.u(8)), width, height)
         else:

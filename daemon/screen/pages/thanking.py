@@ -33,8 +33,8 @@ def with_gift(page: Page, view: Approved, gift: Gift) -> tuple[Element, ...]:
         hero(page, rows[0].square(), "check", theme.good_deep, theme.veil),
         page.text(words("approved.headline"), rows[2], 40, theme.on_colour, "bold"),
         page.amount(view.amount_minor, view.currency, rows[3], 58, theme.on_colour),
-        page.text(points or tail, rows[4], 26, theme.on_colour, "medium", foreign=not points),
-        page.text(tail, rows[5], 22, theme.on_colour_muted, foreign=True) if points else (),
+        page.text(points or tail, rows[4], 26, theme.on_colour, "medium"),
+        page.text(tail, rows[5], 22, theme.on_colour_muted) if points else (),
         _gift(page, side.inset(page.u(22), page.u(20)), gift),
     )
 
