@@ -5,6 +5,7 @@ Whose turn it is, `fleet.turns` says.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -24,6 +25,23 @@ log = logging.getLogger("fleet.desk")
 
 T = TypeVar("T")
 LATER_MAY_WAIT_S = 0.1
+LATER_AGAIN_S = 1.0
+TAKEN_IN_AT_ONCE = 1024  # however fast more is asked for, what has come gets its turn
+
+
+class DeskClosed(sqlite3.OperationalError):
+    """Asked of a desk that has stopped: nothing was done, nor will be."""
+
+
+class _Later:
+    """A job for later, and whether it has had its turn."""
+
+    def __init__(self, job: Callable[[sqlite3.Connection], object]) -> None:
+        self.job, self.begun = job, False
+
+    def __call__(self, tx: sqlite3.Connection) -> None:
+        self.begun = True
+        _logged(self.job)(tx)
 
 
 class Desk:
@@ -42,7 +60,7 @@ class Desk:
         self._before_commit = _logged(before_commit) if before_commit is not None else None
         self._jobs: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
         self._turns = Turns()  # what was taken from it, and is not done yet
-        self._stopping = False
+        self._stopping = self._over = False
         self._afterwards: list[Callable[[], None]] = []
         self._later: list[tuple[float, int, Callable[[sqlite3.Connection], Any]]] = []
         self._later_lock = threading.Lock()
@@ -58,9 +76,12 @@ class Desk:
     ) -> Future[T]:  # fmt: skip
         """Do it: as soon as possible, or when it is quiet, and after `may_wait_s` seconds in any case. `behind`: after
         all that are not. Those that may wait equally long are done in the order of asking, and so are those `of` the
-        same box, whether they may wait or not, but for those that stay behind."""
+        same box, whether they may wait or not, but for those that stay behind. The future fails with what the job
+        raises, with the sqlite3.Error that kept its transaction off the disk, or with DeskClosed."""
         future: Future[T] = Future()
         self._jobs.put(Asked(job, future, time.monotonic(), may_wait_s, behind, of))
+        if self._over:
+            self._refuse_the_rest()
         return future
 
     @property
@@ -73,7 +94,8 @@ class Desk:
         self._afterwards.append(act)
 
     def run_later(self, delay_s: float, job: Callable[[sqlite3.Connection], object]) -> None:
-        """Do it in `delay_s` seconds; errors are logged."""
+        """Do it in `delay_s` seconds; errors are logged. Where its transaction ends before its turn, it comes again:
+        some ask for themselves anew, and would otherwise never do so again."""
         with self._later_lock:
             heapq.heappush(self._later, (time.monotonic() + delay_s, next(self._count), job))
         self._jobs.put(Asked(_nothing, Future(), 0.0))  # wakes the thread, so that it looks at the clock again
@@ -89,11 +111,22 @@ class Desk:
             self._take_in()
             if batch := self._turns.next_batch(time.monotonic()):
                 self._do(batch)
+        self._over = True
+        self._refuse_the_rest()
         self._connection.close()
+
+    def _refuse_the_rest(self) -> None:
+        """What was asked for after `stop`: nobody takes it any more, and nobody is to wait for it."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                asked = self._jobs.get_nowait()
+                if asked is not None and asked.future.set_running_or_notify_cancel():
+                    asked.future.set_exception(DeskClosed("the desk has stopped"))
 
     def _take_in(self) -> None:
         """What has come, and what has fallen due; waits until something is to be done."""
-        while not self._stopping:
+        taken = 0
+        while not self._stopping and taken < TAKEN_IN_AT_ONCE:
             self._take_in_later()
             wait_s = min(self._turns.begin_s(), self._next_later_s()) - time.monotonic()
             try:
@@ -101,6 +134,7 @@ class Desk:
                     self._note(self._jobs.get(timeout=wait_s if wait_s < threading.TIMEOUT_MAX else None))
                 else:
                     self._note(self._jobs.get_nowait())
+                taken += 1
             except queue.Empty:
                 if self._turns.begin_s() <= time.monotonic():
                     return
@@ -125,8 +159,9 @@ class Desk:
             yield Asked(self._before_commit, Future(), time.monotonic(), LATER_MAY_WAIT_S)
 
     def _somebody_came(self) -> bool:
-        while not self._stopping and not self._jobs.empty():
-            self._note(self._jobs.get_nowait())
+        for _ in range(min(self._jobs.qsize(), TAKEN_IN_AT_ONCE)):
+            if not self._stopping:
+                self._note(self._jobs.get_nowait())
         return self._turns.somebody_waits
 
     def _do(self, batch: deque[Asked]) -> None:
@@ -150,8 +185,10 @@ class Desk:
         except sqlite3.Error as broken:
             taken += batch
             log.exception("event=commit_failed jobs=%d", len(taken))
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
+            for asked in taken:
+                if isinstance(asked.job, _Later) and not asked.job.begun:
+                    self.run_later(LATER_AGAIN_S, asked.job.job)
             failed = [(asked.future, broken) for asked in taken]
             done = []
             self._afterwards.clear()
@@ -166,6 +203,14 @@ class Desk:
         for act in acts:
             _guarded(act)
 
+    def _roll_back(self) -> None:
+        """Where SQLite has not done so itself."""
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            log.exception("event=rollback_failed")
+
     def _next_later_s(self) -> float:
         """Monotonic."""
         with self._later_lock:
@@ -174,8 +219,8 @@ class Desk:
     def _take_in_later(self) -> None:
         with self._later_lock:
             while self._later and self._later[0][0] <= time.monotonic():
-                job = _logged(heapq.heappop(self._later)[2])
-                self._turns.add(Asked(job, Future(), time.monotonic(), LATER_MAY_WAIT_S))
+                job = heapq.heappop(self._later)[2]
+                self._turns.add(Asked(_Later(job), Future(), time.monotonic(), LATER_MAY_WAIT_S))
 
 
 def _logged(job: Callable[[sqlite3.Connection], object]) -> Callable[[sqlite3.Connection], None]:

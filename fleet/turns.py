@@ -81,7 +81,7 @@ class Turns:
             batch += _taken(self._unhurried, room, now_s, next_s)
             return batch + _taken(self._behind, BESIDE, now_s)
         batch = _taken(self._unhurried, MAX_BATCH)
-        return batch + _taken(self._behind, MAX_BATCH - len(batch))
+        return batch + (_taken(self._behind, MAX_BATCH - len(batch)) or _taken(self._behind, BESIDE, now_s))
 
     def _with_what_was_said_before(self, batch: deque[Asked]) -> deque[Asked]:
         last_s = {one.of: one.asked_s for one in batch if one.of is not None}

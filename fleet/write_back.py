@@ -15,6 +15,7 @@ log = logging.getLogger("fleet.write_back")
 
 EVERY_S = 0.3
 MOST_PAGES = 8000  # 32 MB: where the thread can't keep up, a commit does it after all
+MOST_BYTES = 64_000_000  # of the log once it begins anew: a reader that looked on for minutes makes it longer than that
 
 
 class WriteBack:
@@ -23,6 +24,7 @@ class WriteBack:
 
     def __init__(self, file: Path, desk: sqlite3.Connection) -> None:
         desk.execute(f"PRAGMA wal_autocheckpoint={MOST_PAGES}")
+        desk.execute(f"PRAGMA journal_size_limit={MOST_BYTES}")
         self._file = file
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet-write-back", daemon=True)
@@ -37,14 +39,16 @@ class WriteBack:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        connection = sqlite3.connect(self._file, timeout=0, isolation_level=None)
+        connection: sqlite3.Connection | None = None
         told = ""
         while not self._over.wait(EVERY_S):
             try:
+                connection = connection or sqlite3.connect(self._file, timeout=0, isolation_level=None)
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 told = ""
             except sqlite3.Error as error:  # a full disk: the desk hears of it too, with the commit that it concerns
                 if str(error) != told:
                     told = str(error)
                     log.warning("event=write_back_failed why=%s", error)
-        connection.close()
+        if connection is not None:
+            connection.close()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from fleet.desk import Desk
-from fleet.turns import FULL_ENOUGH, MAX_BATCH
+from fleet.desk import Desk, DeskClosed
+from fleet.turns import FULL_ENOUGH, MAX_BATCH, Asked
 
 
 @pytest.fixture
@@ -215,3 +217,80 @@ def test_stop_finishes_more_than_one_commit_takes(file: Path) -> None:
     desk.stop()
     assert all(future.done() for future in futures)
     assert sqlite3.connect(file).execute("SELECT count(*) FROM t").fetchone() == (3 * MAX_BATCH,)
+
+
+def test_a_job_for_later_whose_commit_could_not_begin_comes_again(desk: Desk, file: Path) -> None:
+    """One that asks for itself anew, as the sweep does, would otherwise never do so again."""
+    begun = threading.Event()
+    blocker = sqlite3.connect(file, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    desk._connection.execute("PRAGMA busy_timeout=50")
+    desk.run_later(0.0, lambda _: begun.set())
+    with pytest.raises(sqlite3.OperationalError):
+        desk.run(insert(1), may_wait_s=0.1).result(30)  # type: ignore[arg-type]
+    assert not begun.is_set()
+    blocker.execute("ROLLBACK")
+    assert begun.wait(30)
+
+
+def test_a_job_for_later_that_fails_does_not_come_again(desk: Desk) -> None:
+    order, over = list[str](), threading.Event()
+
+    def broken(_: sqlite3.Connection) -> None:
+        order.append("broken")
+        raise sqlite3.OperationalError("mine")
+
+    desk.run_later(0.0, broken)
+    desk.run_later(2.5, lambda _: over.set())
+    assert over.wait(30)
+    assert order == ["broken"]
+
+
+def test_whoever_asks_a_desk_that_has_stopped_hears_so(desk: Desk, file: Path) -> None:
+    stopping, late = threading.Event(), list[Future[int]]()
+
+    def last(_: sqlite3.Connection) -> None:
+        assert stopping.wait(30)
+        late.append(desk.run(lambda _: 1))
+
+    asked = desk.run(last)
+    stopper = threading.Thread(target=desk.stop, args=(30,))
+    stopper.start()
+    while desk._jobs.empty():
+        time.sleep(0.001)
+    stopping.set()
+    asked.result(30)
+    stopper.join(30)
+    late.append(desk.run(insert(1)))  # type: ignore[arg-type]
+    assert [type(future.exception(30)) for future in late] == [DeskClosed, DeskClosed]
+    assert sqlite3.connect(file).execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("may_wait_s", [0.0, 10_000.0])
+def test_the_desk_begins_however_fast_more_is_asked(file: Path, may_wait_s: float) -> None:
+    class Crowd(queue.SimpleQueue[Asked | None]):
+        """Whoever looks finds one more, as long as it is before the first has had his turn."""
+
+        came = 0
+
+        def get_nowait(self) -> Asked | None:
+            if first.done() or self.came == 100_000:
+                return super().get_nowait()
+            self.came += 1
+            return Asked(lambda _: None, Future(), 0.0, may_wait_s)
+
+        def qsize(self) -> int:
+            return super().qsize() + (0 if first.done() else 1)
+
+        def empty(self) -> bool:
+            return self.qsize() == 0
+
+    desk = Desk(sqlite3.connect(file, check_same_thread=False, isolation_level=None), lambda _: None)
+    crowd = desk._jobs = Crowd()
+    first: Future[int] = Future()
+    crowd.put(Asked(lambda _: 1, first, 0.0))
+    desk._turns.add(crowd.get())  # type: ignore[arg-type]
+    desk.start()
+    assert first.result(60) == 1
+    desk.stop(60)
+    assert crowd.came < 100_000

@@ -76,6 +76,13 @@ def test_a_crowd_does_not_wait_for_the_quiet() -> None:
     assert turns.begin_s() < 10.0
 
 
+def test_what_stays_behind_gets_on_however_many_come_that_may_wait() -> None:
+    crowd, report = [asked(10.0, 0.1) for _ in range(2 * MAX_BATCH)], asked(10.0, 0.1, behind=True)
+    turns = waiting(*crowd, report)
+    assert list(turns.next_batch(10.05)) == crowd[:MAX_BATCH], "it may wait"
+    assert list(turns.next_batch(10.2)) == [*crowd[MAX_BATCH:], report], "no longer"
+
+
 def test_a_batch_that_is_cut_short_keeps_its_turns() -> None:
     jobs = [asked(10.0, 0.1) for _ in range(4)] + [asked(9.0, 0.1, behind=True) for _ in range(3)]
     turns = waiting(*jobs)
