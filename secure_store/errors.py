@@ -96,8 +96,9 @@ class WitnessUnreachable(StoreError):
     """Who remembers the store's counter is there and does not say it: an older copy of the store would not show."""
 
     default_hint = (
-        "Is the TPM, or the medium of [store] witness_file, well? Start again once it is. Where it is lost for good, "
-        "take the file away, or set another [store] witness: then nothing shows that the store is not an older copy."
+        "Is the TPM well, or the medium of [store] witness_file, and is that mounted? Start again once it is. Where it "
+        "is lost for good, write 0 into a new witness_file, or set another [store] witness: then nothing shows that "
+        "the store is not an older copy."
     )
 
 

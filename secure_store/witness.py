@@ -10,6 +10,7 @@ from typing import Protocol
 
 from secure_store.durable import write_durably
 from secure_store.errors import WitnessUnreachable
+from secure_store.presence import is_absent
 
 DIGITS = 20  # more than any counter has
 
@@ -57,10 +58,16 @@ class FileWitness:
         try:
             said = self.path.read_bytes().strip()
         except FileNotFoundError:
+            if not self._may_be_new():
+                raise OSError(errno.ENOENT, "its folder is not there: is its medium mounted?", str(self.path)) from None
             return None
         if not said.isdigit() or len(said) > DIGITS:  # written whole or not at all: this is no power cut
             raise OSError(errno.EBADMSG, "it holds no counter", str(self.path))
         return int(said)
+
+    def _may_be_new(self) -> bool:
+        """Whether there is a place for it, and no link that leads to where nothing is."""
+        return is_absent(self.path) and self.path.parent.is_dir()
 
     def advance(self, to: int) -> None:
         if (self.read() or 0) < to:

@@ -15,7 +15,7 @@ from daemon.books import checkpoints, journal
 from daemon.books.box_db import BoxDb
 from daemon.books.checkpoints import Checkpoint
 from daemon.logs import note
-from daemon.people import box_store
+from daemon.people import box_store, witness_file
 from daemon.uplink.clock import TrustedClock
 from daemon.uplink.fleet_link import FleetLink
 from mqtt.schemas import CheckpointAckBody, CheckpointBody
@@ -25,7 +25,8 @@ log = logging.getLogger("daemon.books.journal")
 DAY_S = 24 * 3600
 LOOK_EVERY_S = 3600.0
 AT_ONCE = 2000  # entries, where a checkpoint lies so near: nobody waits long behind it
-STILL_LOOKED_UP = (box_store.COUNTED, box_store.FLEETS_FLOOR)  # the newest of each is a state, not a memory
+# The newest of each is a state, not a memory.
+STILL_LOOKED_UP = (box_store.COUNTED, box_store.FLEETS_FLOOR, witness_file.SEEN)
 
 
 def candidate(connection: sqlite3.Connection, before: int) -> Checkpoint | None:

@@ -28,7 +28,7 @@ SUGGESTIONS = {
     "key_ring_repaired": "the card is failing: `kingfisher store backup`, then replace it",
     "key_ring_copy_repaired": "the card is failing: `kingfisher store backup`, then replace it",
     "census_damaged": "stop the daemon, then `kingfisher store restore` with the newest backup",
-    "witness_unreachable": "see [store] witness in box.toml: is the TPM, or the other medium, there?",
+    "witness_unreachable": "see [store] witness in box.toml: is the TPM there, or the other medium mounted?",
     "store_behind": "stop the daemon, then `kingfisher store restore` with the newest backup, or --accept",
     "rotation_unfinished": "`kingfisher store rotate` finishes it",
     "config_refused": "the fleet's newest settings are not in force: `kingfisher-fleet config status` says why",

@@ -16,6 +16,7 @@ from typing import Any
 from daemon.books import journal
 from daemon.books.box_db import BoxDb
 from daemon.config.model import Config, StoreSection
+from daemon.people.witness_file import RememberedFile
 from secure_store.access import FILE_NAME, named
 from secure_store.credential_key import CredentialKeyProvider
 from secure_store.errors import StoreUnwritable
@@ -24,7 +25,7 @@ from secure_store.open_loop import OpenLoopStore, StoreStatus
 from secure_store.options import Refusal, StoreOptions
 from secure_store.presence import is_absent
 from secure_store.tpm2 import Tpm2KeyProvider, Tpm2Options, Tpm2Witness
-from secure_store.witness import FileWitness, FlooredWitness, Witness
+from secure_store.witness import FlooredWitness, Witness
 
 KEY_FILES = {"file": "store.key", "tpm2": "store.key.tpm2"}
 COUNTED, FLEETS_FLOOR = "store_counter", "store_behind"
@@ -79,7 +80,7 @@ def _witness(settings: StoreSection, db: BoxDb, now: Callable[[], int]) -> Witne
         return Tpm2Witness(settings.tpm2_counter, f"device:{device}" if device and device[0] == "/" else device)
     if settings.witness == "file":
         assert settings.witness_file is not None
-        return FileWitness(settings.witness_file)
+        return RememberedFile(settings.witness_file, db, now)
     return JournalWitness(db, now)
 
 

@@ -16,7 +16,7 @@ from daemon.people import box_store
 from daemon.people.gallery_matcher import DIMENSION, GalleryMatcher, Kind
 from pipeline.capture import Capture
 from pipeline.match import BruteForceMatcher, Matcher
-from secure_store.errors import StoreBusy, StoreError, StoreRolledBack
+from secure_store.errors import StoreBusy, StoreError, StoreRolledBack, WitnessUnreachable
 from secure_store.keys import KeyProvider
 from secure_store.open_loop import OpenLoopStore
 from secure_store.options import StoreOptions
@@ -209,7 +209,10 @@ class LockedMembers(Members):
         return False  # it is not believed as it is
 
     def conditions(self) -> dict[str, str]:
-        return {"store_locked": f"{self._why.what}: {self._why.why}"}
+        found = {"store_locked": f"{self._why.what}: {self._why.why}"}
+        if isinstance(self._why, WitnessUnreachable):
+            found["witness_unreachable"] = self._why.why
+        return found
 
     def verify(self, progress: Progress) -> Verified:
         return self._examine(progress)

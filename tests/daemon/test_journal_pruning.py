@@ -15,6 +15,7 @@ from daemon.books.journal_pruning import JournalPruner
 from daemon.cli.main import main as kingfisher
 from daemon.config.journal import JournalSection
 from daemon.errors import JournalBroken, JournalPruned
+from daemon.people import witness_file
 from daemon.people.box_store import FLEETS_FLOOR, fleets_floor
 from mqtt.identity import load_or_create_private_key, public_pem, write_file
 from mqtt.schemas import CheckpointAckBody
@@ -113,12 +114,14 @@ def test_the_same_word_of_the_fleet_twice_forgets_nothing_more(book):
     assert book.first() == 31
 
 
-def test_what_of_the_journal_is_still_looked_up_survives(book):
+def test_what_of_the_journal_is_still_looked_up_survives(book, tmp_path):
     book.rig.db.run(lambda tx: tx.execute("DELETE FROM journal"))
     book.rig.db.run(lambda tx: tx.execute("DELETE FROM checkpoints"))
+    missing = tmp_path / "counter"
 
     def write(tx):
         journal.append(tx, FLEETS_FLOOR, {"counter": 77, "found": 3}, LONG_AGO)
+        journal.append(tx, witness_file.SEEN, {"file": str(missing)}, LONG_AGO)
         checkpoints.make(tx, book.rig.link, LONG_AGO, Pace(entries=1))
         journal.append(tx, "line", {}, LONG_AGO + DAY_S)
         checkpoints.make(tx, book.rig.link, LONG_AGO + DAY_S, Pace(entries=1))
@@ -126,8 +129,10 @@ def test_what_of_the_journal_is_still_looked_up_survives(book):
     book.rig.db.run(write)
     signed = journal_pruning.candidate(book.reader(), NOW)
     book.rig.db.run(lambda tx: journal_pruning.prune(tx, signed, NOW))
-    assert book.first() == 2
+    assert book.first() == 3
     assert fleets_floor(book.reader()) == 77
+    with pytest.raises(OSError, match="it was there before"):
+        witness_file.RememberedFile(missing, book.rig.db, lambda: NOW).read()
 
 
 @pytest.mark.parametrize(
