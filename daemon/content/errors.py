@@ -21,6 +21,7 @@ class Why(StrEnum):
     NO_ROOM = "disk_full"
     BAD_DOCUMENT = "bad_document"
     NO_ROOT = "no_root"
+    UNREADABLE = "metadata_unreadable"
 
 
 _HINTS = {
@@ -34,6 +35,10 @@ _HINTS = {
     Why.OVER_QUOTA: "Publish less, or raise content.quota_mib.",
     Why.NO_ROOM: "Make room on the data partition.",
     Why.BAD_DOCUMENT: "What stands stays in force; publish a good one.",
+    Why.UNREADABLE: (
+        "The card fails: change it. What the box shows goes on meanwhile. If the file is surely lost, remove it: then "
+        "the box believes any state that is signed and has not expired, an older one too."
+    ),
     Why.NO_ROOT: "Give the box the fleet's first root: content.root.",
 }
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 
-from daemon.content import owned
+from daemon.content import held, owned
 from daemon.content.errors import ContentRefused, Why
 from daemon.content.fetching import ResumingFetcher
 from daemon.content.naming import named
@@ -51,10 +51,12 @@ def refresh(
     is not believed: the system's own clock may be years behind, or set by whoever holds the network.
 
     Raises:
-        ContentRefused: nothing new could be believed: unreachable, expired, rolled back, forged, too large, disk full.
+        ContentRefused: nothing new could be believed: unreachable, expired, rolled back, forged, too large, disk full;
+            or the disk does not give what is held, against which it would be compared.
     """
     metadata = folder / "metadata"
     metadata.mkdir(parents=True, exist_ok=True)
+    held.check_readable(metadata)
     with named("content metadata"):
         updater = Updater(
             str(metadata), source.metadata_url, target_base_url=source.targets_url, fetcher=source.fetcher,
