@@ -38,6 +38,7 @@ log = logging.getLogger("fleet.service")
 
 SWEEP_EVERY_S = 15.0
 FORGET_EVERY_S = 0.1  # while there is more of it
+NOTE_AGAIN_S = 1.0  # that the broker has a message, where it could not be written
 WAITED_FOR = ("/pay", "/order", "/time", "/face")  # somebody stands before the box
 WATCHED = "/config"  # an operator looks on as it goes out
 BEHIND = ("/config", "/health", "/play", "/content")  # these come in crowds, and nothing of money depends on them
@@ -84,7 +85,7 @@ class Service:
             on_connected=self._connected,
             on_lost=self._lost,
         )  # fmt: skip
-        self._acked_lock, self._acked_ids = threading.Lock(), list[int]()
+        self._acked_lock, self._acked_ids, self._being_noted = threading.Lock(), list[int](), list[int]()
         self._settles_again = False
         self._courier = Courier(
             OUTBOX, self.link, on_acked=self._acked, on_refused=_ignore_refusal, retained_kinds=frozenset(),
@@ -148,11 +149,24 @@ class Service:
             self._acked_ids.append(message_id)
             first = len(self._acked_ids) == 1
         if first:
-            self.desk.run(self._note_acked, may_wait_s=0.0 if self._courier.more else UNHURRIED_S)
+            self._have_acked_noted(0.0 if self._courier.more else UNHURRIED_S)
+
+    def _have_acked_noted(self, may_wait_s: float = 0.0) -> None:
+        self.desk.run(self._note_acked, may_wait_s=may_wait_s).add_done_callback(self._noted)
+
+    def _noted(self, done: Future[None]) -> None:
+        """What could not be committed is noted later: the broker will not say it again."""
+        failed = isinstance(done.exception(), sqlite3.Error)
+        with self._acked_lock:
+            self._acked_ids += self._being_noted if failed else []
+            self._being_noted = []
+        if failed:
+            self.desk.run_later(NOTE_AGAIN_S, lambda _: self._have_acked_noted())
 
     def _note_acked(self, tx: sqlite3.Connection) -> None:
         with self._acked_lock:
             acked, self._acked_ids = self._acked_ids, []
+            self._being_noted += acked
         now = self.gateway.now()
         for message_id in acked:
             orders.note_sent(tx, message_id, now)
@@ -179,7 +193,7 @@ class Service:
             return
         self._courier.send(connection, self.gateway.now())
         if self._courier.more and self._acked_ids:  # acknowledged while it was sending: they make room for the rest
-            self.desk.run(self._note_acked)
+            self._have_acked_noted()
 
     def _sweep_later(self) -> None:
         def sweep(tx: sqlite3.Connection) -> None:
