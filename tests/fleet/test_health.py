@@ -149,6 +149,14 @@ def test_a_box_that_falls_silent_with_its_connection_up_is_dark_after_its_missed
     eventually(lambda: town.standing("one") == "well")
 
 
+def test_a_box_that_leaves_right_after_a_heartbeat_is_gone(town: Town) -> None:
+    box = town.box("one")
+    eventually(lambda: town.fleet.cli("box", "list")[1][0]["online"])
+    beat(box, beat_s=60)
+    box.disconnect()
+    eventually(lambda: not town.fleet.cli("box", "list")[1][0]["online"], what="told after the heartbeat, and so taken")
+
+
 def test_a_heartbeat_that_was_overtaken_changes_nothing(town: Town) -> None:
     box = town.box("one")
     beat(box, "no_camera", beat_s=60)
