@@ -74,10 +74,10 @@ class Desk:
         self, job: Callable[[sqlite3.Connection], T], *, may_wait_s: float = 0.0, behind: bool = False,
         of: str | None = None,
     ) -> Future[T]:  # fmt: skip
-        """Do it: as soon as possible, or when it is quiet, and after `may_wait_s` seconds in any case. `behind`: after
-        all that are not. Those that may wait equally long are done in the order of asking, and so are those `of` the
-        same box, whether they may wait or not, but for those that stay behind. The future fails with what the job
-        raises, with the sqlite3.Error that kept its transaction off the disk, or with DeskClosed."""
+        """Do it: as soon as possible, or when it is quiet, and after `may_wait_s` seconds in any case, or after those
+        of one ahead of it. `behind`: after all that are not. Those that may wait are done in the order of asking, and
+        so are those `of` the same box, whether they may wait or not, but for those that stay behind. The future fails
+        with what the job raises, with the sqlite3.Error that kept its transaction off the disk, or with DeskClosed."""
         future: Future[T] = Future()
         self._jobs.put(Asked(job, future, time.monotonic(), may_wait_s, behind, of))
         if self._over:

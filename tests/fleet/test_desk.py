@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import queue
+import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -294,3 +296,48 @@ def test_the_desk_begins_however_fast_more_is_asked(file: Path, may_wait_s: floa
     assert first.result(60) == 1
     desk.stop(60)
     assert crowd.came < 100_000
+
+
+def test_whatever_goes_wrong_each_is_done_once_and_told_what_is_on_disk(file: Path) -> None:
+    chance, calls, acted = random.Random(7), Counter[int](), list[int]()
+    connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    connection.executescript(
+        "PRAGMA foreign_keys=ON; CREATE TABLE rooms (id INTEGER PRIMARY KEY);"
+        "CREATE TABLE guests (room INTEGER REFERENCES rooms (id) DEFERRABLE INITIALLY DEFERRED);"
+    )
+    ends = {
+        "well": lambda tx: None,
+        "it raises": lambda tx: [][0],
+        "the commit fails": lambda tx: tx.execute("INSERT INTO guests VALUES (1)"),
+        "SQLite gives the transaction up": lambda tx: tx.execute("ROLLBACK"),
+    }
+
+    def job(number: int, end: str) -> Callable[[sqlite3.Connection], None]:
+        def do(tx: sqlite3.Connection) -> None:
+            calls[number] += 1
+            tx.execute("INSERT INTO t VALUES (?)", (number,))
+            desk.afterwards(lambda: acted.append(number))
+            ends[end](tx)
+
+        return do
+
+    desk = Desk(connection, lambda _: None, lambda _: None)
+    desk.start()
+    futures = list[Future[None]]()
+    for number in range(3000):
+        [end] = chance.choices(list(ends), [95, 3, 1, 1])
+        asked = job(number, end)
+        futures.append(
+            desk.run(
+                asked,
+                may_wait_s=chance.choice([0.0, 0.02, 5.0]),
+                behind=chance.random() < 0.2,
+                of=chance.choice([None, "kf-a", "kf-b"]),
+            )
+        )
+    desk.stop(60)
+    kept = [number for number, future in enumerate(futures) if future.exception(0) is None]
+    assert sqlite3.connect(file).execute("SELECT n FROM t ORDER BY n").fetchall() == [(number,) for number in kept]
+    assert sorted(acted) == kept
+    assert max(calls.values()) == 1
+    assert 0 < len(kept) < 3000
