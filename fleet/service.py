@@ -42,7 +42,7 @@ NOTE_AGAIN_S = 1.0  # that the broker has a message, where it could not be writt
 WAITED_FOR = ("/pay", "/order", "/time", "/face")  # somebody stands before the box
 WATCHED = "/config"  # an operator looks on as it goes out
 BEHIND = ("/config", "/play", "/content")  # these come in crowds; nothing of money, nor who is there, depends on them
-WATCHED_S, UNHURRIED_S = 0.02, 0.1
+WATCHED_S, UNHURRIED_S = 0.005, 0.1
 IN_FLIGHT = 500  # messages each way that wait for an acknowledgement: a commit's worth and more
 
 
