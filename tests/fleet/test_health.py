@@ -227,7 +227,7 @@ def test_a_watch_that_would_never_rest_is_refused_by_name(pause: str, capsys: py
 def test_all_that_is_known_of_one_box_is_shown_by_id_or_name(town: Town) -> None:
     box = town.box("one")
     beat(box, beat_s=60)
-    eventually(lambda: town.standing("one") == "well")
+    eventually(lambda: "figures" in town.fleet.cli("box", box.id)[1]["health"])
     by_name = town.fleet.cli("box", "show", "one")[1]
     by_id = town.fleet.cli("box", box.id)[1]
     assert by_name["box"] == by_id["box"] == box.id
