@@ -81,6 +81,7 @@ class Turns:
             batch += _taken(self._unhurried, room, now_s, next_s)
             return batch + _taken(self._behind, BESIDE, now_s)
         batch = _taken(self._unhurried, MAX_BATCH)
+        # What stays behind gets the room that is left; where a crowd leaves none, some turns once it is due.
         return batch + (_taken(self._behind, MAX_BATCH - len(batch)) or _taken(self._behind, BESIDE, now_s))
 
     def _with_what_was_said_before(self, batch: deque[Asked]) -> deque[Asked]:
