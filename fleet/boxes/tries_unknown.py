@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 
-from fleet.money.accounts import payer_account
+from fleet.money import accounts
 
 log = logging.getLogger("fleet.boxes.tries")
 
@@ -24,7 +24,7 @@ def has_room(tx: sqlite3.Connection, key: tuple[str, str, str], box: str, over_a
     told = "SELECT 1 FROM factor_tries_said WHERE tenant = ? AND handle = ? AND factor = ? AND box = ?"
     if tx.execute(told, (*key, box)).fetchone() is not None:
         return True
-    if tx.execute("SELECT 1 FROM accounts WHERE name = ?", (payer_account(key[1]),)).fetchone() is not None:
+    if accounts.exists(tx, accounts.payer_account(key[1])):
         return True
     kept = tx.execute(
         f"SELECT count(*) FROM (SELECT 1 FROM factor_tries_said s WHERE box = ? AND NOT {_KNOWN} LIMIT ?)", (box, MOST)
